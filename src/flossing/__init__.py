@@ -1,0 +1,28 @@
+"""flossing: measure, control and understand error gradients in recurrent and spiking networks."""
+
+from . import initialisers as initialisers, surrogates as surrogates
+from .cells import (
+    BinaryCell as BinaryCell,
+    Cell as Cell,
+    GRUCell as GRUCell,
+    LIFCell as LIFCell,
+    LIFState as LIFState,
+    LSTMCell as LSTMCell,
+    LSTMState as LSTMState,
+    Stack as Stack,
+    TanhCell as TanhCell,
+)
+from .lyapunov import (
+    CovariantVectors as CovariantVectors,
+    LostDirectionsWarning as LostDirectionsWarning,
+    LyapunovSpectrum as LyapunovSpectrum,
+    condition_number as condition_number,
+    covariant_vectors as covariant_vectors,
+    entropy_rate as entropy_rate,
+    gradient_norms as gradient_norms,
+    kaplan_yorke_dimension as kaplan_yorke_dimension,
+    local_exponents as local_exponents,
+    log_singular_values as log_singular_values,
+    long_term_jacobian as long_term_jacobian,
+    lyapunov_spectrum as lyapunov_spectrum,
+)

@@ -1,0 +1,93 @@
+"""Argument checks: each error names the argument, what came and what was expected."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def is_concrete(value: Any) -> bool:
+    """Whether every array in a pytree has known values (it is not being traced)."""
+    return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
+
+
+def check_integer(name: str, value: Any, minimum: int | None = None, maximum: int | None = None) -> int:
+    """Returns ``value`` as ``int``; raises ``TypeError`` or ``ValueError`` naming ``name``."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name}: expected an integer, got {value!r} ({type(value).__name__}).")
+    if minimum is not None and value < minimum:
+        raise ValueError(f"{name}: expected at least {minimum}, got {value}.")
+    if maximum is not None and value > maximum:
+        raise ValueError(f"{name}: expected at most {maximum}, got {value}.")
+    return int(value)
+
+
+def check_positive(name: str, value: Any, *, zero: bool = False) -> None:
+    """Raises unless ``value`` (a number or an array) is finite and positive, or zero if allowed."""
+    _check_number(name, value)
+    if is_concrete(value):
+        array = np.asarray(value)
+        good = np.isfinite(array) & ((array >= 0) if zero else (array > 0))
+        if not good.all():
+            wanted = "non-negative" if zero else "positive"
+            raise ValueError(f"{name}: expected a finite {wanted} number, got {array[~good].flat[0]}.")
+
+
+def check_finite(name: str, value: Any) -> None:
+    """Raises unless ``value`` is a finite number or array of them."""
+    _check_number(name, value)
+    if is_concrete(value) and not np.isfinite(np.asarray(value)).all():
+        raise ValueError(f"{name}: expected finite numbers, got {value}.")
+
+
+def check_fraction(name: str, value: Any) -> None:
+    """Raises unless ``value`` lies in [0, 1]."""
+    check_positive(name, value, zero=True)
+    if is_concrete(value) and np.any(np.asarray(value) > 1):
+        raise ValueError(f"{name}: expected a number between 0 and 1, got {value}.")
+
+
+def _check_number(name: str, value: Any) -> None:
+    if isinstance(value, bool | str | bytes) or value is None:
+        raise TypeError(f"{name}: expected a number, got {value!r} ({type(value).__name__}).")
+    if not isinstance(value, jax.core.Tracer):
+        try:
+            np.asarray(value, dtype=float)
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"{name}: expected a number, got {value!r} ({type(value).__name__})."
+            ) from None
+
+
+def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
+    """Raises unless ``value`` is one of ``choices``."""
+    if value not in choices:
+        listed = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"{name}: expected one of {listed}, got {value!r}.")
+
+
+def check_key(name: str, key: Any) -> None:
+    """Raises unless ``key`` is a single JAX random key, new style or raw."""
+    if key is None:
+        raise ValueError(f"{name}: expected a random key such as jax.random.key(0), got None.")
+    if not hasattr(key, "dtype"):
+        raise TypeError(
+            f"{name}: expected a random key such as jax.random.key(0), got {key!r} ({type(key).__name__})."
+        )
+    if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        if key.shape != ():
+            raise ValueError(f"{name}: expected one random key, got an array of shape {key.shape}.")
+    elif key.dtype != jnp.uint32 or key.shape != (2,):
+        raise TypeError(
+            f"{name}: expected a random key such as jax.random.key(0), "
+            f"got an array of dtype {key.dtype} and shape {key.shape}."
+        )
+
+
+def check_shape(name: str, array: Any, expected: tuple[int, ...]) -> None:
+    """Raises unless ``array`` has the expected shape."""
+    shape = jnp.shape(array)
+    if shape != expected:
+        raise ValueError(f"{name}: expected shape {expected}, got {shape}.")

@@ -1,0 +1,8 @@
+"""One step of a network each: rate, gated, binary and spiking cells, and stacks of them."""
+
+from ._base import Cell as Cell
+from .binary import BinaryCell as BinaryCell
+from .gated import GRUCell as GRUCell, LSTMCell as LSTMCell, LSTMState as LSTMState
+from .spiking import LIFCell as LIFCell, LIFState as LIFState
+from .stack import Stack as Stack
+from .tanh import TanhCell as TanhCell

@@ -1,0 +1,40 @@
+"""What every cell of the library has: a step, a start state, an output."""
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from .._checks import check_shape
+
+
+class Cell(eqx.Module):
+    """One step of a recurrent network: ``cell(state, input) -> state``, the order of ``jax.lax.scan``.
+
+    ``state`` and ``input`` belong to a single trajectory, without a batch axis; ``jax.vmap`` makes
+    batches. Nothing in the library asks for this class: any function of that form is a step.
+    """
+
+    input_size: eqx.AbstractVar[int]
+    hidden_size: eqx.AbstractVar[int]
+
+    @abc.abstractmethod
+    def __call__(self, state: Any, input: Float[Array, " input"]) -> Any:
+        """The next state."""
+
+    @abc.abstractmethod
+    def initial_state(self, *, key: PRNGKeyArray | None = None) -> Any:
+        """The state a network starts in: zeros, or random when a key is given."""
+
+    @abc.abstractmethod
+    def output(self, state: Any) -> Float[Array, " hidden"]:
+        """What a readout or the next layer sees of a state."""
+
+    def _check(self, state: dict[str, Any], input: Any) -> Array:
+        for name, array in state.items():
+            check_shape(name, array, (self.hidden_size,))
+        input = jnp.asarray(input)
+        check_shape("input", input, (self.input_size,))
+        return input

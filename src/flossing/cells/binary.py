@@ -1,0 +1,85 @@
+"""The network of binary units, with a surrogate derivative."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from .._checks import check_finite, check_integer, check_positive
+from ..initialisers import Gaussian, Initialiser, apply_dale, dale_signs
+from ..surrogates import SuperSpike, Surrogate
+from ._base import Cell
+
+
+class BinaryCell(Cell):
+    """Binary units: ``h' = W step(h) + U s + b``, with the surrogate as the derivative of the step.
+
+    The state ``h`` has shape ``(hidden_size,)`` and ``output`` is ``step(h)``. With
+    ``W ~ N(0, 2 / N)`` and ``SuperSpike(sharpness=1)`` this has the leading surrogate exponent
+    of the binary networks of Engelken & Abbott 2024.
+
+    Args:
+        input_size: number of inputs.
+        hidden_size: number of units N.
+        surrogate: spike nonlinearity; default ``SuperSpike(sharpness=1)``.
+        recurrent: initialiser of ``W``; default ``Gaussian(gain=sqrt(2))``.
+        input_gain: the input weights ``U`` are drawn from N(0, (input_gain / input_size)^2).
+        bias_range: biases are drawn uniformly from [0, bias_range].
+        dale: fraction of excitatory units, or ``None`` for free signs.
+        key: random key.
+    """
+
+    recurrent_weight: Float[Array, "hidden hidden"]
+    input_weight: Float[Array, "hidden input"]
+    bias: Float[Array, " hidden"]
+    surrogate: Surrogate
+    input_size: int = eqx.field(static=True)
+    hidden_size: int = eqx.field(static=True)
+    dale: float | None = eqx.field(static=True)
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        surrogate: Surrogate | None = None,
+        recurrent: Initialiser | None = None,
+        input_gain: float = 1.0,
+        bias_range: float = 0.1,
+        dale: float | None = None,
+        key: PRNGKeyArray,
+    ):
+        self.input_size = check_integer("input_size", input_size, 1)
+        self.hidden_size = check_integer("hidden_size", hidden_size, 1)
+        check_finite("input_gain", input_gain)
+        check_positive("bias_range", bias_range, zero=True)
+        if dale is not None:
+            dale_signs(hidden_size, dale)
+        recurrent_key, input_key, bias_key = jax.random.split(key, 3)
+        self.recurrent_weight = (recurrent or Gaussian(2**0.5))(recurrent_key, hidden_size)
+        self.input_weight = (
+            input_gain / input_size * jax.random.normal(input_key, (hidden_size, input_size))
+        )
+        self.bias = jax.random.uniform(bias_key, (hidden_size,), maxval=bias_range)
+        self.surrogate = SuperSpike(1.0) if surrogate is None else surrogate
+        self.dale = dale
+
+    def __call__(
+        self, state: Float[Array, " hidden"], input: Float[Array, " input"]
+    ) -> Float[Array, " hidden"]:
+        """The next state, shape ``(hidden_size,)``."""
+        input = self._check({"state": state}, input)
+        weight = self.recurrent_weight
+        if self.dale is not None:
+            weight = apply_dale(weight, self.dale)
+        return weight @ self.surrogate(state) + self.input_weight @ input + self.bias
+
+    def initial_state(self, *, key: PRNGKeyArray | None = None) -> Float[Array, " hidden"]:
+        """Zeros, or standard normal numbers from ``key``."""
+        if key is None:
+            return jnp.zeros(self.hidden_size, self.bias.dtype)
+        return jax.random.normal(key, (self.hidden_size,), self.bias.dtype)
+
+    def output(self, state: Float[Array, " hidden"]) -> Float[Array, " hidden"]:
+        """The binary activity, 0 or 1."""
+        return self.surrogate(state)

@@ -1,0 +1,161 @@
+"""Gated cells with their full state, so that an LSTM of N units has 2N tangent directions."""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from .._checks import check_finite, check_integer
+from ..initialisers import Gaussian, Initialiser
+from ._base import Cell
+
+
+class _GatedCell(Cell):
+    recurrent_weight: Float[Array, "gates_hidden hidden"]
+    input_weight: Float[Array, "gates_hidden input"]
+    bias: Float[Array, " gates_hidden"]
+    input_size: int = eqx.field(static=True)
+    hidden_size: int = eqx.field(static=True)
+
+    def _build(
+        self,
+        gates: int,
+        input_size: int,
+        hidden_size: int,
+        recurrent: Initialiser | None,
+        input_gain: float,
+        key: PRNGKeyArray,
+    ) -> None:
+        self.input_size = check_integer("input_size", input_size, 1)
+        self.hidden_size = check_integer("hidden_size", hidden_size, 1)
+        check_finite("input_gain", input_gain)
+        input_key, *recurrent_keys = jax.random.split(key, 1 + gates)
+        initialiser = recurrent or Gaussian()
+        self.recurrent_weight = jnp.concatenate(
+            [initialiser(gate_key, hidden_size) for gate_key in recurrent_keys]
+        )
+        self.input_weight = (
+            input_gain / input_size * jax.random.normal(input_key, (gates * hidden_size, input_size))
+        )
+
+
+class GRUCell(_GatedCell):
+    """A gated recurrent unit (Cho et al. 2014, with the reset gate after the matrix product).
+
+    With ``r``, ``z`` the reset and update gates::
+
+        r = sigmoid(W_r h + U_r s + b_r),  z = sigmoid(W_z h + U_z s + b_z)
+        n = tanh(r * (W_n h + c) + U_n s + b_n),  h' = (1 - z) * n + z * h
+
+    The state has shape ``(hidden_size,)``. ``recurrent_weight`` stacks ``W_r, W_z, W_n``.
+
+    Args:
+        input_size: number of inputs.
+        hidden_size: number of units N.
+        recurrent: initialiser of each gate's recurrent matrix; default ``Gaussian(gain=1)``.
+        input_gain: input weights are drawn from N(0, (input_gain / input_size)^2).
+        update_bias: start value of ``b_z``; larger values remember longer.
+        key: random key.
+    """
+
+    recurrent_bias: Float[Array, " hidden"]
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        recurrent: Initialiser | None = None,
+        input_gain: float = 1.0,
+        update_bias: float = 0.0,
+        key: PRNGKeyArray,
+    ):
+        self._build(3, input_size, hidden_size, recurrent, input_gain, key)
+        check_finite("update_bias", update_bias)
+        self.bias = jnp.zeros(3 * hidden_size).at[hidden_size : 2 * hidden_size].set(update_bias)
+        self.recurrent_bias = jnp.zeros(hidden_size)
+
+    def __call__(
+        self, state: Float[Array, " hidden"], input: Float[Array, " input"]
+    ) -> Float[Array, " hidden"]:
+        """The next state, shape ``(hidden_size,)``."""
+        input = self._check({"state": state}, input)
+        from_state = jnp.split(self.recurrent_weight @ state, 3)
+        from_input = jnp.split(self.input_weight @ input + self.bias, 3)
+        reset = jax.nn.sigmoid(from_state[0] + from_input[0])
+        update = jax.nn.sigmoid(from_state[1] + from_input[1])
+        candidate = jnp.tanh(reset * (from_state[2] + self.recurrent_bias) + from_input[2])
+        return candidate + update * (state - candidate)
+
+    def initial_state(self, *, key: PRNGKeyArray | None = None) -> Float[Array, " hidden"]:
+        """Zeros, or uniform numbers in (-1, 1) from ``key``."""
+        if key is None:
+            return jnp.zeros(self.hidden_size, self.bias.dtype)
+        return jax.random.uniform(key, (self.hidden_size,), self.bias.dtype, -1, 1)
+
+    def output(self, state: Float[Array, " hidden"]) -> Float[Array, " hidden"]:
+        """The state itself."""
+        return state
+
+
+class LSTMState(NamedTuple):
+    """State of an LSTM: both arrays have shape ``(hidden_size,)``."""
+
+    hidden: Float[Array, " hidden"]
+    cell: Float[Array, " hidden"]
+
+
+class LSTMCell(_GatedCell):
+    """A long short-term memory cell (Hochreiter & Schmidhuber 1997; forget gate of Gers et al. 2000).
+
+    With ``i, f, o`` the input, forget and output gates and ``g`` the candidate::
+
+        c' = f * c + i * g,  h' = o * tanh(c')
+
+    The state is ``LSTMState(hidden, cell)``: 2N tangent directions for N units. ``recurrent_weight``
+    stacks the matrices of ``i, f, g, o``.
+
+    Args:
+        input_size: number of inputs.
+        hidden_size: number of units N.
+        recurrent: initialiser of each gate's recurrent matrix; default ``Gaussian(gain=1)``.
+        input_gain: input weights are drawn from N(0, (input_gain / input_size)^2).
+        forget_bias: start value of the forget gate's bias (1 in Jozefowicz et al. 2015).
+        key: random key.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        recurrent: Initialiser | None = None,
+        input_gain: float = 1.0,
+        forget_bias: float = 0.0,
+        key: PRNGKeyArray,
+    ):
+        self._build(4, input_size, hidden_size, recurrent, input_gain, key)
+        check_finite("forget_bias", forget_bias)
+        self.bias = jnp.zeros(4 * hidden_size).at[hidden_size : 2 * hidden_size].set(forget_bias)
+
+    def __call__(self, state: LSTMState, input: Float[Array, " input"]) -> LSTMState:
+        """The next state."""
+        hidden, cell = state
+        input = self._check({"state.hidden": hidden, "state.cell": cell}, input)
+        gates = self.recurrent_weight @ hidden + self.input_weight @ input + self.bias
+        enter, forget, candidate, leave = jnp.split(gates, 4)
+        cell = jax.nn.sigmoid(forget) * cell + jax.nn.sigmoid(enter) * jnp.tanh(candidate)
+        return LSTMState(jax.nn.sigmoid(leave) * jnp.tanh(cell), cell)
+
+    def initial_state(self, *, key: PRNGKeyArray | None = None) -> LSTMState:
+        """Zeros, or uniform numbers in (-1, 1) from ``key``."""
+        if key is None:
+            zeros = jnp.zeros(self.hidden_size, self.bias.dtype)
+            return LSTMState(zeros, zeros)
+        return LSTMState(*jax.random.uniform(key, (2, self.hidden_size), self.bias.dtype, -1, 1))
+
+    def output(self, state: LSTMState) -> Float[Array, " hidden"]:
+        """The hidden part of the state."""
+        return state.hidden

@@ -1,0 +1,96 @@
+"""The tanh network of rate units."""
+
+from typing import Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from .._checks import check_choice, check_finite, check_integer, check_positive
+from ..initialisers import Gaussian, Initialiser, apply_dale, dale_signs
+from ._base import Cell
+
+
+class TanhCell(Cell):
+    """A tanh network, in one of two forms that differ in what the state is.
+
+    ``"pre-activation"`` (Engelken 2023): the state ``x`` is the input to the nonlinearity,
+    ``x' = W tanh(x) + U s + b``; its Jacobian is ``W diag(1 - tanh(x)^2)``, and ``output`` is ``x``.
+
+    ``"post-activation"`` (the usual RNN): the state ``h`` is a rate, ``h' = tanh(W h + U s + b)``; its
+    Jacobian is ``diag(1 - h'^2) W``, and ``output`` is ``h``.
+
+    Both have the same Lyapunov exponents, because one is the other seen half a step later.
+
+    Args:
+        input_size: number of inputs.
+        hidden_size: number of units N; the state has shape ``(N,)``.
+        form: ``"pre-activation"`` or ``"post-activation"``.
+        recurrent: initialiser of ``W``; default ``Gaussian(gain=1)``.
+        input_gain: the input weights ``U`` are drawn from N(0, (input_gain / input_size)^2).
+        bias_range: biases are drawn uniformly from [0, bias_range].
+        dale: fraction of excitatory units; with it the sign of each column of ``W`` is fixed, whatever
+            training does. ``None`` leaves signs free.
+        key: random key.
+    """
+
+    recurrent_weight: Float[Array, "hidden hidden"]
+    input_weight: Float[Array, "hidden input"]
+    bias: Float[Array, " hidden"]
+    input_size: int = eqx.field(static=True)
+    hidden_size: int = eqx.field(static=True)
+    form: str = eqx.field(static=True)
+    dale: float | None = eqx.field(static=True)
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        form: Literal["pre-activation", "post-activation"] = "pre-activation",
+        recurrent: Initialiser | None = None,
+        input_gain: float = 1.0,
+        bias_range: float = 0.1,
+        dale: float | None = None,
+        key: PRNGKeyArray,
+    ):
+        self.input_size = check_integer("input_size", input_size, 1)
+        self.hidden_size = check_integer("hidden_size", hidden_size, 1)
+        check_choice("form", form, ("pre-activation", "post-activation"))
+        check_finite("input_gain", input_gain)
+        check_positive("bias_range", bias_range, zero=True)
+        if dale is not None:
+            dale_signs(hidden_size, dale)
+        recurrent_key, input_key, bias_key = jax.random.split(key, 3)
+        self.recurrent_weight = (recurrent or Gaussian())(recurrent_key, hidden_size)
+        self.input_weight = (
+            input_gain / input_size * jax.random.normal(input_key, (hidden_size, input_size))
+        )
+        self.bias = jax.random.uniform(bias_key, (hidden_size,), maxval=bias_range)
+        self.form = form
+        self.dale = dale
+
+    def __call__(
+        self, state: Float[Array, " hidden"], input: Float[Array, " input"]
+    ) -> Float[Array, " hidden"]:
+        """The next state, shape ``(hidden_size,)``."""
+        input = self._check({"state": state}, input)
+        weight = self.recurrent_weight
+        if self.dale is not None:
+            weight = apply_dale(weight, self.dale)
+        drive = self.input_weight @ input + self.bias
+        if self.form == "pre-activation":
+            return weight @ jnp.tanh(state) + drive
+        return jnp.tanh(weight @ state + drive)
+
+    def initial_state(self, *, key: PRNGKeyArray | None = None) -> Float[Array, " hidden"]:
+        """Zeros, or standard normal numbers (their tanh in the post-activation form) from ``key``."""
+        if key is None:
+            return jnp.zeros(self.hidden_size, self.bias.dtype)
+        state = jax.random.normal(key, (self.hidden_size,), self.bias.dtype)
+        return state if self.form == "pre-activation" else jnp.tanh(state)
+
+    def output(self, state: Float[Array, " hidden"]) -> Float[Array, " hidden"]:
+        """The state itself."""
+        return state

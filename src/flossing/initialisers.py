@@ -1,0 +1,91 @@
+"""How recurrent weights start: Gaussian, orthogonal, sparse, and Dale's law on top of any of them.
+
+An initialiser is called as ``initialiser(key, size)`` and returns a ``(size, size)`` matrix whose entry
+``[i, j]`` is the weight from unit ``j`` to unit ``i``.
+"""
+
+import dataclasses
+import math
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from ._checks import check_finite, check_fraction, check_positive
+
+
+class Initialiser(Protocol):
+    """Anything that makes a square recurrent matrix from a key and a size."""
+
+    def __call__(self, key: PRNGKeyArray, size: int) -> Float[Array, "size size"]:
+        """A recurrent matrix; row ``i`` holds the weights onto unit ``i``."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Gaussian:
+    """Independent entries from N(mean / N, gain^2 / N); eigenvalues fill a disc of radius ``gain``.
+
+    The form of Sompolinsky, Crisanti & Sommers 1988 and of Engelken 2023 (``g`` and ``gbar``).
+    """
+
+    gain: float = 1.0
+    mean: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_positive("gain", self.gain, zero=True)
+        check_finite("mean", self.mean)
+
+    def __call__(self, key: PRNGKeyArray, size: int) -> Float[Array, "size size"]:
+        """A ``(size, size)`` matrix."""
+        return self.gain * jax.random.normal(key, (size, size)) / math.sqrt(size) + self.mean / size
+
+
+@dataclasses.dataclass(frozen=True)
+class Orthogonal:
+    """``gain`` times a matrix drawn uniformly from the orthogonal group (Saxe et al. 2014)."""
+
+    gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_positive("gain", self.gain, zero=True)
+
+    def __call__(self, key: PRNGKeyArray, size: int) -> Float[Array, "size size"]:
+        """A ``(size, size)`` matrix."""
+        return self.gain * jax.random.orthogonal(key, size)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sparse:
+    """A fraction ``density`` of the entries is non-zero, from N(0, gain^2 / (density N)).
+
+    The variance per row is that of a dense Gaussian matrix of the same gain. Sparsity holds at the
+    start; training can fill the zeros.
+    """
+
+    gain: float = 1.0
+    density: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_positive("gain", self.gain, zero=True)
+        check_positive("density", self.density)
+        check_fraction("density", self.density)
+
+    def __call__(self, key: PRNGKeyArray, size: int) -> Float[Array, "size size"]:
+        """A ``(size, size)`` matrix."""
+        weight_key, mask_key = jax.random.split(key)
+        weights = self.gain * jax.random.normal(weight_key, (size, size))
+        mask = jax.random.bernoulli(mask_key, self.density, (size, size))
+        return jnp.where(mask, weights / math.sqrt(self.density * size), 0)
+
+
+def dale_signs(size: int, excitatory: float) -> Float[Array, " size"]:
+    """+1 for the first ``round(excitatory * size)`` units, -1 for the rest (Dale's law)."""
+    check_fraction("dale", excitatory)
+    return jnp.where(jnp.arange(size) < round(excitatory * size), 1.0, -1.0)
+
+
+def apply_dale(weight: Float[Array, "n n"], excitatory: float) -> Float[Array, "n n"]:
+    """``|weight|`` with the sign of each column set by the type of its presynaptic unit."""
+    return jnp.abs(weight) * dale_signs(weight.shape[-1], excitatory).astype(weight.dtype)

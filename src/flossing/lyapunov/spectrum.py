@@ -1,0 +1,285 @@
+"""Lyapunov spectra of any recurrent step, differentiable in whatever the step closes over.
+
+Algorithm: Benettin et al. 1980; Shimada & Nagashima 1979. For recurrent networks: Engelken, Wolf &
+Abbott 2023. As an objective: Engelken 2023.
+"""
+
+import warnings
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
+
+from .._checks import check_integer, check_key, check_positive, is_concrete
+from ._propagate import Basis, interval_lengths, propagate
+from ._steps import Step, check_run, dimension, flatten, run, take
+from .measures import entropy_rate, kaplan_yorke_dimension
+
+
+class LostDirectionsWarning(UserWarning):
+    """Some tangent directions were mapped to zero: their exponents are minus infinity."""
+
+
+class LyapunovSpectrum(eqx.Module):
+    """Lyapunov exponents, largest first as the algorithm finds them, and how well they are known.
+
+    Exponents are in nats per step, or per unit of time when a ``time_step`` was given (see ``unit``).
+    """
+
+    exponents: Float[Array, " k"]
+    """Mean over the counted steps; minus infinity for a lost direction."""
+    standard_errors: Float[Array, " k"]
+    """From the spread of the windows, taken as independent; infinite with one window. No gradient."""
+    finite_time: Float[Array, "windows k"]
+    """Local exponents of each window; their mean weighted by ``window_steps`` is ``exponents``."""
+    window_steps: tuple[int, ...] = eqx.field(static=True)
+    lost: Bool[Array, " k"]
+    """Which directions were lost, for example to an exact reset."""
+    final_state: PyTree
+    final_basis: Float[Array, "n k"]
+    """Orthonormal tangent basis at the end; zero columns for lost directions."""
+    state_dimension: int = eqx.field(static=True)
+    time_step: float | None = eqx.field(static=True)
+
+    @property
+    def num_steps(self) -> int:
+        """Number of counted steps."""
+        return sum(self.window_steps)
+
+    @property
+    def unit(self) -> str:
+        """``"nats per step"`` or ``"nats per unit time"``."""
+        return "nats per step" if self.time_step is None else "nats per unit time"
+
+    @property
+    def kaplan_yorke_dimension(self) -> Float[Array, ""]:
+        """See ``fl.kaplan_yorke_dimension``."""
+        return kaplan_yorke_dimension(self.exponents, self.state_dimension)
+
+    @property
+    def entropy_rate(self) -> Float[Array, ""]:
+        """See ``fl.entropy_rate``; in ``unit``."""
+        return entropy_rate(self.exponents, self.state_dimension)
+
+
+def lyapunov_spectrum(
+    step: Step,
+    state: PyTree,
+    inputs: PyTree = None,
+    *,
+    num_exponents: int | None = None,
+    num_steps: int | None = None,
+    warmup: int = 0,
+    basis_warmup: int = 0,
+    renormalise_every: int = 1,
+    num_windows: int = 10,
+    time_step: float | None = None,
+    basis: Float[Array, "n k"] | None = None,
+    key: PRNGKeyArray | None = None,
+) -> LyapunovSpectrum:
+    """The leading ``num_exponents`` Lyapunov exponents along one trajectory.
+
+    Tangent vectors are pushed by forward mode and orthonormalised: ``Q_t R_t = D_t Q_{t-1}`` with ``D_t``
+    the Jacobian of the step, ``lambda_i`` the mean of ``log R_ii`` over the counted steps. The dense
+    Jacobian is never formed. Differentiable, also repeatedly, in everything ``step`` closes over or
+    holds as a pytree, and in ``state`` and ``inputs``. Gradients of long-time exponents of a chaotic
+    system grow like ``exp(lambda_1 T)``: keep windows short there.
+
+    Args:
+        step: ``step(state, input) -> state``.
+        state: any pytree; its floating-point arrays are the N state variables.
+        inputs: pytree of arrays with time as leading axis, or ``None`` for an autonomous system, whose
+            step is called with ``input=None``.
+        num_exponents: k, at most N; default all N.
+        num_steps: number of steps in total, warm-up included; needed without inputs.
+        warmup: first steps, in which only the state moves.
+        basis_warmup: the steps after those, in which tangents are pushed but not counted.
+        renormalise_every: steps between orthonormalisations. The exponents do not depend on it while
+            the tangents stay independent to working precision.
+        num_windows: windows of equal length (as far as possible) for the standard errors.
+        time_step: length of a step in time units; exponents are then per unit time.
+        basis: start tangents, shape (N, k), orthonormalised before use; default random from ``key``.
+        key: random key of the start basis; needed unless ``basis`` is given.
+
+    Returns:
+        A ``LyapunovSpectrum``.
+
+    Raises:
+        ValueError, TypeError: arguments that do not fit, a state that is or becomes NaN (when not traced).
+    """
+    state, inputs, steps = check_run(step, state, inputs, num_steps)
+    n = dimension(state)
+    if basis is not None:
+        basis = jnp.asarray(basis)
+        k = basis.shape[-1] if num_exponents is None else num_exponents
+        if basis.shape != (n, k):
+            raise ValueError(f"basis: expected shape {(n, k)}, got {basis.shape}.")
+    else:
+        check_key("key", key)
+        k = n if num_exponents is None else num_exponents
+    check_integer("num_exponents", k, 1)
+    if k > n:
+        raise ValueError(f"num_exponents: got {k}, but the state has only {n} dimensions.")
+    check_integer("warmup", warmup, 0)
+    check_integer("basis_warmup", basis_warmup, 0)
+    check_integer("renormalise_every", renormalise_every, 1)
+    check_integer("num_windows", num_windows, 1)
+    counted = steps - warmup - basis_warmup
+    if counted < 1:
+        raise ValueError(
+            f"warmup, basis_warmup: {warmup} + {basis_warmup} steps leave none of {steps} to count."
+        )
+    if time_step is not None:
+        check_positive("time_step", time_step)
+        time_step = float(time_step)
+
+    spectrum, log_growth = _spectrum(
+        step, state, inputs, basis, key, k, steps, warmup, basis_warmup, renormalise_every,
+        num_windows, time_step,
+    )  # fmt: skip
+    if is_concrete((spectrum, log_growth)):
+        _report(spectrum, log_growth, warmup + basis_warmup, renormalise_every)
+    return spectrum
+
+
+@eqx.filter_jit
+def _spectrum(
+    step: Step,
+    state: PyTree,
+    inputs: PyTree,
+    basis: Array | None,
+    key: PRNGKeyArray | None,
+    k: int,
+    steps: int,
+    warmup: int,
+    basis_warmup: int,
+    renormalise_every: int,
+    num_windows: int,
+    time_step: float | None,
+) -> tuple[LyapunovSpectrum, Array]:
+    vector = flatten(state).vector
+    n = vector.size
+    if basis is None:
+        basis = jax.random.normal(key, (n, k), vector.dtype)
+    tangents = Basis.start(jnp.linalg.qr(basis.astype(vector.dtype))[0])
+    state = run(step, state, take(inputs, 0, warmup), warmup)
+    start = warmup + basis_warmup
+    if basis_warmup:
+        state, tangents, _, _ = propagate(
+            step, state, tangents, take(inputs, warmup, start), basis_warmup, renormalise_every
+        )
+        tangents = tangents._replace(origin=jnp.arange(k))
+    counted = steps - start
+    state, tangents, logs, _ = propagate(
+        step, state, tangents, take(inputs, start, steps), counted, renormalise_every
+    )
+    lengths = interval_lengths(counted, renormalise_every)
+    parts = min(num_windows, len(lengths))
+    edges = [round(i * len(lengths) / parts) for i in range(parts + 1)]
+    window_steps = tuple(sum(lengths[a:b]) for a, b in zip(edges, edges[1:], strict=False))
+    window = np.repeat(np.arange(parts), np.diff(edges))
+    unit = 1.0 if time_step is None else time_step
+
+    order = tangents.origin
+    sums = jax.ops.segment_sum(logs.log_growth, window, parts)[:, order]
+    lost = jax.ops.segment_max(logs.lost.astype(int), window, parts)[:, order] > 0
+    spans = jnp.asarray(window_steps, vector.dtype)[:, None]
+    mean = sums.sum(0) / (counted * unit)
+    local = sums / (spans * unit)
+    if parts > 1:
+        variance = jnp.sum(spans / counted * jnp.square(local - mean), 0) / (parts - 1)
+        errors = jnp.sqrt(jax.lax.stop_gradient(variance))
+    else:
+        errors = jnp.full_like(mean, jnp.inf)
+    gone = ~tangents.alive
+    return LyapunovSpectrum(
+        exponents=jnp.where(gone, -jnp.inf, mean),
+        standard_errors=jnp.where(gone, 0, errors),
+        finite_time=jnp.where(lost, -jnp.inf, local),
+        window_steps=window_steps,
+        lost=gone,
+        final_state=state,
+        final_basis=tangents.vectors,
+        state_dimension=n,
+        time_step=time_step,
+    ), logs.log_growth
+
+
+def _report(spectrum: LyapunovSpectrum, log_growth: Array, start: int, every: int) -> None:
+    """Raises or warns about what traced code could not."""
+    bad = np.argwhere(~np.isfinite(np.asarray(log_growth)))
+    finite_state = all(
+        bool(jnp.isfinite(x).all())
+        for x in jax.tree.leaves(eqx.filter(spectrum.final_state, eqx.is_inexact_array))
+    )
+    if bad.size or not finite_state:
+        when = f"by step {start + int(bad[0][0] + 1) * every}" if bad.size else "at the end"
+        raise ValueError(
+            f"step: the state or its tangents became NaN or infinite {when}; "
+            "look at the step, its parameters and its inputs there."
+        )
+    lost = np.flatnonzero(spectrum.lost)
+    if lost.size:
+        warnings.warn(
+            f"{lost.size} of {spectrum.lost.size} tangent directions were lost (mapped to zero, or too "
+            f"small for {spectrum.exponents.dtype} next to the others): exponents number "
+            f"{_ranges(lost + 1)} are minus infinity. At most {spectrum.lost.size - lost.size} exponents "
+            "are finite here; use that many, renormalise more often, or use another reset.",
+            LostDirectionsWarning,
+            stacklevel=3,
+        )
+
+
+def _ranges(numbers: np.ndarray) -> str:
+    first, last = int(numbers[0]), int(numbers[-1])
+    if last - first + 1 == numbers.size:
+        return str(first) if first == last else f"{first} to {last}"
+    return ", ".join(map(str, numbers.tolist()))
+
+
+def local_exponents(
+    step: Step,
+    state: PyTree,
+    inputs: PyTree = None,
+    *,
+    window: int = 1,
+    num_exponents: int | None = None,
+    num_steps: int | None = None,
+    warmup: int = 0,
+    basis_warmup: int = 0,
+    renormalise_every: int = 1,
+    time_step: float | None = None,
+    basis: Float[Array, "n k"] | None = None,
+    key: PRNGKeyArray | None = None,
+) -> Float[Array, "windows k"]:
+    """Finite-time Lyapunov exponents of consecutive windows of ``window`` steps.
+
+    Shape ``(windows, k)``; the last window is shorter if the steps do not divide. ``window`` must be a
+    multiple of ``renormalise_every``. All other arguments, units and errors are those of
+    ``lyapunov_spectrum``.
+    """
+    check_integer("window", window, 1)
+    check_integer("renormalise_every", renormalise_every, 1)
+    if window % renormalise_every:
+        raise ValueError(
+            f"window: expected a multiple of renormalise_every ({renormalise_every}), got {window}."
+        )
+    _, _, steps = check_run(step, state, inputs, num_steps)
+    counted = max(steps - warmup - basis_warmup, 1)
+    spectrum = lyapunov_spectrum(
+        step,
+        state,
+        inputs,
+        num_exponents=num_exponents,
+        num_steps=num_steps,
+        warmup=warmup,
+        basis_warmup=basis_warmup,
+        renormalise_every=renormalise_every,
+        num_windows=-(-counted // window),
+        time_step=time_step,
+        basis=basis,
+        key=key,
+    )
+    return spectrum.finite_time

@@ -1,0 +1,122 @@
+"""Covariant Lyapunov vectors: the tangent modes that grow with one exponent each, forward and backward."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from .._checks import check_integer, check_key, is_concrete
+from ._propagate import Basis, propagate
+from ._steps import Step, check_run, dimension, flatten, run, take
+
+
+class CovariantVectors(eqx.Module):
+    """Covariant vectors along a stretch of trajectory, from ``covariant_vectors``."""
+
+    vectors: Float[Array, "times n k"]
+    """Unit vectors in the columns; ``vectors[t]`` belongs to ``states[t]``."""
+    states: PyTree
+    """The states they belong to, time as leading axis."""
+    local_exponents: Float[Array, "steps k"]
+    """Log growth of each vector over each step between them, nats per step; ``times - 1`` rows."""
+
+    @property
+    def exponents(self) -> Float[Array, " k"]:
+        """Mean growth of each vector, nats per step: the Lyapunov exponents."""
+        return self.local_exponents.mean(0)
+
+
+def covariant_vectors(
+    step: Step,
+    state: PyTree,
+    inputs: PyTree = None,
+    *,
+    num_exponents: int | None = None,
+    num_steps: int | None = None,
+    warmup: int = 0,
+    basis_warmup: int = 0,
+    tail: int = 0,
+    key: PRNGKeyArray,
+) -> CovariantVectors:
+    """The first k covariant Lyapunov vectors by the method of Ginelli et al. 2007.
+
+    Forward, tangents are orthonormalised at every step; backward, upper triangular coefficients are
+    pulled through the inverse R factors until each column is the direction that the dynamics maps onto
+    itself: ``D_t v_i(t) = exp(growth) v_i(t+1)``.
+
+    Args:
+        step, state, inputs, num_exponents, num_steps, warmup, key: as for ``lyapunov_spectrum``.
+        basis_warmup: steps for the tangents to converge before the stretch that is returned.
+        tail: steps after that stretch, in which the backward coefficients converge.
+
+    Returns:
+        ``CovariantVectors`` with ``times = num_steps - warmup - basis_warmup - tail + 1``.
+
+    Raises:
+        ValueError, TypeError: arguments that do not fit; lost directions, which have no vector.
+    """
+    state, inputs, steps = check_run(step, state, inputs, num_steps)
+    n = dimension(state)
+    k = n if num_exponents is None else check_integer("num_exponents", num_exponents, 1)
+    if k > n:
+        raise ValueError(f"num_exponents: got {k}, but the state has only {n} dimensions.")
+    for name, value in [("warmup", warmup), ("basis_warmup", basis_warmup), ("tail", tail)]:
+        check_integer(name, value, 0)
+    if steps - warmup - basis_warmup - tail < 1:
+        raise ValueError(
+            f"warmup, basis_warmup, tail: {warmup} + {basis_warmup} + {tail} steps leave none of {steps}."
+        )
+    check_key("key", key)
+    result, alive = _covariant(step, state, inputs, k, steps, warmup, basis_warmup, tail, key)
+    if is_concrete(alive):
+        if not bool(alive.all()):
+            raise ValueError(
+                f"num_exponents: {int((~alive).sum())} of {k} directions were lost (mapped to zero); "
+                f"covariant vectors exist for at most {int(alive.sum())}."
+            )
+        if not bool(jnp.isfinite(result.vectors).all()):
+            raise ValueError("step: the state or its tangents became NaN or infinite.")
+    return result
+
+
+@eqx.filter_jit
+def _covariant(
+    step: Step,
+    state: PyTree,
+    inputs: PyTree,
+    k: int,
+    steps: int,
+    warmup: int,
+    basis_warmup: int,
+    tail: int,
+    key: PRNGKeyArray,
+) -> tuple[CovariantVectors, Array]:
+    vector = flatten(state).vector
+    basis = Basis.start(jnp.linalg.qr(jax.random.normal(key, (vector.size, k), vector.dtype))[0])
+    state = run(step, state, take(inputs, 0, warmup), warmup)
+    start = warmup + basis_warmup
+    if basis_warmup:
+        state, basis, _, _ = propagate(
+            step, state, basis, take(inputs, warmup, start), basis_warmup, 1
+        )
+    first = (state, basis.vectors)
+    _, basis, _, (states, q, r) = propagate(
+        step, state, basis, take(inputs, start, steps), steps - start, 1,
+        collect=lambda state, basis, r: (state, basis.vectors, r),
+    )  # fmt: skip
+
+    def back(coefficients: Array, r: Array) -> tuple[Array, tuple[Array, Array]]:
+        earlier = jax.scipy.linalg.solve_triangular(r, coefficients)
+        norms = jnp.linalg.norm(earlier, axis=0)
+        earlier = earlier / norms
+        return earlier, (earlier, -jnp.log(norms))
+
+    end = jnp.triu(jnp.ones((k, k), vector.dtype))
+    end = end / jnp.linalg.norm(end, axis=0)
+    _, (coefficients, growth) = jax.lax.scan(back, end, r, reverse=True)
+    coefficients = jnp.concatenate([coefficients, end[None]])
+    last = steps - start - tail
+    q = jnp.concatenate([first[1][None], q])
+    states = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first[0], states)
+    stretch = jax.tree.map(lambda x: x[: last + 1], (q @ coefficients, states))
+    return CovariantVectors(*stretch, growth[:last]), basis.alive

@@ -1,0 +1,34 @@
+"""Strict settings for all tests, before anything imports JAX."""
+
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax
+import jaxtyping
+import pytest
+
+with jaxtyping.install_import_hook("flossing", "beartype.beartype"):
+    import flossing  # noqa: F401
+
+
+@pytest.fixture
+def x64():
+    """Double precision within one test."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture
+def key():
+    """The random key that tests start from."""
+    return jax.random.key(0)
+
+
+@pytest.fixture
+def untyped():
+    """Runtime type checks off, as users have it: for tests of our own error messages."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
