@@ -9,7 +9,7 @@ import jax
 import jaxtyping
 import pytest
 
-with jaxtyping.install_import_hook("flossing", "beartype.beartype"):
+with jaxtyping.install_import_hook("flossing", "typechecker.check"):
     import flossing  # noqa: F401
 
 

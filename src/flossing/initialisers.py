@@ -6,7 +6,7 @@ An initialiser is called as ``initialiser(key, size)`` and returns a ``(size, si
 
 import dataclasses
 import math
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ._checks import check_finite, check_fraction, check_positive
 
 
+@runtime_checkable
 class Initialiser(Protocol):
     """Anything that makes a square recurrent matrix from a key and a size."""
 
