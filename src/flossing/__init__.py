@@ -26,3 +26,6 @@ from .lyapunov import (
     long_term_jacobian as long_term_jacobian,
     lyapunov_spectrum as lyapunov_spectrum,
 )
+from . import floss as floss, tasks as tasks, training as training
+from .floss import Flossing as Flossing, flossing_loss as flossing_loss
+from .training import Network as Network, Training as Training

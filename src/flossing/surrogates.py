@@ -48,17 +48,18 @@ def second_derivative_needed() -> Iterator[None]:
 
 @eqx.filter_custom_jvp
 def _spike(x: Array, surrogate: "Surrogate") -> Array:
+    x = jnp.asarray(x)
     return (x > 0).astype(x.dtype)
 
 
 @_spike.def_jvp
 def _spike_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
-    x, surrogate = primals
+    x, surrogate = jnp.asarray(primals[0]), primals[1]
     tangent = tangents[0]
     value = _spike(x, surrogate)
     if tangent is None:
         return value, jnp.zeros_like(value)
-    return value, surrogate.derivative(x) * tangent
+    return value, (surrogate.derivative(x) * tangent).astype(value.dtype)
 
 
 class Surrogate(eqx.Module):
@@ -153,7 +154,10 @@ class Surrogate(eqx.Module):
         return self._shape_half_width / self.sharpness
 
     def describe(self) -> dict[str, Any]:
-        """Everything needed to tell this surrogate from another, as plain numbers and strings."""
+        """Everything needed to tell this surrogate from another, as plain numbers and strings.
+
+        An infinite area or width is the string ``"infinity"``, because JSON has no such number.
+        """
         return {
             "name": type(self).__name__,
             "sharpness": _plain(self.sharpness),
@@ -171,8 +175,8 @@ class Surrogate(eqx.Module):
 
 
 def _plain(value: Any) -> Any:
-    value = np.asarray(value)
-    return float(value) if value.ndim == 0 else value.tolist()
+    value = np.asarray(value, float)
+    return value.tolist() if np.isfinite(value).all() else "infinity"
 
 
 class SuperSpike(Surrogate):
@@ -267,7 +271,10 @@ class Exponential(Surrogate):
         return jnp.exp(-jnp.abs(u))
 
     def _shape_integral(self, u: Array) -> Array:
-        return -jnp.sign(u) * jnp.expm1(-jnp.abs(u))
+        # abs and sign have a derivative of zero at zero, where this one must be 1.
+        below = u < 0
+        rise = jnp.expm1(jnp.where(below, u, -u))
+        return jnp.where(below, rise, -rise)
 
 
 class Boxcar(Surrogate):
@@ -306,9 +313,9 @@ class Custom(Surrogate):
 
     Args:
         shape: elementwise JAX function, non-negative, with ``shape(0) = 1``.
-        integral: its integral from 0 to ``u``, elementwise; without it the primitive is computed by
-            Gauss-Legendre quadrature with 64 nodes, which is accurate for smooth shapes while
-            ``|sharpness * x|`` is below about 50. It must agree with ``shape``.
+        integral: its integral from 0 to ``u``, elementwise, so 0 at 0; it must agree with ``shape``.
+            Without it the primitive is computed by Gauss-Legendre quadrature with 64 nodes, which is
+            accurate for smooth shapes while ``|sharpness * x|`` is below about 50.
         sharpness, peak, normalise: as for every surrogate.
 
     Raises:
@@ -333,6 +340,14 @@ class Custom(Surrogate):
         self.integral = integral
         self._area, self._half = _measure_shape(shape, integral)
         super().__init__(sharpness, peak=peak, normalise=normalise)
+
+    @classmethod
+    def from_half_width(cls, *args: Any, **kwargs: Any) -> "Surrogate":
+        """Not for a custom shape, which has to be given."""
+        raise TypeError(
+            "from_half_width: not for Custom; use "
+            "Custom(shape, sharpness=Custom(shape).half_width / half_width)."
+        )
 
     @property
     def _shape_area(self) -> float:
@@ -381,9 +396,14 @@ def _measure_shape(shape: Callable, integral: Callable | None) -> tuple[float, f
             f"shape: must be elementwise, gave shape {values.shape} for an input of shape {grid.shape}."
         )
     if not (values >= 0).all():
-        where = float(grid[int(np.argmin(values))])
-        raise ValueError(f"shape: must not be negative, got {np.nanmin(values):g} at u = {where:g}.")
+        worst = int(np.argmin(values))
+        raise ValueError(
+            f"shape: must not be negative or NaN, got {values[worst]:g} at u = {grid[worst]:g}."
+        )
     if integral is not None:
+        start = float(integral(jnp.zeros(())))
+        if not abs(start) <= 1e-5:
+            raise ValueError(f"integral: must be 0 at u = 0, got {start:g}.")
         points = jnp.asarray([-1.7, -0.3, 0.4, 2.1])
         slopes = jax.vmap(jax.grad(integral))(points)
         if not np.allclose(slopes, shape(points), atol=1e-4):
@@ -394,9 +414,13 @@ def _measure_shape(shape: Callable, integral: Callable | None) -> tuple[float, f
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", integrate.IntegrationWarning)
         area = sum(integrate.quad(value, *bounds)[0] for bounds in [(-math.inf, 0), (0, math.inf)])
+    # Quadrature returns some number for a tail of 1/u or above; there u * shape(u) does not fall.
+    near, far = (u * np.asarray(shape(jnp.asarray([-u, u]))) for u in (1e6, 1e12))
+    if ((far > 0) & (far > 0.99 * near)).any():
+        area = math.inf
     above = np.asarray(shape(jnp.geomspace(1e-3, 1e3, 241))) > 0.5
     if above.all():
-        return (area if math.isfinite(area) else math.inf), math.inf
+        return area, math.inf
     upper = float(np.geomspace(1e-3, 1e3, 241)[int(np.argmin(above))])
     half = optimize.bisect(lambda u: value(u) - 0.5, 0.0, upper, xtol=1e-7)
     return area, float(half)

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import check_finite, check_integer, check_positive
+from .._checks import check_finite, check_integer, check_key, check_positive, check_shape
 from ..initialisers import Gaussian, Initialiser, apply_dale, dale_signs
 from ..surrogates import SuperSpike, Surrogate
 from ._base import Cell
@@ -55,8 +55,10 @@ class BinaryCell(Cell):
         check_positive("bias_range", bias_range, zero=True)
         if dale is not None:
             dale_signs(hidden_size, dale)
+        check_key("key", key)
         recurrent_key, input_key, bias_key = jax.random.split(key, 3)
         self.recurrent_weight = (recurrent or Gaussian(2**0.5))(recurrent_key, hidden_size)
+        check_shape("recurrent", self.recurrent_weight, (hidden_size, hidden_size))
         self.input_weight = (
             input_gain / input_size * jax.random.normal(input_key, (hidden_size, input_size))
         )

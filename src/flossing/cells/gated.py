@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import check_finite, check_integer
+from .._checks import check_finite, check_integer, check_key, check_shape
 from ..initialisers import Gaussian, Initialiser
 from ._base import Cell
 
@@ -31,11 +31,13 @@ class _GatedCell(Cell):
         self.input_size = check_integer("input_size", input_size, 1)
         self.hidden_size = check_integer("hidden_size", hidden_size, 1)
         check_finite("input_gain", input_gain)
+        check_key("key", key)
         input_key, *recurrent_keys = jax.random.split(key, 1 + gates)
         initialiser = recurrent or Gaussian()
-        self.recurrent_weight = jnp.concatenate(
-            [initialiser(gate_key, hidden_size) for gate_key in recurrent_keys]
-        )
+        matrices = [initialiser(gate_key, hidden_size) for gate_key in recurrent_keys]
+        for matrix in matrices:
+            check_shape("recurrent", matrix, (hidden_size, hidden_size))
+        self.recurrent_weight = jnp.concatenate(matrices)
         self.input_weight = (
             input_gain / input_size * jax.random.normal(input_key, (gates * hidden_size, input_size))
         )

@@ -8,7 +8,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import check_choice, check_finite, check_integer, check_positive
+from .._checks import (
+    check_choice,
+    check_finite,
+    check_integer,
+    check_key,
+    check_positive,
+    check_shape,
+)
 from ..initialisers import Gaussian, Initialiser, apply_dale, dale_signs
 from ..surrogates import SuperSpike, Surrogate
 from ._base import Cell
@@ -123,8 +130,10 @@ class LIFCell(Cell):
             if adaptation_time_constant is None
             else self._neurons("adaptation_time_constant", adaptation_time_constant)
         )
+        check_key("key", key)
         recurrent_key, input_key = jax.random.split(key)
         weight = (recurrent or Gaussian())(recurrent_key, hidden_size)
+        check_shape("recurrent", weight, (hidden_size, hidden_size))
         inputs = input_gain * jax.random.normal(input_key, (hidden_size, input_size))
         inputs = inputs / math.sqrt(input_size)
         if centred:
@@ -198,7 +207,8 @@ class LIFCell(Cell):
         zeros = jnp.zeros(self.hidden_size, self.recurrent_weight.dtype)
         membrane = zeros
         if key is not None:
-            membrane = jax.random.uniform(key, zeros.shape, zeros.dtype) * self.threshold
+            threshold = jax.lax.stop_gradient(jnp.asarray(self.threshold, zeros.dtype))
+            membrane = threshold * jax.random.uniform(key, zeros.shape, zeros.dtype)
         adaptation = None if self.adaptation_time_constant is None else zeros
         return LIFState(membrane, zeros, adaptation)
 

@@ -44,10 +44,10 @@ def renormalise(basis: Basis) -> tuple[Basis, Array, Array]:
     which keeps the total exact.
     """
     vectors, alive, origin = basis
-    q, r, alive_now = orthonormalise(vectors)
-    alive_now = jax.lax.stop_gradient(alive_now) > 0
-    diagonal = jnp.diagonal(r)
-    logs = jnp.where(alive_now, jnp.log(jnp.where(alive_now, diagonal, 1)), 0)
+    q, r, seen, hidden = orthonormalise(vectors)
+    seen, hidden = jax.lax.stop_gradient((seen, hidden))
+    alive_now = seen + hidden > 0
+    logs = jnp.where(seen > 0, jnp.log(jnp.where(seen > 0, jnp.diagonal(r), 1)), 0)
     hole = jnp.any(~alive_now[:-1] & alive_now[1:])
 
     def sort() -> tuple[Basis, Array]:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from .._checks import check_integer, check_key, is_concrete
-from ._orthonormalise import orthonormalise
+from ._propagate import Basis, renormalise
 from ._steps import Step, check_run, dimension, flatten, pull, push
 
 
@@ -94,20 +94,30 @@ def _log_singular_values(
 ) -> Array:
     vector = flatten(state).vector
     _, states = jax.lax.scan(lambda s, u: (step(s, u), s), state, inputs, length=steps)
-    basis = jnp.linalg.qr(jax.random.normal(key, (vector.size, m), vector.dtype))[0]
+    basis = Basis.start(jnp.linalg.qr(jax.random.normal(key, (vector.size, m), vector.dtype))[0])
 
-    def forward(tangents: Array, at: tuple) -> tuple[Array, Array]:
-        return _scaled(push(step, at[0], tangents, at[1])[1])
+    def scaled(basis: Basis, vectors: Array) -> tuple[Basis, Array]:
+        basis, logs, _ = renormalise(basis._replace(vectors=vectors))
+        return basis, jnp.zeros_like(logs).at[basis.origin].set(logs)
 
-    def backward(cotangents: Array, at: tuple) -> tuple[Array, Array]:
+    def forward(basis: Basis, at: tuple) -> tuple[Basis, Array]:
+        return scaled(basis, push(step, at[0], basis.vectors, at[1])[1])
+
+    def backward(basis: Basis, at: tuple) -> tuple[Basis, Array]:
         columns = jax.vmap(lambda c: pull(step, at[0], c, at[1]), in_axes=1, out_axes=1)
-        return _scaled(columns(cotangents))
+        return scaled(basis, columns(basis.vectors))
+
+    def traverse(basis: Basis, one: Callable, reverse: bool) -> tuple[Basis, Array]:
+        basis = basis._replace(origin=jnp.arange(m))
+        basis, logs = jax.lax.scan(one, basis, (states, inputs), length=steps, reverse=reverse)
+        basis, last = scaled(basis, basis.vectors)
+        total = (logs.sum(0) + last)[basis.origin]
+        return basis, jnp.where(basis.alive, total, -jnp.inf)
 
     def sweep(carry: tuple) -> tuple:
         basis, old, _, count = carry
-        basis, logs = jax.lax.scan(forward, basis, (states, inputs), length=steps)
-        basis, _ = jax.lax.scan(backward, basis, (states, inputs), length=steps, reverse=True)
-        new = logs.sum(0)
+        basis, new = traverse(basis, forward, False)
+        basis, _ = traverse(basis, backward, True)
         moved = jnp.max(jnp.where(new == old, 0, jnp.abs(new - old)))
         return basis, new, moved, count + 1
 
@@ -116,11 +126,6 @@ def _log_singular_values(
         lambda carry: (carry[2] > 1e-4) & (carry[3] < max_sweeps), sweep, sweep(start)
     )
     return jnp.sort(logs)[::-1]
-
-
-def _scaled(vectors: Array) -> tuple[Array, Array]:
-    q, r, alive = orthonormalise(vectors)
-    return q, jnp.where(alive > 0, jnp.log(jnp.where(alive > 0, jnp.diagonal(r), 1)), -jnp.inf)
 
 
 def condition_number(

@@ -215,7 +215,8 @@ def _report(spectrum: LyapunovSpectrum, log_growth: Array, start: int, every: in
         for x in jax.tree.leaves(eqx.filter(spectrum.final_state, eqx.is_inexact_array))
     )
     if bad.size or not finite_state:
-        when = f"by step {start + int(bad[0][0] + 1) * every}" if bad.size else "at the end"
+        end = min(int(bad[0][0] + 1) * every, spectrum.num_steps) if bad.size else 0
+        when = f"by step {start + end}" if bad.size else "at the end"
         raise ValueError(
             f"step: the state or its tangents became NaN or infinite {when}; "
             "look at the step, its parameters and its inputs there."
@@ -267,7 +268,6 @@ def local_exponents(
             f"window: expected a multiple of renormalise_every ({renormalise_every}), got {window}."
         )
     _, _, steps = check_run(step, state, inputs, num_steps)
-    counted = max(steps - warmup - basis_warmup, 1)
     spectrum = lyapunov_spectrum(
         step,
         state,
@@ -277,9 +277,14 @@ def local_exponents(
         warmup=warmup,
         basis_warmup=basis_warmup,
         renormalise_every=renormalise_every,
-        num_windows=-(-counted // window),
+        num_windows=steps,
         time_step=time_step,
         basis=basis,
         key=key,
     )
-    return spectrum.finite_time
+    finite = spectrum.finite_time
+    lengths = jnp.asarray(spectrum.window_steps, finite.dtype)[:, None]
+    of_interval = np.arange(finite.shape[0]) // (window // renormalise_every)
+    windows = int(of_interval[-1]) + 1
+    sums = jax.ops.segment_sum(finite * lengths, of_interval, windows)
+    return sums / jax.ops.segment_sum(lengths, of_interval, windows)

@@ -1,0 +1,58 @@
+"""The command line: ``floss demo``, ``floss train``, ``floss spectrum``."""
+
+import sys
+from collections.abc import Sequence
+
+_COMMANDS = {
+    "demo": "train networks with and without flossing from the same start, and compare (under two minutes)",
+    "train": "train networks on a task, with a flossing schedule",
+    "spectrum": "the Lyapunov spectrum of a fresh network or of a run's networks",
+}
+
+
+def _usage() -> str:
+    lines = ["usage: floss COMMAND [options]", "", "Gradient flossing of recurrent and spiking networks.", ""]
+    lines += [f"  {name:<10} {text}" for name, text in _COMMANDS.items()]
+    lines += ["", "floss COMMAND --help lists the options of a command."]
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; returns the exit status: 0, 1 after an interrupt, 2 for wrong use or failure."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_usage())
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"flossing {version('flossing')}")
+        return 0
+    if arguments[0] not in _COMMANDS:
+        known = ", ".join(_COMMANDS)
+        print(
+            f"floss: unknown command {arguments[0]!r}; expected one of {known}. See floss --help.",
+            file=sys.stderr,
+        )
+        return 2
+    return _run(arguments[0], arguments[1:])
+
+
+def _run(command: str, arguments: list[str]) -> int:
+    from importlib import import_module
+
+    from .commands import one_blas_thread
+
+    one_blas_thread()
+    try:
+        return import_module(f"flossing.commands.{command}").main(arguments)
+    except (ValueError, TypeError, OSError) as error:
+        print(f"floss {command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"floss {command}: interrupted", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""What to floss, how, and when: the configuration of gradient flossing around a training run."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from .._checks import check_choice, check_finite, check_integer, check_positive
+from .objective import Penalty
+
+
+@dataclasses.dataclass(frozen=True)
+class Flossing:
+    """How a network is flossed around its training.
+
+    The defaults are those of the published example call (Engelken 2023). Its window of 55 steps, of
+    which 39 count, leaves exponents at about -0.045 that it believes to be 0; for long delays use a
+    longer ``window``, several ``starts`` and short phases ``every`` few epochs.
+    """
+
+    schedule: Literal["none", "before", "between", "both"] = "both"
+    """When: never, before training, at intervals during training, or both."""
+    num_exponents: int = 75
+    """k, how many leading exponents are flossed; cut to the dimension of the state."""
+    targets: tuple[float, ...] = (0.0,)
+    """One target for all, or one per exponent, in nats per step."""
+    which: tuple[int, ...] = ()
+    """Indices of the exponents that count; empty for all k."""
+    penalty: Penalty = "two-sided"
+    """Count exponents on both sides of the target, only those above, or only those below."""
+    window: int = 55
+    """Steps of tangent propagation in each flossing step, basis warm-up included."""
+    basis_warmup: int = 16
+    """First steps of the window, which turn the random basis and are not counted."""
+    state_warmup: int = 0
+    """Steps before the window in which only the state moves, from the network's initial state."""
+    starts: int = 1
+    """Trajectories, with inputs and bases of their own, over which exponents are averaged."""
+    renormalise_every: int = 1
+    """Steps between orthonormalisations."""
+    steps_before: int = 500
+    """Flossing steps before training."""
+    every: int = 100
+    """Training epochs between flossing phases during training."""
+    max_times: int = 2
+    """At most so many flossing phases during training."""
+    steps_between: int = 500
+    """Flossing steps in each of those."""
+    learning_rate: float = 1e-3
+    """Of flossing's own Adam."""
+    parameters: tuple[str, ...] = ()
+    """Names of the parameters of the cell that are flossed, such as recurrent_weight; empty for all."""
+
+    def __post_init__(self) -> None:
+        check_choice("flossing.schedule", self.schedule, ("none", "before", "between", "both"))
+        check_choice("flossing.penalty", self.penalty, ("two-sided", "above", "below"))
+        for name, minimum in [
+            ("num_exponents", 1),
+            ("window", 1),
+            ("basis_warmup", 0),
+            ("state_warmup", 0),
+            ("starts", 1),
+            ("renormalise_every", 1),
+            ("steps_before", 0),
+            ("every", 1),
+            ("max_times", 0),
+            ("steps_between", 0),
+        ]:
+            check_integer(f"flossing.{name}", getattr(self, name), minimum)
+        check_positive("flossing.learning_rate", self.learning_rate)
+        check_finite("flossing.targets", self.targets)
+        if len(self.targets) not in (1, self.num_exponents):
+            raise ValueError(
+                f"flossing.targets: expected 1 or {self.num_exponents} numbers (num_exponents), "
+                f"got {len(self.targets)}."
+            )
+        for index in self.which:
+            check_integer("flossing.which", index, 0, self.num_exponents - 1)
+        if self.basis_warmup >= self.window:
+            raise ValueError(
+                f"flossing.basis_warmup: {self.basis_warmup} steps leave none of the window of "
+                f"{self.window} to count."
+            )
+
+    @property
+    def steps(self) -> int:
+        """Steps of input that one flossing step needs per trajectory."""
+        return self.state_warmup + self.window
+
+
+class Phase(NamedTuple):
+    """One stretch of a run: ``steps`` flossing steps, or the training epochs ``start`` to ``stop``."""
+
+    kind: Literal["floss", "train"]
+    start: int
+    stop: int
+
+
+def plan(flossing: Flossing, epochs: int) -> Iterator[Phase]:
+    """The phases of a run in order.
+
+    Flossing phases count their own steps from 0 (``stop`` is their number); ``start`` of a flossing phase
+    is 0, and it takes place at the epoch where the training phase after it starts.
+    """
+    if flossing.schedule in ("before", "both") and flossing.steps_before:
+        yield Phase("floss", 0, flossing.steps_before)
+    start = 0
+    if flossing.schedule in ("between", "both") and flossing.steps_between:
+        for _ in range(flossing.max_times):
+            stop = start + flossing.every
+            if stop >= epochs:
+                break
+            yield Phase("train", start, stop)
+            yield Phase("floss", 0, flossing.steps_between)
+            start = stop
+    if start < epochs:
+        yield Phase("train", start, epochs)

@@ -1,0 +1,17 @@
+"""Training networks, with flossing around it, many realisations at a time."""
+
+from .loop import (
+    Evaluation as Evaluation,
+    FlossMetrics as FlossMetrics,
+    Training as Training,
+    TrainMetrics as TrainMetrics,
+    TrainState as TrainState,
+    begin as begin,
+    evaluate as evaluate,
+    floss_block as floss_block,
+    measure_exponents as measure_exponents,
+    train_block as train_block,
+)
+from .losses import binary_accuracy as binary_accuracy, binary_cross_entropy as binary_cross_entropy
+from .network import Network as Network
+from .optimisers import all_finite as all_finite, clip_by_array_norm as clip_by_array_norm

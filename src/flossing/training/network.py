@@ -1,0 +1,67 @@
+"""A recurrent step with a linear readout and a start state: what is trained."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from .._checks import check_finite, check_integer, check_positive
+from ..cells import Cell
+
+
+class Network(eqx.Module):
+    """A cell, a linear readout of its output, and the state it starts in.
+
+    Args:
+        cell: any cell of the library.
+        output_size: number of outputs.
+        readout_gain: readout weights are drawn from N(0, readout_gain^2).
+        readout_bias: start value of the readout's offset.
+        relax_steps: the start state is random and relaxed for so many steps without input.
+        key: random key.
+
+    The defaults are those of Engelken 2023.
+    """
+
+    cell: Cell
+    readout_weight: Float[Array, "output hidden"]
+    readout_bias: Float[Array, " output"]
+    initial_state: PyTree
+
+    def __init__(
+        self,
+        cell: Cell,
+        output_size: int,
+        *,
+        readout_gain: float = 1.0,
+        readout_bias: float = 0.001,
+        relax_steps: int = 100,
+        key: PRNGKeyArray,
+    ):
+        check_integer("output_size", output_size, 1)
+        check_positive("readout_gain", readout_gain, zero=True)
+        check_finite("readout_bias", readout_bias)
+        check_integer("relax_steps", relax_steps, 0)
+        weight_key, state_key = jax.random.split(key)
+        self.cell = cell
+        shape = (output_size, cell.hidden_size)
+        self.readout_weight = readout_gain * jax.random.normal(weight_key, shape)
+        self.readout_bias = jnp.full(output_size, readout_bias)
+        silence = jnp.zeros((relax_steps, cell.input_size))
+        start = cell.initial_state(key=state_key)
+        self.initial_state = jax.lax.scan(lambda s, u: (cell(s, u), None), start, silence)[0]
+
+    def __call__(
+        self, inputs: Float[Array, "time input"], state: PyTree = None
+    ) -> Float[Array, "time output"]:
+        """Outputs of one trial, before any nonlinearity, shape ``(time, output_size)``."""
+
+        def step(state: Any, input: Array) -> tuple[Any, Array]:
+            state = self.cell(state, input)
+            return state, self.cell.output(state)
+
+        start = self.initial_state if state is None else state
+        _, activity = jax.lax.scan(step, start, inputs)
+        return activity @ self.readout_weight.T + self.readout_bias
