@@ -1,6 +1,12 @@
 """flossing: measure, control and understand error gradients in recurrent and spiking networks."""
 
-from . import initialisers as initialisers, surrogates as surrogates
+from . import (
+    floss as floss,
+    initialisers as initialisers,
+    surrogates as surrogates,
+    tasks as tasks,
+    training as training,
+)
 from .cells import (
     BinaryCell as BinaryCell,
     Cell as Cell,
@@ -12,6 +18,7 @@ from .cells import (
     Stack as Stack,
     TanhCell as TanhCell,
 )
+from .floss import Flossing as Flossing, flossing_loss as flossing_loss
 from .lyapunov import (
     CovariantVectors as CovariantVectors,
     LostDirectionsWarning as LostDirectionsWarning,
@@ -26,6 +33,4 @@ from .lyapunov import (
     long_term_jacobian as long_term_jacobian,
     lyapunov_spectrum as lyapunov_spectrum,
 )
-from . import floss as floss, tasks as tasks, training as training
-from .floss import Flossing as Flossing, flossing_loss as flossing_loss
 from .training import Network as Network, Training as Training

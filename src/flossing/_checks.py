@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 
@@ -13,7 +14,9 @@ def is_concrete(value: Any) -> bool:
     return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
 
 
-def check_integer(name: str, value: Any, minimum: int | None = None, maximum: int | None = None) -> int:
+def check_integer(
+    name: str, value: Any, minimum: int | None = None, maximum: int | None = None
+) -> int:
     """Returns ``value`` as ``int``; raises ``TypeError`` or ``ValueError`` naming ``name``."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise TypeError(f"{name}: expected an integer, got {value!r} ({type(value).__name__}).")
@@ -32,7 +35,9 @@ def check_positive(name: str, value: Any, *, zero: bool = False) -> None:
         good = np.isfinite(array) & ((array >= 0) if zero else (array > 0))
         if not good.all():
             wanted = "non-negative" if zero else "positive"
-            raise ValueError(f"{name}: expected a finite {wanted} number, got {array[~good].flat[0]}.")
+            raise ValueError(
+                f"{name}: expected a finite {wanted} number, got {array[~good].flat[0]}."
+            )
 
 
 def check_finite(name: str, value: Any) -> None:

@@ -1,4 +1,4 @@
-"""The command line: ``floss demo``, ``floss train``, ``floss spectrum``."""
+"""The command line: ``floss demo``, ``floss train``, ``floss spectrum``, ``floss reproduce``."""
 
 import sys
 from collections.abc import Sequence
@@ -7,11 +7,17 @@ _COMMANDS = {
     "demo": "train networks with and without flossing from the same start, and compare (under two minutes)",
     "train": "train networks on a task, with a flossing schedule",
     "spectrum": "the Lyapunov spectrum of a fresh network or of a run's networks",
+    "reproduce": "a published figure, with its numbers beside the published ones",
 }
 
 
 def _usage() -> str:
-    lines = ["usage: floss COMMAND [options]", "", "Gradient flossing of recurrent and spiking networks.", ""]
+    lines = [
+        "usage: floss COMMAND [options]",
+        "",
+        "Gradient flossing of recurrent and spiking networks.",
+        "",
+    ]
     lines += [f"  {name:<10} {text}" for name, text in _COMMANDS.items()]
     lines += ["", "floss COMMAND --help lists the options of a command."]
     return "\n".join(lines)

@@ -422,5 +422,5 @@ def _measure_shape(shape: Callable, integral: Callable | None) -> tuple[float, f
     if above.all():
         return area, math.inf
     upper = float(np.geomspace(1e-3, 1e3, 241)[int(np.argmin(above))])
-    half = optimize.bisect(lambda u: value(u) - 0.5, 0.0, upper, xtol=1e-7)
+    half: Any = optimize.bisect(lambda u: value(u) - 0.5, 0.0, upper, xtol=1e-7)
     return area, float(half)

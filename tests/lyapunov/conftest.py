@@ -11,19 +11,23 @@ CELLS = {
     "gru": fl.GRUCell,
     "lstm": fl.LSTMCell,
     "binary": fl.BinaryCell,
-    "lif": fl.LIFCell,
 }
+STRONG = 20.0  # enough input for a LIF neuron to spike in a third of the steps
 
 
 def _network(name, steps=10, hidden=4, **options):
     key = jax.random.key(7)
     if name == "stack":
         below = fl.TanhCell(2, hidden, form="post-activation", key=key)
-        cell = fl.Stack([below, fl.LSTMCell(hidden, 2, key=key)])
+        cell = fl.Stack([below, fl.GRUCell(hidden, 2, key=key), fl.LSTMCell(2, 2, key=key)])
+    elif name == "spiking stack":
+        below = fl.LIFCell(2, hidden, input_gain=STRONG, key=key, **options)
+        cell = fl.Stack([below, fl.BinaryCell(hidden, 2, key=key)])
+    elif name == "lif":
+        cell = fl.LIFCell(2, hidden, input_gain=STRONG, key=key, **options)
     else:
         cell = CELLS[name](2, hidden, key=key, **options)
-    strength = 4.0 if name == "lif" else 1.0
-    inputs = strength * jax.random.normal(jax.random.key(8), (steps, 2))
+    inputs = jax.random.normal(jax.random.key(8), (steps, 2))
     return cell, cell.initial_state(key=jax.random.key(9)), inputs
 
 
@@ -43,6 +47,14 @@ def _dense_jacobians(step, state, inputs):
 def network():
     """``network(name, steps, hidden, **options)``: a cell, a random state and random inputs."""
     return _network
+
+
+@pytest.fixture
+def unoptimised():
+    """Programs are compiled without most optimisations, which takes less time than they would save."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture

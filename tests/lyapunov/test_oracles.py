@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from jax.tree_util import Partial
-from scipy.linalg import circulant
+from scipy.linalg import block_diag, circulant
 from scipy.special import digamma, polygamma
 
 import flossing as fl
@@ -28,17 +28,15 @@ def constant_step(matrix):
     return Partial(_constant, jnp.asarray(matrix))
 
 
-def rotation(angle):
-    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+def random_orthogonal(size, seed):
+    return np.linalg.qr(np.random.default_rng(seed).normal(size=(size, size)))[0]
 
 
 def normal_matrix():
-    blocks = np.zeros((6, 6))
-    blocks[:2, :2] = 1.5 * rotation(1.0)
-    blocks[2:4, 2:4] = 0.7 * rotation(0.4)
-    blocks[4:, 4:] = np.diag([0.2, -0.05])
-    basis = np.linalg.qr(np.random.default_rng(0).normal(size=(6, 6)))[0]
-    return basis @ blocks @ basis.T
+    angle = 1.0
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    basis = random_orthogonal(4, 0)
+    return basis @ block_diag(0.2, 1.5 * turn, -0.05) @ basis.T
 
 
 def triangular_matrix():
@@ -50,15 +48,15 @@ LINEAR_MAPS = {
     "diagonal": np.diag([0.1, -1.2, 2.0, 0.5]),
     "lower triangular": triangular_matrix(),
     "upper triangular": triangular_matrix().T,
-    "orthogonal": np.linalg.qr(np.random.default_rng(2).normal(size=(5, 5)))[0],
+    "orthogonal": random_orthogonal(4, 2),
     "normal": normal_matrix(),
-    "circulant": circulant([1.0, 0.5, 0.2, 0.0, -0.3]),
+    "circulant": circulant([1.0, 0.7, 0.2, 0.1]),
 }
 
 
 @pytest.mark.parametrize("name", LINEAR_MAPS)
 def test_exponents_of_a_linear_map_are_log_moduli_of_its_eigenvalues(name, key, x64):
-    # 400 steps align the tangents: the closest moduli differ by a factor .69, and .69^400 < 1e-64.
+    # 400 steps align the tangents: the closest moduli differ by a factor .60, and .60^400 < 1e-88.
     matrix = LINEAR_MAPS[name]
     spectrum = fl.lyapunov_spectrum(
         constant_step(matrix), jnp.zeros(len(matrix)), num_steps=450, basis_warmup=400, key=key
@@ -108,10 +106,12 @@ def test_ginibre_exponents_have_slope_one_in_the_log_of_the_gain(key, x64):
     matrices = ginibre_products(1.0, 6, 50, jax.random.key(1))
 
     def exponents(log_gain):
-        step = lambda state, matrix: jnp.exp(log_gain) * matrix @ state
+        def step(state, matrix):
+            return jnp.exp(log_gain) * matrix @ state
+
         return fl.lyapunov_spectrum(step, jnp.zeros(6), matrices, key=key).exponents
 
-    np.testing.assert_allclose(jax.jacrev(exponents)(0.3), np.ones(6), atol=1e-12)
+    np.testing.assert_allclose(jax.jacfwd(exponents)(0.3), np.ones(6), atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["tanh", "gru", "lstm", "stack"])
@@ -124,7 +124,7 @@ def test_exponents_sum_to_the_log_determinant_at_every_single_step(
     np.testing.assert_allclose(local.sum(1), log_determinants, atol=1e-10)
 
 
-@pytest.mark.parametrize("steps", [1, 2, 7, 50])
+@pytest.mark.parametrize("steps", [1, 2, 7])
 def test_exponents_sum_to_the_mean_log_determinant_at_every_length(
     steps, network, dense_jacobians, key, x64
 ):
@@ -134,10 +134,14 @@ def test_exponents_sum_to_the_mean_log_determinant_at_every_length(
     np.testing.assert_allclose(spectrum.exponents.sum(), log_determinants.mean(), atol=1e-10)
 
 
-@pytest.mark.parametrize(("name", "directions"), [("tanh", 4), ("gru", 4), ("lstm", 8), ("lif", 8)])
-def test_full_state_of_a_cell_is_counted(name, directions, network, key):
-    cell, state, inputs = network(name, reset="none") if name == "lif" else network(name)
-    assert fl.lyapunov_spectrum(cell, state, inputs, key=key).exponents.shape == (directions,)
+@pytest.mark.parametrize(("name", "directions"), [("tanh", 4), ("lstm", 8), ("lif", 8)])
+def test_every_variable_of_the_state_is_a_direction(name, directions, network, key):
+    cell, state, inputs = network(name)
+
+    def spectrum(state):
+        return fl.lyapunov_spectrum(cell, state, inputs, key=key).exponents
+
+    assert jax.eval_shape(spectrum, state).shape == (directions,)
 
 
 def henon(state, input):
@@ -187,14 +191,14 @@ def lorenz_spectrum():
 
 
 def test_lorenz_system_has_its_known_exponents_per_unit_time(lorenz_spectrum):
-    errors = np.abs(lorenz_spectrum.exponents - np.array([0.9056, 0.0, -14.5723]))
-    assert np.all(errors < 4 * lorenz_spectrum.standard_errors)
-    assert np.all(lorenz_spectrum.standard_errors < 0.015)
+    errors = np.abs(np.asarray(lorenz_spectrum.exponents) - np.array([0.9056, 0.0, -14.5723]))
+    assert np.all(errors < 4 * np.asarray(lorenz_spectrum.standard_errors))
+    assert np.asarray(lorenz_spectrum.standard_errors).max() < 0.015
 
 
 def test_lorenz_exponents_sum_to_the_divergence(lorenz_spectrum):
     # The error of fourth-order Runge-Kutta: 1.02e-4 here, 6.2e-6 (16 times less) at half the step.
-    np.testing.assert_allclose(lorenz_spectrum.exponents.sum(), -41 / 3, atol=2e-4)
+    np.testing.assert_allclose(np.asarray(lorenz_spectrum.exponents).sum(), -41 / 3, atol=2e-4)
 
 
 def test_lorenz_exponents_are_labelled_per_unit_time(lorenz_spectrum):

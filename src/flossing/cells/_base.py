@@ -34,6 +34,8 @@ class Cell(eqx.Module):
 
     def _check(self, state: dict[str, Any], input: Any) -> Array:
         for name, array in state.items():
+            if array is None:
+                raise ValueError(f"{name}: expected shape {(self.hidden_size,)}, got None.")
             check_shape(name, array, (self.hidden_size,))
         input = jnp.asarray(input)
         check_shape("input", input, (self.input_size,))

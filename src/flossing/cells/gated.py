@@ -39,7 +39,9 @@ class _GatedCell(Cell):
             check_shape("recurrent", matrix, (hidden_size, hidden_size))
         self.recurrent_weight = jnp.concatenate(matrices)
         self.input_weight = (
-            input_gain / input_size * jax.random.normal(input_key, (gates * hidden_size, input_size))
+            input_gain
+            / input_size
+            * jax.random.normal(input_key, (gates * hidden_size, input_size))
         )
 
 

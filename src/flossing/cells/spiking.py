@@ -1,7 +1,7 @@
 """Leaky integrate-and-fire neurons with current-based synapses."""
 
 import math
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -121,10 +121,14 @@ class LIFCell(Cell):
             dale_signs(hidden_size, dale)
             if centred:
                 raise ValueError("centred: rows with a mean of zero contradict fixed signs (dale).")
-        self.membrane_time_constant = self._neurons("membrane_time_constant", membrane_time_constant)
+        self.membrane_time_constant = self._neurons(
+            "membrane_time_constant", membrane_time_constant
+        )
         self.synapse_time_constant = self._neurons("synapse_time_constant", synapse_time_constant)
         self.threshold = self._neurons("threshold", threshold)
-        self.adaptation_strength = self._neurons("adaptation_strength", adaptation_strength, zero=True)
+        self.adaptation_strength = self._neurons(
+            "adaptation_strength", adaptation_strength, zero=True
+        )
         self.adaptation_time_constant = (
             None
             if adaptation_time_constant is None
@@ -163,7 +167,7 @@ class LIFCell(Cell):
 
     def __call__(self, state: LIFState, input: Float[Array, " input"]) -> LIFState:
         """The next state."""
-        fields = {"state.membrane": state.membrane, "state.synapse": state.synapse}
+        fields: dict[str, Any] = {"state.membrane": state.membrane, "state.synapse": state.synapse}
         if self.adaptation_time_constant is not None:
             fields["state.adaptation"] = state.adaptation
         input = self._check(fields, input).astype(self.recurrent_weight.dtype)
@@ -179,6 +183,7 @@ class LIFCell(Cell):
         membrane = self._after_reset(membrane, out, state)
         if self.adaptation_time_constant is None:
             return LIFState(membrane, synapse)
+        assert state.adaptation is not None
         rho = self._decay(self.adaptation_time_constant)
         return LIFState(membrane, synapse, rho * state.adaptation + (1 - rho) * out)
 
@@ -187,10 +192,7 @@ class LIFCell(Cell):
             return membrane
         if self.reset_gradient != "differentiated":
             out = jax.lax.stop_gradient(out)
-        if self.reset == "to_zero":
-            change = -membrane * out
-        else:
-            change = -self._threshold(state) * out
+        change = -out * (membrane if self.reset == "to_zero" else self._threshold(state))
         if self.reset_gradient == "ignored":
             change = jax.lax.stop_gradient(change)
         return membrane + change
@@ -199,7 +201,10 @@ class LIFCell(Cell):
         threshold = jax.lax.stop_gradient(jnp.asarray(self.threshold, state.membrane.dtype))
         if self.adaptation_time_constant is None:
             return threshold
-        strength = jax.lax.stop_gradient(jnp.asarray(self.adaptation_strength, state.membrane.dtype))
+        assert state.adaptation is not None
+        strength = jax.lax.stop_gradient(
+            jnp.asarray(self.adaptation_strength, state.membrane.dtype)
+        )
         return threshold + strength * state.adaptation
 
     def initial_state(self, *, key: PRNGKeyArray | None = None) -> LIFState:

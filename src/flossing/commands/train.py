@@ -64,7 +64,9 @@ def main(arguments: Sequence[str]) -> int:
             files.write_text(Path(options.save_config), text)
         return 0
     if options.resume and len(arguments) > (1 if "=" in arguments[0] else 2):
-        raise ValueError("resume: the run continues with its own settings; leave out other options.")
+        raise ValueError(
+            "resume: the run continues with its own settings; leave out other options."
+        )
     with graceful_interrupt(console) as stop, progress_display(console) as progress:
         reporter = ConsoleReporter(progress, "train")
         if options.resume:

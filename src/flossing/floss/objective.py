@@ -1,7 +1,7 @@
 """The flossing loss: how far the leading Lyapunov exponents are from where they should be."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -101,7 +101,9 @@ def flossing_loss(
     if num_starts is None or num_starts == 1:
         exponents, lost = spectrum(*one, key)
     else:
-        all_exponents, all_lost = jax.vmap(spectrum)(state, inputs, jax.random.split(key, num_starts))
+        all_exponents, all_lost = jax.vmap(spectrum)(
+            state, inputs, jax.random.split(key, num_starts)
+        )
         exponents, lost = all_exponents.mean(0), all_lost.any(0)
 
     weights = jnp.where(lost, 0, jnp.asarray(weights, exponents.dtype))
@@ -114,11 +116,12 @@ def flossing_loss(
     return (loss, exponents) if return_exponents else loss
 
 
-def _goals(targets: object, which: Sequence[int] | None, k: int) -> tuple[object, np.ndarray]:
+def _goals(targets: Any, which: Sequence[int] | None, k: int) -> tuple[Array, np.ndarray]:
     check_finite("targets", targets)
-    if jnp.ndim(targets) > 0 and jnp.shape(targets) != (k,):
+    targets = jnp.asarray(targets)
+    if targets.shape not in ((), (k,)):
         raise ValueError(
-            f"targets: expected one number or {k} of them (num_exponents), got shape {jnp.shape(targets)}."
+            f"targets: expected one number or {k} of them (num_exponents), got shape {targets.shape}."
         )
     weights = np.ones(k)
     if which is not None:
@@ -127,7 +130,7 @@ def _goals(targets: object, which: Sequence[int] | None, k: int) -> tuple[object
             raise ValueError(f"which: expected different indices below {k}, got {list(which)}.")
         weights = np.zeros(k)
         weights[indices] = 1
-    return jnp.broadcast_to(jnp.asarray(targets), (k,)), weights
+    return jnp.broadcast_to(targets, (k,)), weights
 
 
 def _warn_without_second_derivative(step: Step, state: PyTree, inputs: PyTree) -> None:

@@ -94,8 +94,8 @@ def check_run(
     steps = _count_steps(inputs, num_steps)
     if is_concrete(state):
         for path, leaf in jax.tree_util.tree_leaves_with_path(_floats(state)):
-            if not bool(jnp.isfinite(leaf).all()):
-                count = int((~jnp.isfinite(leaf)).sum())
+            count = int((~np.isfinite(np.asarray(leaf))).sum())
+            if count:
                 raise ValueError(
                     f"state{jax.tree_util.keystr(path)}: has {count} NaN or infinite entries."
                 )
@@ -142,13 +142,17 @@ def _count_steps(inputs: PyTree, num_steps: int | None) -> int:
 
 def _signature(tree: PyTree) -> Any:
     leaves, structure = jax.tree.flatten(tree)
-    return structure, [(jnp.shape(x), jnp.result_type(x)) for x in leaves if eqx.is_array_like(x) or
-                       isinstance(x, jax.ShapeDtypeStruct)]
+    return structure, [
+        (jnp.shape(x), jnp.result_type(x))
+        for x in leaves
+        if eqx.is_array_like(x) or isinstance(x, jax.ShapeDtypeStruct)
+    ]
 
 
 def _brief(tree: PyTree) -> str:
     leaves = jax.tree.leaves(tree)
     parts = [
-        f"{jnp.dtype(x.dtype).name}{list(x.shape)}" if hasattr(x, "shape") else repr(x) for x in leaves
+        f"{jnp.dtype(x.dtype).name}{list(x.shape)}" if hasattr(x, "shape") else repr(x)
+        for x in leaves
     ]
     return parts[0] if len(parts) == 1 else f"{type(tree).__name__}({', '.join(parts)})"

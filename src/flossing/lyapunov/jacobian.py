@@ -84,13 +84,21 @@ def log_singular_values(
     check_key("key", key)
     logs = _log_singular_values(step, state, inputs, m, steps, max_sweeps, key)
     if is_concrete(logs) and bool(jnp.isnan(logs).any()):
-        raise ValueError("step: the state or its Jacobian became NaN or infinite along the trajectory.")
+        raise ValueError(
+            "step: the state or its Jacobian became NaN or infinite along the trajectory."
+        )
     return logs
 
 
 @eqx.filter_jit
 def _log_singular_values(
-    step: Step, state: PyTree, inputs: PyTree, m: int, steps: int, max_sweeps: int, key: PRNGKeyArray
+    step: Step,
+    state: PyTree,
+    inputs: PyTree,
+    m: int,
+    steps: int,
+    max_sweeps: int,
+    key: PRNGKeyArray,
 ) -> Array:
     vector = flatten(state).vector
     _, states = jax.lax.scan(lambda s, u: (step(s, u), s), state, inputs, length=steps)
@@ -216,6 +224,7 @@ def _log_gradient_norms(
     final, states = jax.lax.scan(lambda s, u: (step(s, u), s), state, inputs, length=steps)
     vector, unravel = flatten(final)
     if loss is None:
+        assert key is not None
         cotangent = jax.random.normal(key, vector.shape, vector.dtype)
         cotangent = cotangent / jnp.linalg.norm(cotangent)
     else:

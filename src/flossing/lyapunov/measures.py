@@ -1,6 +1,7 @@
 """Numbers that follow from a spectrum: attractor dimension and entropy rate."""
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from .._checks import is_concrete
@@ -71,5 +72,5 @@ def entropy_rate(
 def _check_exponents(exponents: Array) -> None:
     if exponents.ndim != 1 or exponents.size == 0:
         raise ValueError(f"exponents: expected shape (k,) with k >= 1, got {exponents.shape}.")
-    if is_concrete(exponents) and not bool(jnp.all(exponents < jnp.inf)):
+    if is_concrete(exponents) and not np.all(np.asarray(exponents) < np.inf):
         raise ValueError("exponents: NaN or plus infinity among them.")

@@ -4,6 +4,7 @@ Algorithm: Benettin et al. 1980; Shimada & Nagashima 1979. For recurrent network
 Abbott 2023. As an objective: Engelken 2023.
 """
 
+import itertools
 import warnings
 
 import equinox as eqx
@@ -162,6 +163,7 @@ def _spectrum(
     vector = flatten(state).vector
     n = vector.size
     if basis is None:
+        assert key is not None
         basis = jax.random.normal(key, (n, k), vector.dtype)
     tangents = Basis.start(jnp.linalg.qr(basis.astype(vector.dtype))[0])
     state = run(step, state, take(inputs, 0, warmup), warmup)
@@ -178,7 +180,7 @@ def _spectrum(
     lengths = interval_lengths(counted, renormalise_every)
     parts = min(num_windows, len(lengths))
     edges = [round(i * len(lengths) / parts) for i in range(parts + 1)]
-    window_steps = tuple(sum(lengths[a:b]) for a, b in zip(edges, edges[1:], strict=False))
+    window_steps = tuple(sum(lengths[a:b]) for a, b in itertools.pairwise(edges))
     window = np.repeat(np.arange(parts), np.diff(edges))
     unit = 1.0 if time_step is None else time_step
 
@@ -282,9 +284,17 @@ def local_exponents(
         basis=basis,
         key=key,
     )
-    finite = spectrum.finite_time
-    lengths = jnp.asarray(spectrum.window_steps, finite.dtype)[:, None]
-    of_interval = np.arange(finite.shape[0]) // (window // renormalise_every)
-    windows = int(of_interval[-1]) + 1
-    sums = jax.ops.segment_sum(finite * lengths, of_interval, windows)
-    return sums / jax.ops.segment_sum(lengths, of_interval, windows)
+    return _merge(spectrum.finite_time, spectrum.window_steps, window // renormalise_every)
+
+
+@eqx.filter_jit
+def _merge(
+    local: Float[Array, "intervals k"], steps: tuple[int, ...], per_window: int
+) -> Float[Array, "windows k"]:
+    """Weighted means over every ``per_window`` intervals."""
+    weights = jnp.asarray(steps, local.dtype)[:, None]
+    window = np.arange(len(steps)) // per_window
+    count = int(window[-1]) + 1
+    return jax.ops.segment_sum(local * weights, window, count) / jax.ops.segment_sum(
+        weights, window, count
+    )

@@ -86,7 +86,8 @@ class Parity:
         check_key("key", key)
         self.check_length(num_steps)
         bits = jax.random.bernoulli(key, 0.5, (num_steps, 1))
-        answer = sum(jnp.roll(bits.astype(int), lag, axis=0) for lag in self.lags) % 2
+        source = bits.astype(int)
+        answer = jnp.stack([jnp.roll(source, lag, axis=0) for lag in self.lags]).sum(0) % 2
         mask = jnp.arange(num_steps) >= self.delay
         return Sample(self.amplitude * bits.astype(float), answer.astype(float), mask)
 

@@ -48,14 +48,14 @@ class Training:
     """Whether the start state is trained."""
 
     def __post_init__(self) -> None:
-        check_integer("training.epochs", self.epochs, 1)
-        check_integer("training.batch_size", self.batch_size, 1)
-        check_integer("training.num_steps", self.num_steps, 1)
-        check_positive("training.learning_rate", self.learning_rate, zero=True)
-        check_fraction("training.beta1", self.beta1)
-        check_fraction("training.beta2", self.beta2)
-        check_choice("training.clip", self.clip, ("array", "global", "none"))
-        check_positive("training.clip_norm", self.clip_norm)
+        check_integer("epochs", self.epochs, 1)
+        check_integer("batch_size", self.batch_size, 1)
+        check_integer("num_steps", self.num_steps, 1)
+        check_positive("learning_rate", self.learning_rate, zero=True)
+        check_fraction("beta1", self.beta1)
+        check_fraction("beta2", self.beta2)
+        check_choice("clip", self.clip, ("array", "global", "none"))
+        check_positive("clip_norm", self.clip_norm)
 
 
 class TrainState(eqx.Module):
@@ -188,7 +188,7 @@ def _floss_step(
     )
 
     def loss_of(flossed: PyTree) -> tuple[Array, Array]:
-        return flossing_loss(
+        return flossing_loss(  # pyright: ignore[reportReturnType]
             eqx.combine(flossed, rest),
             states,
             inputs,
@@ -241,7 +241,9 @@ def _scan_block(body: Any, carry: PyTree, first: Array, count: Array, size: int)
         new, out = body(eqx.combine(arrays, rest), number)
         return eqx.filter(new, eqx.is_array), out
 
-    blank = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(inner, arrays, first)[1])
+    blank = jax.tree.map(
+        lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(inner, arrays, first)[1]
+    )
 
     def maybe(arrays: PyTree, i: Array) -> tuple[PyTree, Any]:
         return jax.lax.cond(i < count, inner, lambda a, _: (a, blank), arrays, first + i)
@@ -267,9 +269,7 @@ def train_block(
         )
         return (networks, optimiser), metrics
 
-    carry, metrics = _scan_block(
-        body, (state.networks, state.optimiser), state.epochs, count, size
-    )
+    carry, metrics = _scan_block(body, (state.networks, state.optimiser), state.epochs, count, size)
     epochs = state.epochs + count
     return TrainState(*carry, state.flosser, epochs, state.floss_steps), metrics
 

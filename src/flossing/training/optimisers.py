@@ -16,7 +16,7 @@ def clip_by_array_norm(max_norm: float) -> optax.GradientTransformation:
     """
     check_positive("max_norm", max_norm)
 
-    def update(updates: PyTree, state: optax.EmptyState, params: PyTree = None) -> tuple:
+    def update(updates: PyTree, state: PyTree, params: PyTree = None) -> tuple[PyTree, PyTree]:
         del params
 
         def clip(x: Array) -> Array:

@@ -1,0 +1,69 @@
+"""``floss reproduce``: a published figure, with its numbers beside the published ones and a verdict."""
+
+import dataclasses
+import json
+import time
+from collections.abc import Sequence
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from .._checks import check_choice
+from ..experiments import EXPERIMENTS, Result
+from ..runs import directory as files
+from ..runs.plots import save
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Run an experiment and compare it with what was published."""
+
+    name: tyro.conf.Positional[str]
+    """Which experiment: target-exponents."""
+    quick: bool = False
+    """A small version, for a first look; its verdict is indicative."""
+    directory: str = ""
+    """Where numbers and figure go; must not exist. Default: runs/ and a name made of the time."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the command; the exit status is 1 when a claim does not hold."""
+    options = tyro.cli(Arguments, args=list(arguments), prog="floss reproduce")
+    check_choice("name", options.name, tuple(EXPERIMENTS))
+    path = files.free_directory(options.directory or files.default_directory(options.name))
+    console = Console()
+    start = time.perf_counter()
+    with console.status(f"running {options.name}"):
+        result = EXPERIMENTS[options.name](options.quick)
+    seconds = time.perf_counter() - start
+    console.print(verdict(result))
+    path = files.new_directory(path)
+    report = {
+        "experiment": result.name,
+        "quick": options.quick,
+        "source": result.source,
+        "wall_seconds": round(seconds, 1),
+        "settings": result.settings,
+        "claims": [dataclasses.asdict(c) | {"holds": c.holds} for c in result.claims],
+        "numbers": result.numbers,
+        "environment": files.environment(),
+    }
+    files.write_text(path / "numbers.json", json.dumps(report, indent=1) + "\n")
+    paths = save(result.figure, path, result.name)
+    console.print(f"{seconds:.0f} s; written: {path / 'numbers.json'}, {paths[0]}")
+    return 0 if all(claim.holds for claim in result.claims) else 1
+
+
+def verdict(result: Result) -> Table:
+    """Claims, what was published, what came out."""
+    table = Table(title=f"{result.title} ({result.source})", title_justify="left")
+    table.add_column("claim")
+    for name in ("published", "ours", "limit", "holds"):
+        table.add_column(name, justify="right")
+    for claim in result.claims:
+        known = "-" if claim.published is None else f"{claim.published:.3g}"
+        limit = f"{'<' if claim.below else '>'} {claim.limit:g}"
+        holds = "yes" if claim.holds else "NO"
+        table.add_row(claim.text, known, f"{claim.measured:.3g}", limit, holds)
+    return table

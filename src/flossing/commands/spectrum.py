@@ -1,0 +1,204 @@
+"""``floss spectrum``: exponents with their errors and what follows from them."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import tyro
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+
+from .._checks import check_integer
+from ..lyapunov import LyapunovSpectrum, condition_number, lyapunov_spectrum
+from ..runs import directory as files
+from ..runs.config import CellConfig, RunConfig, TaskConfig
+from ..runs.plots import COLOURS, save, style
+from ..runs.train import load
+from ..training import Network
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """The Lyapunov spectrum of a network driven by its task's input."""
+
+    run: str = ""
+    """Directory of a run: measure its trained networks, with its task and cell."""
+    realisation: int = 1
+    """Which network of the run, counted from 1."""
+    cell: CellConfig = CellConfig()
+    """A fresh network, when there is no run."""
+    task: TaskConfig = TaskConfig()
+    """Its input."""
+    num_exponents: int = 0
+    """Leading exponents to compute; 0 for all."""
+    steps: int = 2000
+    """Counted steps."""
+    warmup: int = 100
+    """Steps before, in which only the state moves."""
+    basis_warmup: int = 100
+    """Steps after those, in which the tangent basis turns, not counted."""
+    renormalise_every: int = 1
+    """Steps between orthonormalisations."""
+    horizon: int = 50
+    """Steps over which the condition number of the long-term Jacobian is taken."""
+    seed: int = 1
+    """Of weights, input and basis."""
+    directory: str = ""
+    """Where JSON and figure go; must not exist. Default: runs/ and a name made of the time."""
+
+
+def _network(options: Arguments) -> tuple[Network, RunConfig]:
+    check_integer("realisation", options.realisation, 1)
+    if not options.run:
+        if options.realisation != 1:
+            raise ValueError(
+                "realisation: a fresh network is only one; give a run's directory as run."
+            )
+        config = RunConfig(task=options.task, cell=options.cell, seed=options.seed)
+        networks = config.networks()
+    else:
+        result = load(options.run)
+        config, networks = result.config, result.networks
+        check_integer("realisation", options.realisation, 1, config.realisations)
+    arrays = jax.tree.map(
+        lambda x: x[options.realisation - 1] if isinstance(x, jax.Array) else x, networks
+    )
+    return arrays, config
+
+
+def measure(options: Arguments) -> tuple[LyapunovSpectrum, dict[str, Any]]:
+    """The spectrum, and everything the command reports as plain numbers."""
+    for name, minimum in [("num_exponents", 0), ("steps", 1), ("horizon", 1), ("seed", 0)]:
+        check_integer(name, getattr(options, name), minimum)
+    network, config = _network(options)
+    input_key, basis_key, value_key = jax.random.split(jax.random.key(options.seed), 3)
+    steps = options.warmup + options.basis_warmup + options.steps
+    inputs = config.task.build().sample_inputs(input_key, max(steps, options.horizon))
+    spectrum = lyapunov_spectrum(
+        network.cell,
+        network.initial_state,
+        inputs[:steps],
+        num_exponents=options.num_exponents or None,
+        warmup=options.warmup,
+        basis_warmup=options.basis_warmup,
+        renormalise_every=options.renormalise_every,
+        key=basis_key,
+    )
+    log_condition = condition_number(
+        network.cell,
+        network.initial_state,
+        inputs[: options.horizon],
+        num_directions=options.num_exponents or None,
+        log=True,
+        key=value_key,
+    )
+    report = {
+        "unit": spectrum.unit,
+        "exponents": _plain(spectrum.exponents),
+        "standard_errors": _plain(spectrum.standard_errors),
+        "lost_directions": int(spectrum.lost.sum()),
+        "state_dimension": spectrum.state_dimension,
+        "counted_steps": spectrum.num_steps,
+        "kaplan_yorke_dimension": _or_reason(lambda: spectrum.kaplan_yorke_dimension),
+        "entropy_rate": _or_reason(lambda: spectrum.entropy_rate),
+        "condition_number": {
+            "horizon": options.horizon,
+            "directions": options.num_exponents or spectrum.state_dimension,
+            "log10": _plain(log_condition / np.log(10)),
+        },
+        "options": dataclasses.asdict(options),
+        "environment": files.environment(),
+    }
+    return spectrum, report
+
+
+def _plain(values: Any) -> Any:
+    """Numbers for JSON, which has no infinity: a lost direction is the string "-inf"."""
+    array = np.asarray(values, dtype=float)
+    listed = [x if np.isfinite(x) else str(x) for x in array.ravel().tolist()]
+    return listed if array.ndim else listed[0]
+
+
+def _or_reason(value: Any) -> Any:
+    try:
+        return _plain(value())
+    except ValueError as error:
+        return f"undetermined: {error}"
+
+
+def figure(spectrum: LyapunovSpectrum, title: str) -> Figure:
+    """The spectrum with its standard errors."""
+    exponents = np.asarray(spectrum.exponents, dtype=float)
+    index = np.arange(1, exponents.size + 1)
+    finite = np.isfinite(exponents)
+    with style():
+        fig = Figure(figsize=(4.5, 3.3), layout="constrained")
+        axis = fig.subplots()
+        axis.errorbar(
+            index[finite],
+            exponents[finite],
+            np.asarray(spectrum.standard_errors)[finite],
+            fmt=".",
+            color=COLOURS[0],
+            ecolor="0.6",
+            markersize=4,
+            label="exponents, bars: standard errors",
+        )
+        axis.axhline(0, color="0.6", linewidth=0.8, linestyle=":")
+        axis.set(
+            xlabel="index i",
+            ylabel=f"Lyapunov exponent $\\lambda_i$ ({spectrum.unit})",
+            title=title,
+        )
+        if not finite.all():
+            axis.plot([], [], " ", label=f"{(~finite).sum()} lost directions not shown")
+        axis.legend()
+    return fig
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the command; returns the exit status."""
+    options = tyro.cli(Arguments, args=list(arguments), prog="floss spectrum")
+    path = files.free_directory(options.directory or files.default_directory("spectrum"))
+    console = Console()
+    with console.status("measuring"):
+        spectrum, report = measure(options)
+    table = Table(title=f"Lyapunov exponents ({spectrum.unit})", title_justify="left")
+    for name in ("i", "exponent", "standard error"):
+        table.add_column(name, justify="right")
+    shown = range(spectrum.exponents.size)
+    for i in shown if len(shown) <= 20 else [*shown[:15], None, *shown[-4:]]:
+        if i is None:
+            table.add_row("...", "...", "...")
+        else:
+            error = float(spectrum.standard_errors[i])
+            table.add_row(str(i + 1), f"{float(spectrum.exponents[i]):+.5f}", f"{error:.5f}")
+    console.print(table)
+    condition = report["condition_number"]
+    for name, value in [
+        ("Kaplan-Yorke dimension", report["kaplan_yorke_dimension"]),
+        (f"entropy rate ({spectrum.unit})", report["entropy_rate"]),
+        (
+            f"log10 condition number ({condition['directions']} directions, "
+            f"{condition['horizon']} steps)",
+            condition["log10"],
+        ),
+    ]:
+        text = f"{value:.5g}" if isinstance(value, float) else value
+        console.print(f"{name}: {text}")
+    path = files.new_directory(path)
+    files.write_text(path / "spectrum.json", json.dumps(report, indent=2) + "\n")
+    paths = save(figure(spectrum, _title(options)), path, "spectrum")
+    console.print(f"written: {path / 'spectrum.json'}, {paths[0].name}, {paths[1].name}")
+    return 0
+
+
+def _title(options: Arguments) -> str:
+    if options.run:
+        return f"{Path(options.run).name}, network {options.realisation}"
+    return f"fresh {options.cell.name} network, N = {options.cell.hidden_size}"

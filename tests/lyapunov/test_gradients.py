@@ -1,0 +1,232 @@
+"""Gradients of exponents: finite differences, independent derivations, modes, second order."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+from jax.tree_util import Partial
+
+import flossing as fl
+
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
+
+def flossing_like(cell, state, inputs, num_exponents=3, **options):
+    """The mean square of the leading exponents."""
+    spectrum = fl.lyapunov_spectrum(
+        cell, state, inputs, num_exponents=num_exponents, key=jax.random.key(4), **options
+    )
+    return jnp.mean(spectrum.exponents**2)
+
+
+def as_function_of_everything(cell, state, inputs, measure=flossing_like, **options):
+    """``measure`` as a function of one vector: parameters, state and inputs; and that vector."""
+    arrays, rest = eqx.partition((cell, state, inputs), eqx.is_inexact_array)
+    vector, unravel = ravel_pytree(arrays)
+    return lambda vector: measure(*eqx.combine(unravel(vector), rest), **options), vector
+
+
+def central_differences(function, vector, size=1e-5):
+    shifts = size * jnp.eye(vector.size)
+    values = jax.jit(jax.vmap(function))(jnp.concatenate([vector + shifts, vector - shifts]))
+    return (values[: vector.size] - values[vector.size :]) / (2 * size)
+
+
+def relative_error(found, expected):
+    return float(jnp.linalg.norm(found - expected) / jnp.linalg.norm(expected))
+
+
+class Smooth(fl.surrogates.Sigmoid):
+    """A spike nonlinearity whose value is the primitive of its derivative."""
+
+    def __call__(self, x):
+        return self.primitive(x)
+
+
+@pytest.fixture(scope="module")
+def rate_network():
+    """A tanh network as a function of one vector, that vector, and the gradient there."""
+    with jax.enable_x64(True):
+        function, vector = as_function_of_everything(*tanh_network())
+        return function, vector, jax.jit(jax.grad(function))
+
+
+def tanh_network():
+    key = jax.random.key(7)
+    cell = fl.TanhCell(2, 3, key=key)
+    return cell, cell.initial_state(key=key), jax.random.normal(jax.random.key(8), (10, 2))
+
+
+# Central differences with h = 1e-5 err by about h^2 = 1e-10 and by eps / h = 2e-11, both relative.
+def test_gradient_of_a_rate_network_is_that_of_finite_differences(rate_network, x64):
+    function, vector, gradient = rate_network
+    assert relative_error(gradient(vector), central_differences(function, vector)) < 1e-6
+
+
+def worst_error(cell, found, expected):
+    """The largest relative error of any parameter array of a cell, given vectors of everything."""
+    _, unravel = ravel_pytree(eqx.filter(cell, eqx.is_inexact_array))
+    size = sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(cell, eqx.is_inexact_array)))
+    pairs = zip(
+        jax.tree.leaves(unravel(found[:size])),
+        jax.tree.leaves(unravel(expected[:size])),
+        strict=True,
+    )
+    return np.max([relative_error(*pair) for pair in pairs])
+
+
+def test_gradient_in_every_array_of_all_rate_cells_stacked_is_that_of_finite_differences(
+    network, x64
+):
+    case = network("stack", hidden=2)
+    function, vector = as_function_of_everything(*case)
+    gradient = jax.jit(jax.grad(function))(vector)
+    assert worst_error(case[0], gradient, central_differences(function, vector)) < 1e-6
+
+
+@pytest.mark.parametrize("reset", ["to_zero", "subtract"])
+def test_gradient_of_networks_with_smooth_spikes_is_that_of_finite_differences(reset, network, x64):
+    case = network(
+        "spiking stack",
+        hidden=2,
+        reset=reset,
+        reset_gradient="differentiated",
+        surrogate=Smooth(2.0),
+    )
+    case = eqx.tree_at(lambda case: case[0].layers[1].surrogate, case, Smooth(2.0))
+    function, vector = as_function_of_everything(*case)
+    gradient = jax.jit(jax.grad(function))(vector)
+    assert worst_error(case[0], gradient, central_differences(function, vector)) < 1e-6
+
+
+def dense_reference(cell, state, inputs, num_exponents=3):
+    """The mean square of the exponents by dense Jacobians and automatic differentiation of QR."""
+    flat, unravel = ravel_pytree(state)
+    basis = jax.random.normal(jax.random.key(4), (flat.size, num_exponents))
+
+    def step(vector, input):
+        return ravel_pytree(cell(unravel(vector), input))[0]
+
+    def body(carry, input):
+        vector, q = carry
+        q, r = jnp.linalg.qr(jax.jacfwd(step)(vector, input) @ q)
+        return (step(vector, input), q), jnp.log(jnp.abs(jnp.diagonal(r)))
+
+    logs = jax.lax.scan(body, (flat, jnp.linalg.qr(basis)[0]), inputs)[1]
+    return jnp.mean(logs.mean(0) ** 2)
+
+
+@pytest.mark.parametrize("reset_gradient", ["detached", "differentiated", "ignored"])
+def test_surrogate_gradient_is_that_of_dense_jacobians_and_plain_qr(reset_gradient, network, x64):
+    case = network("spiking stack", hidden=3, reset_gradient=reset_gradient)
+    function, vector = as_function_of_everything(*case)
+    reference, _ = as_function_of_everything(*case, measure=dense_reference)
+    gradient, expected = (jax.jit(jax.grad(one))(vector) for one in (function, reference))
+    assert worst_error(case[0], gradient, expected) < 1e-6
+
+
+def test_spiking_network_of_these_tests_spikes_now_and_then(network):
+    cell, state, inputs = network("spiking stack", hidden=3)
+    states = jax.lax.scan(lambda s, u: (cell(s, u), s), state, inputs)[1]
+    assert 0 < jax.vmap(cell.layers[0].output)(states[0]).mean() < 0.5
+
+
+def test_gradient_with_rare_renormalisation_is_that_of_every_step(rate_network, x64):
+    _, vector, gradient = rate_network
+    rare, _ = as_function_of_everything(*tanh_network(), renormalise_every=4)
+    assert relative_error(jax.jit(jax.grad(rare))(vector), gradient(vector)) < 1e-10
+
+
+def test_forward_mode_is_reverse_mode(rate_network, x64):
+    function, vector, gradient = rate_network
+    assert relative_error(jax.jit(jax.jacfwd(function))(vector), gradient(vector)) < 1e-10
+
+
+def test_second_derivative_is_that_of_finite_differences_of_the_gradient(rate_network, x64):
+    function, vector, gradient = rate_network
+    direction = jnp.cos(jnp.arange(vector.size))
+    second = jax.jit(lambda at: jax.jvp(jax.grad(function), (at,), (direction,))[1])(vector)
+    shift = 1e-5 * direction
+    expected = (gradient(vector + shift) - gradient(vector - shift)) / 2e-5
+    assert relative_error(second, expected) < 1e-6
+
+
+def test_gradient_of_a_gradient_is_that_of_finite_differences_of_the_gradient(rate_network, x64):
+    function, vector, gradient = rate_network
+    direction = jnp.cos(jnp.arange(vector.size))
+
+    def along(at):
+        return jax.grad(function)(at) @ direction
+
+    shift = 1e-5 * direction
+    expected = (gradient(vector + shift) - gradient(vector - shift)) / 2e-5
+    assert relative_error(jax.jit(jax.grad(along))(vector), expected) < 1e-6
+
+
+def test_gradient_is_finite_and_that_of_the_survivors_when_directions_are_lost(x64):
+    # The first and the third direction die at step 4; the others only stretch.
+    factors = jnp.ones((8, 4)).at[4].set(jnp.array([0.0, 1.0, 0.0, 1.0]))
+
+    def finite_part(log_gain):
+        def step(state, factor):
+            return jnp.exp(log_gain) * factor * state
+
+        spectrum = fl.lyapunov_spectrum(step, jnp.ones(4), factors, basis=jnp.eye(4))
+        return jnp.where(spectrum.lost, 0, spectrum.exponents).sum()
+
+    gradient = jax.grad(finite_part)(jnp.array([0.3, 0.1, 0.2, -0.1]))
+    np.testing.assert_allclose(gradient, [0, 1, 0, 1], atol=1e-14)
+
+
+def test_gradient_of_spiking_neurons_is_finite_after_exact_resets(network, x64):
+    cell, state, inputs = network("lif", hidden=3)
+
+    def finite_part(cell):
+        spectrum = fl.lyapunov_spectrum(cell, state, inputs, key=jax.random.key(0))
+        return jnp.where(spectrum.lost, 0, spectrum.exponents).sum(), spectrum.lost.sum()
+
+    gradients, lost = eqx.filter_jit(eqx.filter_grad(finite_part, has_aux=True))(cell)
+    assert lost > 0
+    assert jnp.isfinite(ravel_pytree(gradients)[0]).all()
+
+
+def test_standard_errors_carry_no_gradient(x64):
+    matrices = np.random.default_rng(0).normal(size=(20, 2, 2))
+
+    def errors(bend):
+        def step(state, matrix):
+            return (matrix + bend * matrix**2) @ state
+
+        spectrum = fl.lyapunov_spectrum(step, jnp.zeros(2), matrices, key=jax.random.key(0))
+        return spectrum.standard_errors
+
+    np.testing.assert_array_equal(jax.jacfwd(errors)(0.1), 0)
+
+
+def _gained(weight, gain, state, input):
+    return gain * weight @ jnp.tanh(state)
+
+
+def test_gradient_of_exponents_grows_with_time_in_chaos_like_the_first_exponent(x64):
+    # The log of the gradient fluctuates by about 1 around lambda_1 T: 20 networks and a factor
+    # exp(60 lambda_1) ~ 1e7 leave a standard error of some 3 % in the slope.
+    keys = jax.random.split(jax.random.key(0), 20)
+    weights = jax.vmap(lambda key: jax.random.normal(key, (40, 40)) / jnp.sqrt(40.0))(keys)
+
+    def first(gain, weight, steps):
+        spectrum = fl.lyapunov_spectrum(
+            Partial(_gained, weight, gain), jnp.ones(40), num_exponents=1, num_steps=steps + 30,
+            warmup=30, key=jax.random.key(1),
+        )  # fmt: skip
+        return spectrum.exponents[0]
+
+    def value_and_log_gradient(steps):
+        both = jax.vmap(jax.value_and_grad(first), in_axes=(None, 0, None))
+        values, gradients = jax.jit(both, static_argnums=2)(3.0, weights, steps)
+        return values.mean(), jnp.log(jnp.abs(gradients) * steps).mean()
+
+    _, early = value_and_log_gradient(20)
+    rate, late = value_and_log_gradient(80)
+    assert float((late - early) / 60) == pytest.approx(float(rate), rel=0.25)
