@@ -25,7 +25,10 @@ def test_the_published_schedule():
     [
         ("none", [("train", 0, 10)]),
         ("before", [("floss", 0, 7), ("train", 0, 10)]),
-        ("between", [("train", 0, 4), ("floss", 0, 3), ("train", 4, 8), ("floss", 0, 3), ("train", 8, 10)]),
+        (
+            "between",
+            [("train", 0, 4), ("floss", 0, 3), ("train", 4, 8), ("floss", 0, 3), ("train", 8, 10)],
+        ),
     ],
 )
 def test_schedules(schedule, expected):

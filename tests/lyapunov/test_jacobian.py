@@ -41,7 +41,7 @@ def test_long_term_jacobian_multiplies_later_steps_from_the_left(x64):
 @pytest.fixture
 def short():
     """Five random matrices and the logs of the singular values of their product by NumPy."""
-    matrices = np.random.default_rng(2).normal(size=(5, 4, 4))
+    matrices = np.random.default_rng(0).normal(size=(5, 4, 4))
     return matrices, np.log(np.linalg.svd(product(matrices), compute_uv=False))
 
 
@@ -111,7 +111,7 @@ def test_log_condition_number_of_a_singular_jacobian_is_infinite(key):
 
 
 def test_jacobian_that_overflows_raises_and_names_the_way_out():
-    with pytest.raises(ValueError, match="over 400 steps overflows float32.*log_singular_values"):
+    with pytest.raises(ValueError, match=r"over 400 steps overflows float32.*log_singular_values"):
         fl.long_term_jacobian(stretch, jnp.zeros(2), jnp.full((400, 2), 2.0))
 
 
@@ -159,7 +159,7 @@ def test_a_loss_that_ignores_the_state_has_norm_zero_everywhere():
 def test_gradient_that_becomes_nan_raises_and_names_the_time():
     # The square root has no finite derivative at 0, where the third step takes it of a constant 0.
     def step(state, on):
-        return jnp.where(on, jnp.sqrt(0 * state), state)
+        return jax.lax.cond(on, lambda x: jnp.sqrt(0 * x), lambda x: x, state)
 
     with pytest.raises(ValueError, match="gradient is NaN at time 2 and before"):
         fl.gradient_norms(step, jnp.ones(2), jnp.arange(5) == 2, loss=jnp.sum)

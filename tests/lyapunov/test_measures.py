@@ -44,7 +44,7 @@ def test_dimension_is_that_of_the_state_if_volumes_do_not_shrink():
 
 @pytest.mark.parametrize("state_dimension", [None, 5])
 def test_dimension_needs_more_exponents_while_their_sum_is_positive(state_dimension):
-    with pytest.raises(ValueError, match="sum of all 2 is still 0.4; more exponents are needed"):
+    with pytest.raises(ValueError, match=r"sum of all 2 is still 0\.4; more exponents are needed"):
         fl.kaplan_yorke_dimension(jnp.array([0.5, -0.1]), state_dimension=state_dimension)
 
 

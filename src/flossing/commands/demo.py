@@ -90,6 +90,9 @@ def main(arguments: Sequence[str]) -> int:
         )
         console.print(f"figure:  {png}")
     console.print(f"runs:    {path}")
+    for result in results.values():
+        if not result.finished:
+            console.print(f"stopped early; go on with:  floss train --resume {result.directory}")
     return 0 if all(result.finished for result in results.values()) else 1
 
 

@@ -1,6 +1,7 @@
 """``floss train``: any task, cell and flossing schedule, into a directory of its own."""
 
 import dataclasses
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -82,8 +83,9 @@ def finish(console: Console, result: RunResult) -> int:
     title = describe(result.config)
     table = results_table({"": result.data}, title)
     console.print(table)
-    with Console(file=(result.directory / files.LOG).open("w"), width=140) as log:
-        log.print(table)
+    log = Console(file=io.StringIO(), width=120)
+    log.print(table)
+    files.append_to_log(result.directory, log.file.getvalue())
     if "accuracy" in result.data:
         figure = run_figure({result.config.flossing.schedule: result.data}, title)
         paths = save(figure, result.directory / files.FIGURES, "run")

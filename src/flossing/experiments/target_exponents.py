@@ -137,9 +137,7 @@ def _networks_starting_at(starts: np.ndarray, keys: jax.Array, settings: Setting
     return networks
 
 
-def _drive(
-    networks: Network, keys: jax.Array, target: float, settings: Settings
-) -> dict[str, Any]:
+def _drive(networks: Network, keys: jax.Array, target: float, settings: Settings) -> dict[str, Any]:
     training = Training()
     flossing = Flossing(
         num_exponents=1,
@@ -157,15 +155,15 @@ def _drive(
 
     measured[0] = measure()
     for epoch in range(20, settings.epochs + 1, 20):
-        state, metrics = floss_block(
-            state, keys, jnp.asarray(20), 20, _TASK, training, flossing
-        )
+        state, metrics = floss_block(state, keys, jnp.asarray(20), 20, _TASK, training, flossing)
         in_window.append(np.asarray(metrics.exponents)[:, :, 0])
         measured[epoch] = measure()
     return {"measured": measured, "in_window": np.concatenate(in_window)}
 
 
-def _figure(ours: dict[float, dict[str, Any]], curves: dict[float, dict[int, np.ndarray]]) -> Figure:
+def _figure(
+    ours: dict[float, dict[str, Any]], curves: dict[float, dict[int, np.ndarray]]
+) -> Figure:
     with style():
         figure = Figure(figsize=(10.5, 3.3), layout="constrained")
         for axis, target, colour in zip(

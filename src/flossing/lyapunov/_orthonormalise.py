@@ -16,18 +16,26 @@ def orthonormalise(
     """Reduced QR of ``x`` (n >= k) with a non-negative diagonal of R.
 
     Returns ``(q, r, alive, hidden)``. ``alive[i]`` is 0 where column ``i`` depends on the ones before it
-    to working precision; the columns of ``q`` and the rows of ``r`` that belong to it are zero. NaN counts
-    as alive, so that it shows. An arbitrary direction takes the place of a column that is not alive.
-    ``hidden[i]`` is 1 where column ``i`` depends on such a direction only: it looks lost and is not.
+    to working precision, or where so many columns cannot be independent in the rows that are not zero
+    (an exact reset leaves a zero row, which rounding errors do not blur). The columns of ``q`` and the
+    rows of ``r`` that belong to it are zero. NaN counts as alive, so that it shows.
+
+    QR puts an arbitrary direction in the place of a column that is not alive. ``hidden[i]`` is 1 where
+    column ``i`` depends on such a direction only: it looks lost, and is not.
     """
     q, r = jnp.linalg.qr(x)
+    n, k = x.shape
     diagonal = jnp.diagonal(r)
-    tolerance = 4 * x.shape[0] ** 0.5 * jnp.finfo(x.dtype).eps
     scale = jnp.linalg.norm(x, axis=0)
-    lost = jnp.abs(diagonal) <= tolerance * scale
-    alive = 1 - lost.astype(x.dtype)
-    residual = jnp.linalg.norm(r * lost[:, None], axis=0)
-    hidden = (lost & (residual > tolerance * scale)).astype(x.dtype)
+    tolerance = 4 * n**0.5 * max(float(jnp.finfo(x.dtype).eps), 1e-14)
+    dependent = jnp.abs(diagonal) <= tolerance * scale
+    arbitrary = dependent[:, None] | jnp.eye(k, dtype=bool)
+    rest = jnp.linalg.norm(jnp.where(arbitrary, r, 0), axis=0) / jnp.where(scale > 0, scale, 1)
+    excess = k - jnp.count_nonzero(jnp.any(x != 0, axis=1))
+    smallest = jnp.where(excess > 0, jnp.sort(rest)[jnp.maximum(excess - 1, 0)], 0)
+    lost = rest <= jnp.maximum(tolerance, smallest)
+    alive = 1 - (lost | dependent).astype(x.dtype)
+    hidden = (dependent & ~lost).astype(x.dtype)
     sign = jnp.where(diagonal < 0, -alive, alive)
     return q * sign, r * sign[:, None], alive, hidden
 

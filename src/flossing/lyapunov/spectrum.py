@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from .._checks import check_integer, check_key, check_positive, is_concrete
+from ._orthonormalise import orthonormalise
 from ._propagate import Basis, interval_lengths, propagate
 from ._steps import Step, check_run, dimension, flatten, run, take
 from .measures import entropy_rate, kaplan_yorke_dimension
@@ -101,7 +102,8 @@ def lyapunov_spectrum(
             the tangents stay independent to working precision.
         num_windows: windows of equal length (as far as possible) for the standard errors.
         time_step: length of a step in time units; exponents are then per unit time.
-        basis: start tangents, shape (N, k), orthonormalised before use; default random from ``key``.
+        basis: start tangents, shape (N, k), orthonormalised before use; default random from ``key``. A
+            zero column is a lost direction, as in ``final_basis``.
         key: random key of the start basis; needed unless ``basis`` is given.
 
     Returns:
@@ -117,6 +119,8 @@ def lyapunov_spectrum(
         k = basis.shape[-1] if num_exponents is None else num_exponents
         if basis.shape != (n, k):
             raise ValueError(f"basis: expected shape {(n, k)}, got {basis.shape}.")
+        if is_concrete(basis) and not np.isfinite(np.asarray(basis)).all():
+            raise ValueError("basis: has NaN or infinite entries.")
     else:
         check_key("key", key)
         k = n if num_exponents is None else num_exponents

@@ -21,7 +21,7 @@ from ..lyapunov._steps import dimension
 from ..tasks.bits import Parity
 from .losses import binary_accuracy, binary_cross_entropy
 from .network import Network
-from .optimisers import all_finite, apply_if, clip_by_array_norm
+from .optimisers import all_finite, apply_if, clip_by_array_norm, tree_norm
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,7 +158,7 @@ def _epoch(
         return binary_cross_entropy(outputs, targets, mask), outputs
 
     (loss, outputs), gradient = jax.value_and_grad(loss_of, has_aux=True)(arrays)
-    norm = optax.global_norm(gradient.initial_state)
+    norm = tree_norm(gradient.initial_state)
     if not training.train_initial_state:
         frozen = jax.tree.map(jnp.zeros_like, gradient.initial_state)
         gradient = eqx.tree_at(lambda g: g.initial_state, gradient, frozen)

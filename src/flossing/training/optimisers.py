@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
 from .._checks import check_positive
 
@@ -26,6 +26,11 @@ def clip_by_array_norm(max_norm: float) -> optax.GradientTransformation:
         return jax.tree.map(clip, updates), state
 
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+
+
+def tree_norm(tree: PyTree) -> Float[Array, ""]:
+    """Euclidean norm of all numbers of a tree together."""
+    return jnp.sqrt(sum((jnp.sum(jnp.square(x)) for x in jax.tree.leaves(tree)), jnp.asarray(0.0)))
 
 
 def all_finite(tree: PyTree) -> Bool[Array, ""]:
