@@ -4,6 +4,7 @@ import inspect
 import itertools
 import json
 import math
+import re
 import warnings
 
 import hypothesis.strategies as st
@@ -499,7 +500,7 @@ BAD_NUMBERS = [
 
 
 def raises(error, message):
-    return pytest.raises(error, check=lambda raised: message in str(raised))
+    return pytest.raises(error, match=re.escape(message))
 
 
 @over("argument", ["sharpness", "peak"])

@@ -43,7 +43,7 @@ def renormalise(basis: Basis) -> tuple[Basis, Array, Array]:
     an arbitrary one. Then the basis is only sorted and its growth is left to be counted next time,
     which keeps the total exact.
     """
-    vectors, alive, origin = basis
+    vectors, _, origin = basis
     q, r, seen, hidden = orthonormalise(vectors)
     seen, hidden = jax.lax.stop_gradient((seen, hidden))
     alive_now = seen + hidden > 0

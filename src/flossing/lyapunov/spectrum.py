@@ -168,8 +168,11 @@ def _spectrum(
     n = vector.size
     if basis is None:
         assert key is not None
-        basis = jax.random.normal(key, (n, k), vector.dtype)
-    tangents = Basis.start(jnp.linalg.qr(basis.astype(vector.dtype))[0])
+        tangents = Basis.start(jnp.linalg.qr(jax.random.normal(key, (n, k), vector.dtype))[0])
+    else:
+        q, _, alive, _ = orthonormalise(basis.astype(vector.dtype))
+        order = jnp.argsort(alive == 0, stable=True)
+        tangents = Basis(q[:, order], alive[order] > 0, jnp.arange(k))
     state = run(step, state, take(inputs, 0, warmup), warmup)
     start = warmup + basis_warmup
     if basis_warmup:
