@@ -370,7 +370,9 @@ def measure(case: Case, repetitions: int, default_threads: int) -> dict[str, Any
 
 def main() -> int:
     """Runs the cases, prints the tables; 1 if gradients differ."""
-    parser = argparse.ArgumentParser(description="Flossing loss and gradient: ours against PyTorch.")
+    parser = argparse.ArgumentParser(
+        description="Flossing loss and gradient: ours against PyTorch."
+    )
     parser.add_argument("--quick", action="store_true", help="3 repetitions instead of 9")
     parser.add_argument("--json", type=Path, help="also write all numbers to this file")
     parser.add_argument("--only", nargs="*", default=[], help="words of the cases to run, e.g. LIF")

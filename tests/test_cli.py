@@ -90,9 +90,19 @@ def test_defaults_are_the_published_call():
 
 
 def test_demo_compares_two_runs(tmp_path, capsys):
-    command = (
-        "demo --realisations 1 --delay 4 --epochs 10 --hidden-size 6 --flossing-steps 3".split()
-    )
+    command = [
+        "demo",
+        "--realisations",
+        "1",
+        "--delay",
+        "4",
+        "--epochs",
+        "10",
+        "--hidden-size",
+        "6",
+        "--flossing-steps",
+        "3",
+    ]
     assert main([*command, "--directory", str(tmp_path / "demo")]) == 0
     out = capsys.readouterr().out
     assert "not flossed" in out
@@ -111,9 +121,18 @@ def test_ctrl_c_finishes_the_block_and_says_how_to_go_on(command, tmp_path):
         size = ["--epochs", "3000", "--num-steps", "60", "--flossing.steps-before", "0"]
         arguments = [*TINY, *size]
     else:
-        arguments = (
-            "--realisations 1 --delay 4 --epochs 3000 --hidden-size 6 --flossing-steps 1".split()
-        )
+        arguments = [
+            "--realisations",
+            "1",
+            "--delay",
+            "4",
+            "--epochs",
+            "3000",
+            "--hidden-size",
+            "6",
+            "--flossing-steps",
+            "1",
+        ]
     process = subprocess.Popen(
         [sys.executable, "-m", "flossing.cli", command, *arguments, "--directory", str(path)],
         stdout=subprocess.PIPE,

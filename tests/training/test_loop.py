@@ -17,10 +17,10 @@ from flossing.training import (
     binary_cross_entropy,
     evaluate,
     floss_block,
+    loop as loop_module,
     measure_exponents,
     train_block,
 )
-from flossing.training import loop as loop_module
 
 TASK = Copy(3)
 TRAINING = Training(epochs=8, batch_size=4, num_steps=12, learning_rate=1e-2)

@@ -83,9 +83,9 @@ def finish(console: Console, result: RunResult) -> int:
     title = describe(result.config)
     table = results_table({"": result.data}, title)
     console.print(table)
-    log = Console(file=io.StringIO(), width=120)
-    log.print(table)
-    files.append_to_log(result.directory, log.file.getvalue())
+    text = io.StringIO()
+    Console(file=text, width=120).print(table)
+    files.append_to_log(result.directory, text.getvalue())
     if "accuracy" in result.data:
         figure = run_figure({result.config.flossing.schedule: result.data}, title)
         paths = save(figure, result.directory / files.FIGURES, "run")

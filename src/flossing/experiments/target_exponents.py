@@ -51,7 +51,7 @@ QUICK = Settings(hidden_size=40, epochs=60, starts=16)
 def published() -> dict[float, dict[int, np.ndarray]]:
     """Published curves: target, realisation, and rows of (epoch, first exponent per step)."""
     text = (
-        resources.files(__package__) / "published" / "rate_first_exponent_to_target.csv"
+        resources.files("flossing.experiments") / "published" / "rate_first_exponent_to_target.csv"
     ).read_text()
     curves: dict[float, dict[int, list]] = defaultdict(lambda: defaultdict(list))
     for row in csv.DictReader(text.splitlines()):
