@@ -28,11 +28,10 @@ def full(driven):
     return fl.lyapunov_spectrum(cell, state, inputs, basis=basis)
 
 
-@pytest.mark.parametrize("k", [1, 3])
-def test_k_exponents_are_the_first_k_of_all(k, driven, full):
+def test_k_exponents_are_the_first_k_of_all(driven, full):
     cell, state, inputs, basis = driven
-    few = fl.lyapunov_spectrum(cell, state, inputs, basis=basis[:, :k])
-    np.testing.assert_allclose(few.exponents, full.exponents[:k], atol=1e-12)
+    few = fl.lyapunov_spectrum(cell, state, inputs, basis=basis[:, :2])
+    np.testing.assert_allclose(few.exponents, full.exponents[:2], atol=1e-12)
 
 
 def test_only_the_span_of_each_start_column_with_those_before_it_matters(driven, full):
@@ -159,18 +158,6 @@ def test_an_equinox_gru_through_a_one_line_adapter_has_the_exponents_of_ours(dri
     )
     other = fl.lyapunov_spectrum(lambda h, u: theirs(u, h), state, inputs, basis=basis)
     np.testing.assert_allclose(other.exponents, full.exponents, atol=1e-12)
-
-
-def test_an_equinox_lstm_through_a_one_line_adapter_has_the_exponents_of_ours(network, key, x64):
-    cell, state, inputs = network("lstm")
-    theirs = eqx.tree_at(
-        lambda c: (c.weight_ih, c.weight_hh, c.bias),
-        eqx.nn.LSTMCell(2, 4, key=jax.random.key(0)),
-        (cell.input_weight, cell.recurrent_weight, cell.bias),
-    )
-    ours = fl.lyapunov_spectrum(cell, state, inputs, key=key)
-    other = fl.lyapunov_spectrum(lambda s, u: theirs(u, s), tuple(state), inputs, key=key)
-    np.testing.assert_allclose(other.exponents, ours.exponents, atol=1e-12)
 
 
 def test_warmup_is_running_the_state_first(driven):
