@@ -32,14 +32,14 @@ def interleave(
     """Times functions in turn, A B C A B C ..., so that a busy machine slows all of them alike.
 
     A function must return only when its work is done. One sample is the mean over as many calls as
-    take ``at_least`` seconds. Each function is called once before, untimed.
+    take ``at_least`` seconds. Each function is called twice before, to warm up and to count.
     """
     calls = {}
     for name, function in functions.items():
         function()
         start = time.perf_counter()
         function()
-        calls[name] = math.ceil(at_least / (time.perf_counter() - start))
+        calls[name] = max(1, math.ceil(at_least / (time.perf_counter() - start)))
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(repetitions):
         for name, function in functions.items():

@@ -275,7 +275,7 @@ def run_torch(problem: Problem) -> tuple[float, dict[str, np.ndarray]]:
 
 def difference(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> float:
     """Largest over the arrays of max |a - b| / max |b|; infinite if anything is NaN."""
-    worst = max(np.abs(ours[n] - theirs[n]).max() / np.abs(theirs[n]).max() for n in theirs)
+    worst = np.max([np.abs(ours[n] - theirs[n]).max() / np.abs(theirs[n]).max() for n in theirs])
     return float(worst) if np.isfinite(worst) else math.inf
 
 
@@ -383,6 +383,7 @@ def main() -> int:
     conditions = {
         **environment("jax", "jaxlib", "torch", "numpy", "scipy"),
         "openblas_threads": os.environ["OPENBLAS_NUM_THREADS"],
+        "xla_threads": os.environ.get("NPROC", os.cpu_count()),
         "pytorch_default_threads": default_threads,
         "repetitions": repetitions,
         "dtype": "float32",

@@ -1,5 +1,6 @@
 """Small networks of every kind, and their dense Jacobians, for the tests of spectra."""
 
+import equinox as eqx
 import jax
 import pytest
 from jax.flatten_util import ravel_pytree
@@ -15,6 +16,7 @@ CELLS = {
 STRONG = 20.0  # enough input for a LIF neuron to spike in a third of the steps
 
 
+@eqx.filter_jit  # one compiled program instead of one for every operation of a constructor
 def _network(name, steps=10, hidden=4, **options):
     key = jax.random.key(7)
     if name == "stack":

@@ -45,6 +45,7 @@ RESET_GRADIENTS = ["detached", "differentiated", "ignored"]
 def spiking_stack():
     """LIF layers with the given options and a binary layer on top, a state and inputs."""
 
+    @eqx.filter_jit
     def make(layers, **options):
         keys = jax.random.split(jax.random.key(2), 6)
         cells = [
@@ -74,6 +75,7 @@ def rate_network():
         return function, vector, jax.jit(jax.grad(function))
 
 
+@eqx.filter_jit
 def tanh_network():
     key = jax.random.key(7)
     cell = fl.TanhCell(2, 3, key=key)

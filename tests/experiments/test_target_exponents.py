@@ -1,0 +1,49 @@
+"""The experiment target-exponents, small; and the published curves that it is compared with."""
+
+import json
+
+import numpy as np
+import pytest
+
+from flossing.experiments import EXPERIMENTS, Claim
+from flossing.experiments.target_exponents import TARGETS, Settings, published, run
+
+
+def test_published_curves_have_the_published_medians():
+    """Median |error| at epoch 40: .017, .013, .003 for the targets -1, -0.5, 0."""
+    curves = published()
+    for target, expected in zip(TARGETS, (0.017, 0.013, 0.003), strict=True):
+        errors = [abs(np.interp(40, *c.T) - target) for c in curves[target].values()]
+        assert len(errors) == 10
+        assert np.median(errors) == pytest.approx(expected, abs=5e-4)
+
+
+@pytest.fixture(scope="module")
+def small():
+    return run(settings=Settings(hidden_size=20, epochs=60, starts=8))
+
+
+def test_networks_start_where_the_published_ones_do(small):
+    """Bisection over 1000 steps, measured over 2000 others: they agree within the scatter of both."""
+    for target in TARGETS:
+        found = small.numbers["measured"][str(target)]["0"]
+        np.testing.assert_allclose(found, small.numbers["starts"], atol=0.05)
+
+
+def test_first_exponents_reach_their_targets(small):
+    """Small networks scatter more; the medians still come within a tenth of the way at epoch 60."""
+    for claim in small.claims:
+        assert claim.measured < 0.05
+
+
+def test_the_result_is_complete(small):
+    json.dumps(small.numbers)
+    assert len(small.figure.axes) == 3
+    assert "target-exponents" in EXPERIMENTS
+
+
+def test_claims():
+    assert Claim("error", 0.01, 0.02).holds
+    assert not Claim("error", 0.03, 0.02).holds
+    assert Claim("accuracy", 99.0, 95.0, below=False).holds
+    assert not Claim("error", float("nan"), 0.02).holds
