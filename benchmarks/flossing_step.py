@@ -19,10 +19,10 @@ weights, input weights and (tanh) biases. The PyTorch side is what one writes fr
 over time with the dense analytic Jacobian, ``torch.linalg.qr`` in every step, ``backward`` through all of
 it. It is timed with one thread and with its default number, and the faster of the two counts. Ours is
 compiled once, outside the timing; the first call is shown apart. Ours runs with one OpenBLAS thread, in
-which its LAPACK calls run, and with XLA's own threads.
+which its LAPACK calls run, and with XLA's own threads (as many as cores; ``NPROC=1`` for one).
 
-"floor" is the same scan without QR: value and gradient of tangents that are only pushed. Nothing that
-propagates k tangents by forward mode can be faster.
+"floor" is the same scan without QR: value and gradient of tangents that are only pushed. What is above it
+is the price of QR and its derivative.
 
 How gradients are compared: for each weight array the largest difference over the largest entry, and of
 those the largest. Where rounding in float32 alone makes that exceed 1e-4, equality is decided in float64

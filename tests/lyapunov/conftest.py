@@ -1,6 +1,5 @@
 """Small networks of every kind, and their dense Jacobians, for the tests of spectra."""
 
-import equinox as eqx
 import jax
 import pytest
 from jax.flatten_util import ravel_pytree
@@ -11,20 +10,15 @@ CELLS = {
     "tanh": fl.TanhCell,
     "gru": fl.GRUCell,
     "lstm": fl.LSTMCell,
-    "binary": fl.BinaryCell,
 }
 STRONG = 20.0  # enough input for a LIF neuron to spike in a third of the steps
 
 
-@eqx.filter_jit  # one compiled program instead of one for every operation of a constructor
 def _network(name, steps=10, hidden=4, **options):
     key = jax.random.key(7)
     if name == "stack":
         below = fl.TanhCell(2, hidden, form="post-activation", key=key)
         cell = fl.Stack([below, fl.GRUCell(hidden, 2, key=key), fl.LSTMCell(2, 2, key=key)])
-    elif name == "spiking stack":
-        below = fl.LIFCell(2, hidden, input_gain=STRONG, key=key, **options)
-        cell = fl.Stack([below, fl.BinaryCell(hidden, 2, key=key)])
     elif name == "lif":
         cell = fl.LIFCell(2, hidden, input_gain=STRONG, key=key, **options)
     else:

@@ -45,7 +45,6 @@ RESET_GRADIENTS = ["detached", "differentiated", "ignored"]
 def spiking_stack():
     """LIF layers with the given options and a binary layer on top, a state and inputs."""
 
-    @eqx.filter_jit
     def make(layers, **options):
         keys = jax.random.split(jax.random.key(2), 6)
         cells = [
@@ -75,38 +74,29 @@ def rate_network():
         return function, vector, jax.jit(jax.grad(function))
 
 
-@eqx.filter_jit
 def tanh_network():
     key = jax.random.key(7)
-    cell = fl.TanhCell(2, 3, key=key)
+    cell = fl.TanhCell(2, 4, key=key)
     return cell, cell.initial_state(key=key), jax.random.normal(jax.random.key(8), (10, 2))
 
 
-# Central differences with h = 1e-5 err by about h^2 = 1e-10 and by eps / h = 2e-11, both relative.
-def test_gradient_of_a_rate_network_is_that_of_finite_differences(rate_network, x64):
-    function, vector, gradient = rate_network
-    assert relative_error(gradient(vector), central_differences(function, vector)) < 1e-6
+def worst_error(case, found, expected):
+    """The largest relative error of the gradient in any array: parameters, state, inputs."""
+    sizes = [leaf.size for leaf in jax.tree.leaves(eqx.filter(case, eqx.is_inexact_array))]
+    found, expected = (np.split(np.asarray(x), np.cumsum(sizes)[:-1]) for x in (found, expected))
+    norm = np.linalg.norm
+    return np.max([norm(a - b) / norm(b) for a, b in zip(found, expected, strict=True)])
 
 
-def worst_error(cell, found, expected):
-    """The largest relative error of any parameter array of a cell, given vectors of everything."""
-    _, unravel = ravel_pytree(eqx.filter(cell, eqx.is_inexact_array))
-    size = sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(cell, eqx.is_inexact_array)))
-    pairs = zip(
-        jax.tree.leaves(unravel(found[:size])),
-        jax.tree.leaves(unravel(expected[:size])),
-        strict=True,
-    )
-    return np.max([relative_error(*pair) for pair in pairs])
-
-
+# Central differences with h = 1e-5 of a loss of 0.2 err by about h^2 = 1e-10 and by eps 0.2 / h = 4e-12; the
+# gradients in the single arrays have norms of 1e-3 and more.
 def test_gradient_in_every_array_of_all_rate_cells_stacked_is_that_of_finite_differences(
     network, x64
 ):
-    case = network("stack", hidden=2)
+    case = network("stack")
     function, vector = as_function_of_everything(*case)
     gradient = jax.jit(jax.grad(function))(vector)
-    assert worst_error(case[0], gradient, central_differences(function, vector)) < 1e-6
+    assert worst_error(case, gradient, central_differences(function, vector)) < 1e-6
 
 
 def test_gradient_of_all_resets_with_smooth_spikes_is_that_of_finite_differences(
@@ -123,7 +113,7 @@ def test_gradient_of_all_resets_with_smooth_spikes_is_that_of_finite_differences
     )
     function, vector = as_function_of_everything(*case)
     gradient = jax.jit(jax.grad(function))(vector)
-    assert worst_error(case[0], gradient, central_differences(function, vector)) < 1e-6
+    assert worst_error(case, gradient, central_differences(function, vector)) < 1e-6
 
 
 def dense_reference(cell, state, inputs, num_exponents=3):
@@ -150,7 +140,7 @@ def test_surrogate_gradient_with_all_reset_gradients_is_that_of_dense_jacobians_
     function, vector = as_function_of_everything(*case)
     reference, _ = as_function_of_everything(*case, measure=dense_reference)
     gradient, expected = (jax.jit(jax.grad(one))(vector) for one in (function, reference))
-    assert worst_error(case[0], gradient, expected) < 1e-6
+    assert worst_error(case, gradient, expected) < 1e-6
 
 
 def test_every_layer_of_the_spiking_network_of_these_tests_spikes_now_and_then(spiking_stack, x64):
@@ -203,12 +193,12 @@ def test_gradient_is_finite_and_that_of_the_survivors_when_directions_are_lost(x
         spectrum = fl.lyapunov_spectrum(step, jnp.ones(4), factors, basis=jnp.eye(4))
         return jnp.where(spectrum.lost, 0, spectrum.exponents).sum()
 
-    gradient = jax.grad(finite_part)(jnp.array([0.3, 0.1, 0.2, -0.1]))
+    gradient = jax.jit(jax.grad(finite_part))(jnp.array([0.3, 0.1, 0.2, -0.1]))
     np.testing.assert_allclose(gradient, [0, 1, 0, 1], atol=1e-14)
 
 
 def test_gradient_of_spiking_neurons_is_finite_after_exact_resets(network, x64):
-    cell, state, inputs = network("lif", hidden=3)
+    cell, state, inputs = network("lif")
 
     def finite_part(cell):
         spectrum = fl.lyapunov_spectrum(cell, state, inputs, key=jax.random.key(0))
@@ -217,18 +207,6 @@ def test_gradient_of_spiking_neurons_is_finite_after_exact_resets(network, x64):
     gradients, lost = eqx.filter_jit(eqx.filter_grad(finite_part, has_aux=True))(cell)
     assert lost > 0
     assert jnp.isfinite(ravel_pytree(gradients)[0]).all()
-
-
-def test_standard_errors_carry_no_gradient(x64):
-    factors = np.random.default_rng(0).lognormal(size=(20, 2))
-
-    def errors(power):
-        def step(state, factor):
-            return factor**power * state
-
-        return fl.lyapunov_spectrum(step, jnp.zeros(2), factors, basis=jnp.eye(2)).standard_errors
-
-    np.testing.assert_array_equal(jax.jacfwd(errors)(1.0), 0)
 
 
 def _gained(weight, gain, state, input):
@@ -248,5 +226,9 @@ def test_gradient_of_exponents_grows_with_time_in_chaos_like_the_first_exponent(
 
     derivative = jax.vmap(lambda weight: jax.jvp(lambda g: cumulative(g, weight), (3.0,), (1.0,)))
     sums, slopes = jax.jit(derivative)(weights)
-    growth = jnp.log(jnp.abs(slopes[:, 79] / slopes[:, 19])).mean() / 60
-    assert float(growth) == pytest.approx(float(sums[:, 79].mean() / 80), rel=0.25)
+    growth = jnp.log(jnp.abs(slopes[:, 79] / slopes[:, 19])) / 60
+    standard_error = float(growth.std(ddof=1) / jnp.sqrt(20.0))
+    assert float(growth.mean()) == pytest.approx(
+        float(sums[:, 79].mean() / 80), abs=4 * standard_error
+    )
+    assert standard_error < 0.02

@@ -57,13 +57,13 @@ def test_start_basis_is_forgotten_in_the_basis_warmup(x64):
     np.testing.assert_allclose(first.exponents, second.exponents, atol=1e-12)
 
 
-@pytest.mark.parametrize("every", [3, 7, STEPS])
+@pytest.mark.parametrize("every", [3, 7])
 def test_exponents_do_not_depend_on_the_renormalisation_interval(every, driven, full):
-    # 50 steps leave a remainder of 2 and of 1; the ratio of stretching factors over 50 steps is 1e7 here,
-    # which costs 7 of 16 digits.
+    # 50 steps leave a remainder of 2 and of 1. Over 7 steps stretching factors come to differ by less than
+    # 100, which costs 2 of 16 digits.
     cell, state, inputs, basis = driven
     other = fl.lyapunov_spectrum(cell, state, inputs, basis=basis, renormalise_every=every)
-    np.testing.assert_allclose(other.exponents, full.exponents, atol=1e-9)
+    np.testing.assert_allclose(other.exponents, full.exponents, atol=1e-12)
 
 
 def test_a_batch_has_the_exponents_of_its_single_trajectories(driven):
@@ -123,17 +123,6 @@ def test_layout_of_the_state_does_not_matter(driven, full):
 
     nested = {"z": state[:2], "a": (state[2:],)}
     other = fl.lyapunov_spectrum(step, nested, inputs, basis=basis[jnp.array([2, 3, 0, 1])])
-    np.testing.assert_allclose(other.exponents, full.exponents, atol=1e-12)
-
-
-def test_layout_of_the_inputs_does_not_matter(driven, full):
-    cell, state, inputs, basis = driven
-
-    def step(state, input):
-        return cell(state, jnp.stack([input["left"], input["right"]]))
-
-    parts = {"left": inputs[:, 0], "right": inputs[:, 1]}
-    other = fl.lyapunov_spectrum(step, state, parts, basis=basis)
     np.testing.assert_allclose(other.exponents, full.exponents, atol=1e-12)
 
 

@@ -195,8 +195,8 @@ def test_compiled_code_does_not_warn_but_says_which_directions_are_lost():
     np.testing.assert_array_equal(run(dying((5, 0))), [False, False, True])
 
 
-@pytest.mark.parametrize("order", ORDERS[:2])
-def test_a_batch_loses_directions_one_by_one(order, x64):
+def test_a_batch_loses_directions_one_by_one(x64):
+    order = ORDERS[1]
     basis = jnp.eye(3)[:, jnp.array(order)]
 
     def run(inputs):

