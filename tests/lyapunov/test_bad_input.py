@@ -184,4 +184,4 @@ def test_singular_values_along_a_trajectory_that_becomes_nan(key):
 def test_closed_over_states_pass_the_checks_inside_compiled_code(key):
     state = jnp.ones(2)
     run = jax.jit(lambda: fl.lyapunov_spectrum(decay, state, num_steps=5, key=key).exponents)
-    np.testing.assert_allclose(run(), np.log(0.5), atol=1e-6)
+    np.testing.assert_allclose(run(), np.log(0.5), rtol=0, atol=1e-6)

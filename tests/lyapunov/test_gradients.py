@@ -170,18 +170,6 @@ def test_second_derivative_is_that_of_finite_differences_of_the_gradient(rate_ne
     assert relative_error(second, expected) < 1e-6
 
 
-def test_gradient_of_a_gradient_is_that_of_finite_differences_of_the_gradient(rate_network, x64):
-    function, vector, gradient = rate_network
-    direction = jnp.cos(jnp.arange(vector.size))
-
-    def along(at):
-        return jax.grad(function)(at) @ direction
-
-    shift = 1e-5 * direction
-    expected = (gradient(vector + shift) - gradient(vector - shift)) / 2e-5
-    assert relative_error(jax.jit(jax.grad(along))(vector), expected) < 1e-6
-
-
 def test_gradient_is_finite_and_that_of_the_survivors_when_directions_are_lost(x64):
     # The first and the third direction die at step 4; the others only stretch.
     factors = jnp.ones((8, 4)).at[4].set(jnp.array([0.0, 1.0, 0.0, 1.0]))
@@ -194,7 +182,7 @@ def test_gradient_is_finite_and_that_of_the_survivors_when_directions_are_lost(x
         return jnp.where(spectrum.lost, 0, spectrum.exponents).sum()
 
     gradient = jax.jit(jax.grad(finite_part))(jnp.array([0.3, 0.1, 0.2, -0.1]))
-    np.testing.assert_allclose(gradient, [0, 1, 0, 1], atol=1e-14)
+    np.testing.assert_allclose(gradient, [0, 1, 0, 1], rtol=0, atol=1e-14)
 
 
 def test_gradient_of_spiking_neurons_is_finite_after_exact_resets(network, x64):

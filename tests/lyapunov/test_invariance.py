@@ -31,14 +31,14 @@ def full(driven):
 def test_k_exponents_are_the_first_k_of_all(driven, full):
     cell, state, inputs, basis = driven
     few = fl.lyapunov_spectrum(cell, state, inputs, basis=basis[:, :2])
-    np.testing.assert_allclose(few.exponents, full.exponents[:2], atol=1e-12)
+    np.testing.assert_allclose(few.exponents, full.exponents[:2], rtol=0, atol=1e-12)
 
 
 def test_only_the_span_of_each_start_column_with_those_before_it_matters(driven, full):
     cell, state, inputs, basis = driven
     skewed = basis @ jnp.triu(jnp.arange(1.0, 17.0).reshape(4, 4))
     other = fl.lyapunov_spectrum(cell, state, inputs, basis=skewed)
-    np.testing.assert_allclose(other.exponents, full.exponents, atol=1e-12)
+    np.testing.assert_allclose(other.exponents, full.exponents, rtol=0, atol=1e-12)
 
 
 def henon(state, input):
@@ -54,7 +54,7 @@ def test_start_basis_is_forgotten_in_the_basis_warmup(x64):
         )
         for seed in (0, 1)
     )
-    np.testing.assert_allclose(first.exponents, second.exponents, atol=1e-12)
+    np.testing.assert_allclose(first.exponents, second.exponents, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("every", [3, 7])
@@ -63,7 +63,7 @@ def test_exponents_do_not_depend_on_the_renormalisation_interval(every, driven, 
     # 100, which costs 2 of 16 digits.
     cell, state, inputs, basis = driven
     other = fl.lyapunov_spectrum(cell, state, inputs, basis=basis, renormalise_every=every)
-    np.testing.assert_allclose(other.exponents, full.exponents, atol=1e-12)
+    np.testing.assert_allclose(other.exponents, full.exponents, rtol=0, atol=1e-12)
 
 
 def test_a_batch_has_the_exponents_of_its_single_trajectories(driven):
@@ -76,41 +76,37 @@ def test_a_batch_has_the_exponents_of_its_single_trajectories(driven):
         return fl.lyapunov_spectrum(cell, state, inputs, basis=basis).exponents
 
     np.testing.assert_allclose(
-        jax.vmap(one)(states), jnp.stack([one(state) for state in states]), atol=1e-12
+        jax.vmap(one)(states), jnp.stack([one(state) for state in states]), rtol=0, atol=1e-12
     )
-
-
-def test_a_compiled_call_gives_the_same_exponents(driven, full):
-    cell, state, inputs, basis = driven
-    compiled = eqx.filter_jit(fl.lyapunov_spectrum)(cell, state, inputs, basis=basis)
-    np.testing.assert_allclose(compiled.exponents, full.exponents, atol=1e-12)
 
 
 def test_two_chunks_continue_to_one_run(driven, full):
     cell, state, inputs, basis = driven
-    early = fl.lyapunov_spectrum(cell, state, inputs[:20], basis=basis)
-    late = fl.lyapunov_spectrum(cell, early.final_state, inputs[20:], basis=early.final_basis)
-    combined = (20 * early.exponents + 30 * late.exponents) / STEPS
-    np.testing.assert_allclose(combined, full.exponents, atol=1e-12)
+    early = fl.lyapunov_spectrum(cell, state, inputs[:25], basis=basis)
+    late = fl.lyapunov_spectrum(cell, early.final_state, inputs[25:], basis=early.final_basis)
+    combined = (early.exponents + late.exponents) / 2
+    np.testing.assert_allclose(combined, full.exponents, rtol=0, atol=1e-12)
 
 
 def test_final_basis_of_two_chunks_is_that_of_one_run(driven, full):
     cell, state, inputs, basis = driven
-    early = fl.lyapunov_spectrum(cell, state, inputs[:20], basis=basis)
-    late = fl.lyapunov_spectrum(cell, early.final_state, inputs[20:], basis=early.final_basis)
-    np.testing.assert_allclose(jnp.abs(late.final_basis), jnp.abs(full.final_basis), atol=1e-10)
+    early = fl.lyapunov_spectrum(cell, state, inputs[:25], basis=basis)
+    late = fl.lyapunov_spectrum(cell, early.final_state, inputs[25:], basis=early.final_basis)
+    np.testing.assert_allclose(
+        jnp.abs(late.final_basis), jnp.abs(full.final_basis), rtol=0, atol=1e-10
+    )
 
 
 def test_final_basis_is_orthonormal(full):
     gram = full.final_basis.T @ full.final_basis
-    np.testing.assert_allclose(gram, np.eye(4), atol=1e-14)
+    np.testing.assert_allclose(gram, np.eye(4), rtol=0, atol=1e-14)
 
 
 def test_final_state_is_that_of_the_step_run_by_hand(driven, full):
     cell, state, inputs, _ = driven
     for input in inputs:
         state = cell(state, input)
-    np.testing.assert_allclose(full.final_state, state, atol=1e-14)
+    np.testing.assert_allclose(full.final_state, state, rtol=0, atol=1e-14)
 
 
 def test_layout_of_the_state_does_not_matter(driven, full):
@@ -123,7 +119,7 @@ def test_layout_of_the_state_does_not_matter(driven, full):
 
     nested = {"z": state[:2], "a": (state[2:],)}
     other = fl.lyapunov_spectrum(step, nested, inputs, basis=basis[jnp.array([2, 3, 0, 1])])
-    np.testing.assert_allclose(other.exponents, full.exponents, atol=1e-12)
+    np.testing.assert_allclose(other.exponents, full.exponents, rtol=0, atol=1e-12)
 
 
 def test_integers_in_the_state_count_along_without_being_directions(driven, full):
@@ -134,7 +130,7 @@ def test_integers_in_the_state_count_along_without_being_directions(driven, full
         return count + 1, cell(rates, inputs[count])
 
     counted = fl.lyapunov_spectrum(step, (0, state), num_steps=STEPS, basis=basis)
-    np.testing.assert_allclose(counted.exponents, full.exponents, atol=1e-12)
+    np.testing.assert_allclose(counted.exponents, full.exponents, rtol=0, atol=1e-12)
     assert int(counted.final_state[0]) == STEPS
 
 
@@ -146,24 +142,24 @@ def test_an_equinox_gru_through_a_one_line_adapter_has_the_exponents_of_ours(dri
         (cell.input_weight, cell.recurrent_weight, cell.bias, cell.recurrent_bias),
     )
     other = fl.lyapunov_spectrum(lambda h, u: theirs(u, h), state, inputs, basis=basis)
-    np.testing.assert_allclose(other.exponents, full.exponents, atol=1e-12)
+    np.testing.assert_allclose(other.exponents, full.exponents, rtol=0, atol=1e-12)
 
 
 def test_warmup_is_running_the_state_first(driven):
     cell, state, inputs, basis = driven
-    warmed = fl.lyapunov_spectrum(cell, state, inputs, warmup=30, basis=basis)
-    for input in inputs[:30]:
+    warmed = fl.lyapunov_spectrum(cell, state, inputs, warmup=25, basis=basis)
+    for input in inputs[:25]:
         state = cell(state, input)
-    by_hand = fl.lyapunov_spectrum(cell, state, inputs[30:], basis=basis)
-    np.testing.assert_allclose(warmed.exponents, by_hand.exponents, atol=1e-12)
+    by_hand = fl.lyapunov_spectrum(cell, state, inputs[25:], basis=basis)
+    np.testing.assert_allclose(warmed.exponents, by_hand.exponents, rtol=0, atol=1e-12)
 
 
 def test_basis_warmup_is_running_the_basis_first(driven):
     cell, state, inputs, basis = driven
-    warmed = fl.lyapunov_spectrum(cell, state, inputs, basis_warmup=20, basis=basis)
-    early = fl.lyapunov_spectrum(cell, state, inputs[:20], basis=basis)
-    late = fl.lyapunov_spectrum(cell, early.final_state, inputs[20:], basis=early.final_basis)
-    np.testing.assert_allclose(warmed.exponents, late.exponents, atol=1e-12)
+    warmed = fl.lyapunov_spectrum(cell, state, inputs, basis_warmup=25, basis=basis)
+    early = fl.lyapunov_spectrum(cell, state, inputs[:25], basis=basis)
+    late = fl.lyapunov_spectrum(cell, early.final_state, inputs[25:], basis=early.final_basis)
+    np.testing.assert_allclose(warmed.exponents, late.exponents, rtol=0, atol=1e-12)
 
 
 def test_single_precision_agrees_with_double(driven, full):
@@ -172,4 +168,4 @@ def test_single_precision_agrees_with_double(driven, full):
     cell, state, inputs, basis = single
     spectrum = fl.lyapunov_spectrum(cell, state, inputs, basis=basis)
     assert spectrum.exponents.dtype == jnp.float32
-    np.testing.assert_allclose(spectrum.exponents, full.exponents, atol=1e-5)
+    np.testing.assert_allclose(spectrum.exponents, full.exponents, rtol=0, atol=1e-5)

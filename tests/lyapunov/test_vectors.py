@@ -33,7 +33,7 @@ def test_covariant_vectors_of_a_constant_matrix_are_its_eigenvectors(k, non_norm
         num_exponents=k, num_steps=205, basis_warmup=100, tail=100, key=key,
     )  # fmt: skip
     overlaps = np.abs(np.einsum("tnk,nk->tk", result.vectors, eigenvectors[:, :k]))
-    np.testing.assert_allclose(overlaps, 1, atol=1e-10)
+    np.testing.assert_allclose(overlaps, 1, rtol=0, atol=1e-10)
 
 
 def test_covariant_vectors_of_a_constant_matrix_grow_with_its_eigenvalues(non_normal, key, x64):
@@ -42,7 +42,7 @@ def test_covariant_vectors_of_a_constant_matrix_grow_with_its_eigenvalues(non_no
         Partial(_constant, jnp.asarray(matrix)), jnp.zeros(4),
         num_steps=205, basis_warmup=100, tail=100, key=key,
     )  # fmt: skip
-    np.testing.assert_allclose(result.exponents, np.log([1.5, 0.9, 0.4, 0.2]), atol=1e-10)
+    np.testing.assert_allclose(result.exponents, np.log([1.5, 0.9, 0.4, 0.2]), rtol=0, atol=1e-10)
 
 
 @pytest.fixture
@@ -59,17 +59,17 @@ def test_the_jacobian_maps_covariant_vectors_onto_the_next_ones(driven):
     vectors = np.asarray(result.vectors)
     image = jacobians @ vectors[:-1]
     image = image / np.linalg.norm(image, axis=1, keepdims=True)
-    np.testing.assert_allclose(np.abs(np.sum(image * vectors[1:], axis=1)), 1, atol=1e-12)
+    np.testing.assert_allclose(np.abs(np.sum(image * vectors[1:], axis=1)), 1, rtol=0, atol=1e-12)
 
 
 def test_local_exponents_are_the_log_growth_of_the_vectors(driven):
     _, _, result, jacobians = driven
     growth = np.linalg.norm(jacobians @ np.asarray(result.vectors)[:-1], axis=1)
-    np.testing.assert_allclose(result.local_exponents, np.log(growth), atol=1e-10)
+    np.testing.assert_allclose(result.local_exponents, np.log(growth), rtol=0, atol=1e-10)
 
 
 def test_covariant_vectors_have_unit_length(driven):
-    np.testing.assert_allclose(np.linalg.norm(driven[2].vectors, axis=1), 1, atol=1e-12)
+    np.testing.assert_allclose(np.linalg.norm(driven[2].vectors, axis=1), 1, rtol=0, atol=1e-12)
 
 
 def test_there_is_one_more_time_than_steps_in_the_stretch(driven):
@@ -80,7 +80,7 @@ def test_there_is_one_more_time_than_steps_in_the_stretch(driven):
 def test_states_are_the_trajectory_that_the_vectors_belong_to(driven):
     cell, inputs, result, _ = driven
     expected = jax.vmap(cell)(result.states[:-1], inputs)
-    np.testing.assert_allclose(result.states[1:], expected, atol=1e-14)
+    np.testing.assert_allclose(result.states[1:], expected, rtol=0, atol=1e-14)
 
 
 def test_first_covariant_vector_grows_with_the_first_local_exponent(driven, network, key):
@@ -89,7 +89,7 @@ def test_first_covariant_vector_grows_with_the_first_local_exponent(driven, netw
         cell, state, inputs[:40], warmup=5, basis_warmup=15, num_windows=20, key=key
     )
     expected = spectrum.finite_time[:, 0]
-    np.testing.assert_allclose(driven[2].local_exponents[:, 0], expected, atol=1e-12)
+    np.testing.assert_allclose(driven[2].local_exponents[:, 0], expected, rtol=0, atol=1e-12)
 
 
 def henon(state, input):

@@ -99,7 +99,8 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
             str(t): {str(e): v for e, v in x.items()} for t, x in theirs.items()
         },
         "measured": {
-            str(t): {str(e): v.round(5).tolist() for e, v in x["measured"].items()} for t, x in ours.items()
+            str(t): {str(e): v.round(5).tolist() for e, v in x["measured"].items()}
+            for t, x in ours.items()
         },
         "in_window": {str(t): x["in_window"].round(4).tolist() for t, x in ours.items()},
     }

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from ._orthonormalise import orthonormalise
+from ._orthonormalise import SAVED, orthonormalise
 from ._steps import Step, push, take
 
 
@@ -36,27 +36,11 @@ class Logs(NamedTuple):
     lost: Bool[Array, "intervals k"]
 
 
-def renormalise(basis: Basis) -> tuple[Basis, Array, Array]:
-    """Orthonormalises a basis; returns it with the logarithms by slot and the triangular factor.
-
-    When a direction other than the last is lost, the vectors behind it have been orthogonalised against
-    an arbitrary one. Then the basis is only sorted and its growth is left to be counted next time,
-    which keeps the total exact.
-    """
-    vectors, _, origin = basis
-    q, r, seen, hidden = orthonormalise(vectors)
-    seen, hidden = jax.lax.stop_gradient((seen, hidden))
-    alive_now = seen + hidden > 0
-    logs = jnp.where(seen > 0, jnp.log(jnp.where(seen > 0, jnp.diagonal(r), 1)), 0)
-    hole = jnp.any(~alive_now[:-1] & alive_now[1:])
-
-    def sort() -> tuple[Basis, Array]:
-        order = jnp.argsort(~alive_now, stable=True)
-        kept = (vectors * alive_now)[:, order]
-        return Basis(kept, alive_now[order], origin[order]), jnp.zeros_like(logs)
-
-    basis, logs = jax.lax.cond(hole, sort, lambda: (Basis(q, alive_now, origin), logs))
-    return basis, logs, r
+def renormalise(basis: Basis, exact: bool = True) -> tuple[Basis, Array, Array]:
+    """Orthonormalises a basis; returns it with the logarithms by slot and the triangular factor."""
+    factors = orthonormalise(basis.vectors, exact)
+    basis = Basis(factors.vectors, factors.alive, basis.origin[factors.order])
+    return basis, factors.log_growth, factors.r
 
 
 def propagate(
@@ -67,15 +51,22 @@ def propagate(
     num_steps: int,
     renormalise_every: int,
     collect: Any = lambda state, basis, r: None,
+    exact: bool = False,
 ) -> tuple[PyTree, Basis, Logs, Any]:
     """``num_steps`` steps of a state and its tangents, renormalised every so many steps and at the end.
 
     Returns the last state, the last basis, one row of logarithms per interval (the last interval is
-    shorter if the division has a remainder), and what ``collect`` made of each interval's end.
+    shorter if the division has a remainder), and what ``collect`` made of the start and of each
+    interval's end, one row more.
+
+    The backward pass of a derivative keeps the factors of each renormalisation and computes all else
+    again, because writing and reading it takes longer.
     """
 
     def interval(carry: tuple, inputs: PyTree, length: int) -> tuple[tuple, tuple]:
         state, basis = carry
+        basis, logs, r = renormalise(basis, exact)
+        before = (logs, basis.alive, basis.origin), collect(state, basis, r)
         vectors = basis.vectors
         if length == 1:
             state, vectors = push(step, state, vectors, jax.tree.map(lambda x: x[0], inputs))
@@ -83,9 +74,12 @@ def propagate(
             (state, vectors), _ = jax.lax.scan(
                 lambda c, u: (push(step, *c, u), None), (state, vectors), inputs, length=length
             )
-        basis, logs, r = renormalise(basis._replace(vectors=vectors))
-        return (state, basis), ((logs, basis.alive, basis.origin), collect(state, basis, r))
+        return (state, basis._replace(vectors=vectors)), before
 
+    keep = jax.checkpoint_policies.save_only_these_names(SAVED)
+    body = jax.checkpoint(
+        lambda c, u: interval(c, u, renormalise_every), prevent_cse=False, policy=keep
+    )
     whole, rest = divmod(num_steps, renormalise_every)
     carry, parts = (state, basis), []
     if whole:
@@ -93,21 +87,24 @@ def propagate(
         blocks = jax.tree.map(
             lambda x: x[:split].reshape(whole, renormalise_every, *x.shape[1:]), inputs
         )
-        carry, out = jax.lax.scan(
-            lambda c, u: interval(c, u, renormalise_every), carry, blocks, length=whole
-        )
+        carry, out = jax.lax.scan(body, carry, blocks, length=whole)
         parts.append(out)
     if rest:
         carry, out = interval(carry, take(inputs, num_steps - rest, num_steps), rest)
         parts.append(jax.tree.map(lambda x: x[None], out))
-    (logs, alive, origin), collected = jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
     state, basis = carry
-    basis, last, _ = renormalise(basis)
-    logs = logs.at[-1].add(last)
+    basis, last, r = renormalise(basis)
+    end = (last, basis.alive, basis.origin), collect(state, basis, r)
+    parts.append(jax.tree.map(lambda x: x[None], end))
+    (logs, alive, origin), collected = jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
     rows = jnp.arange(logs.shape[0])[:, None]
     by_column = jnp.zeros_like(logs).at[rows, origin].set(logs)
     lost = jnp.zeros(alive.shape, bool).at[rows, origin].set(~alive)
-    return state, basis, Logs(by_column, lost), collected
+    growth = by_column[1:].at[0].add(by_column[0])
+    # A direction lost in the last interval leaves the growth of those behind it uncounted.
+    basis, rest_of_last, _ = renormalise(basis)
+    growth = growth.at[-1, basis.origin].add(rest_of_last)
+    return state, basis, Logs(growth, lost[1:]), collected
 
 
 def interval_lengths(num_steps: int, renormalise_every: int) -> list[int]:

@@ -170,9 +170,8 @@ def _spectrum(
         assert key is not None
         tangents = Basis.start(jnp.linalg.qr(jax.random.normal(key, (n, k), vector.dtype))[0])
     else:
-        q, _, alive, _ = orthonormalise(basis.astype(vector.dtype))
-        order = jnp.argsort(alive == 0, stable=True)
-        tangents = Basis(q[:, order], alive[order] > 0, jnp.arange(k))
+        given = orthonormalise(orthonormalise(basis.astype(vector.dtype)).vectors)
+        tangents = Basis(given.vectors, given.alive, jnp.arange(k))
     state = run(step, state, take(inputs, 0, warmup), warmup)
     start = warmup + basis_warmup
     if basis_warmup:

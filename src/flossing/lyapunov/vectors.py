@@ -99,10 +99,9 @@ def _covariant(
         state, basis, _, _ = propagate(
             step, state, basis, take(inputs, warmup, start), basis_warmup, 1
         )
-    first = (state, basis.vectors)
     _, basis, _, (states, q, r) = propagate(
         step, state, basis, take(inputs, start, steps), steps - start, 1,
-        collect=lambda state, basis, r: (state, basis.vectors, r),
+        collect=lambda state, basis, r: (state, basis.vectors, r), exact=True,
     )  # fmt: skip
 
     def back(coefficients: Array, r: Array) -> tuple[Array, tuple[Array, Array]]:
@@ -113,10 +112,8 @@ def _covariant(
 
     end = jnp.triu(jnp.ones((k, k), vector.dtype))
     end = end / jnp.linalg.norm(end, axis=0)
-    _, (coefficients, growth) = jax.lax.scan(back, end, r, reverse=True)
+    _, (coefficients, growth) = jax.lax.scan(back, end, r[1:], reverse=True)
     coefficients = jnp.concatenate([coefficients, end[None]])
     last = steps - start - tail
-    q = jnp.concatenate([first[1][None], q])
-    states = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first[0], states)
     stretch = jax.tree.map(lambda x: x[: last + 1], (q @ coefficients, states))
     return CovariantVectors(*stretch, growth[:last]), basis.alive
