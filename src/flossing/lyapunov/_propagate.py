@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ._orthonormalise import SAVED, orthonormalise
@@ -59,9 +60,12 @@ def propagate(
     shorter if the division has a remainder), and what ``collect`` made of the start and of each
     interval's end, one row more.
 
-    The backward pass of a derivative keeps the factors of each renormalisation and computes all else
-    again, because writing and reading it takes longer.
+    The backward pass of a derivative keeps the tangents and the factors of each renormalisation and
+    computes all else again, because writing and reading it takes longer.
     """
+
+    def kept(pushed: tuple) -> tuple:
+        return pushed[0], checkpoint_name(pushed[1], SAVED)
 
     def interval(carry: tuple, inputs: PyTree, length: int) -> tuple[tuple, tuple]:
         state, basis = carry
@@ -72,7 +76,11 @@ def propagate(
             state, vectors = push(step, state, vectors, jax.tree.map(lambda x: x[0], inputs))
         else:
             (state, vectors), _ = jax.lax.scan(
-                lambda c, u: (push(step, *c, u), None), (state, vectors), inputs, length=length
+                lambda c, u: (kept(push(step, *c, u)), None),
+                (state, vectors),
+                inputs,
+                length=length,
+                unroll=length if length <= 8 else 1,
             )
         return (state, basis._replace(vectors=vectors)), before
 
