@@ -1,0 +1,266 @@
+"""The configuration of a run, and the networks and tasks that are made from it."""
+
+import dataclasses
+import types
+import typing
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import equinox as eqx
+import jax
+import tyro
+import yaml
+from jaxtyping import Array, Key
+
+from .. import cells, initialisers, surrogates
+from .._checks import check_choice, check_finite, check_integer, check_positive
+from ..floss import Flossing
+from ..tasks import Copy, DelayedXOR, Parity
+from ..training import Network, Training
+
+SURROGATES = ("super-spike", "sigmoid", "arctan", "triangular", "gaussian", "exponential", "erf", "boxcar")
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskConfig:
+    """Which task, and how long its horizon is."""
+
+    name: Literal["xor", "copy", "parity"] = "xor"
+    """xor: y[t] = s[t - d/2] XOR s[t - d]; copy: y[t] = s[t - d]; parity: of 2^order bits up to lag d."""
+    delay: int = 20
+    """The largest lag d in steps, as in the papers' figures (the published code calls d/2 "delay")."""
+    order: int = 2
+    """Of the parity task; the other tasks do not use it."""
+    amplitude: float = 1.0
+    """Value of an input bit that is 1."""
+
+    def build(self) -> Parity:
+        """The task; raises ``ValueError`` for a delay that does not fit."""
+        check_choice("task.name", self.name, ("xor", "copy", "parity"))
+        try:
+            if self.name == "xor":
+                return DelayedXOR(self.delay, amplitude=self.amplitude)
+            if self.name == "copy":
+                return Copy(self.delay, amplitude=self.amplitude)
+            return Parity(self.delay, self.order, self.amplitude)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"task.{error}") from None
+
+
+@dataclasses.dataclass(frozen=True)
+class CellConfig:
+    """Which network, and how its weights start."""
+
+    name: Literal["tanh", "gru", "lstm", "binary", "lif"] = "tanh"
+    """The cell; see the documentation of fl.TanhCell and so on."""
+    hidden_size: int = 80
+    """Units per layer, N."""
+    layers: int = 1
+    """Cells stacked on top of each other."""
+    recurrent: Literal["gaussian", "orthogonal", "sparse"] = "gaussian"
+    """Kind of recurrent matrix."""
+    gain: float | None = None
+    """Gain g of the recurrent matrix; default 1, and sqrt(2) for binary units."""
+    mean: float = 0.0
+    """Mean coupling gbar of a gaussian matrix."""
+    density: float = 0.1
+    """Fraction of non-zero weights of a sparse matrix."""
+    dale: float | None = None
+    """Fraction of excitatory units, for fixed signs (tanh, binary, lif)."""
+    input_gain: float = 1.0
+    """Standard deviation of the input weights."""
+    readout_gain: float | None = None
+    """Standard deviation of the readout weights; default 1, and 1/sqrt(N) for binary and lif."""
+    form: Literal["pre-activation", "post-activation"] = "pre-activation"
+    """Of the tanh cell."""
+    surrogate: Literal[
+        "super-spike", "sigmoid", "arctan", "triangular", "gaussian", "exponential", "erf", "boxcar"
+    ] = "super-spike"
+    """Surrogate derivative of binary and lif units."""
+    sharpness: float = 1.0
+    """Its sharpness."""
+    reset: Literal["to_zero", "subtract", "none"] = "to_zero"
+    """Of the lif cell."""
+    reset_gradient: Literal["detached", "differentiated", "ignored"] = "detached"
+    """Of the lif cell."""
+    membrane_time_constant: float = 10.0
+    """Of the lif cell, in ms, at a time step of 1 ms."""
+    synapse_time_constant: float = 5.0
+    """Of the lif cell, in ms."""
+    adaptation_time_constant: float | None = None
+    """Of the lif cell, in ms; none for no adaptation."""
+
+    def build(self, input_size: int, key: Array) -> cells.Cell:
+        """A network step with fresh weights."""
+        check_integer("cell.layers", self.layers, 1)
+        check_integer("cell.hidden_size", self.hidden_size, 1)
+        if self.dale is not None and self.name in ("gru", "lstm"):
+            raise ValueError(f"cell.dale: the {self.name} cell has no Dale's law; leave it out.")
+        keys = jax.random.split(key, self.layers)
+        sizes = [input_size] + [self.hidden_size] * (self.layers - 1)
+        layers = [self._layer(size, k) for size, k in zip(sizes, keys, strict=True)]
+        return layers[0] if self.layers == 1 else cells.Stack(layers)
+
+    def _layer(self, input_size: int, key: Array) -> cells.Cell:
+        check_choice("cell.name", self.name, ("tanh", "gru", "lstm", "binary", "lif"))
+        check_choice("cell.recurrent", self.recurrent, ("gaussian", "orthogonal", "sparse"))
+        gain = self.gain if self.gain is not None else (2**0.5 if self.name == "binary" else 1.0)
+        check_positive("cell.gain", gain, zero=True)
+        recurrent = {
+            "gaussian": lambda: initialisers.Gaussian(gain, self.mean),
+            "orthogonal": lambda: initialisers.Orthogonal(gain),
+            "sparse": lambda: initialisers.Sparse(gain, self.density),
+        }[self.recurrent]()
+        sizes = (input_size, self.hidden_size)
+        shared = {"recurrent": recurrent, "input_gain": self.input_gain, "key": key}
+        if self.name == "tanh":
+            return cells.TanhCell(*sizes, form=self.form, dale=self.dale, **shared)
+        if self.name == "gru":
+            return cells.GRUCell(*sizes, **shared)
+        if self.name == "lstm":
+            return cells.LSTMCell(*sizes, **shared)
+        surrogate = self._surrogate()
+        if self.name == "binary":
+            return cells.BinaryCell(*sizes, surrogate=surrogate, dale=self.dale, **shared)
+        return cells.LIFCell(
+            *sizes,
+            surrogate=surrogate,
+            reset=self.reset,
+            reset_gradient=self.reset_gradient,
+            membrane_time_constant=self.membrane_time_constant,
+            synapse_time_constant=self.synapse_time_constant,
+            adaptation_time_constant=self.adaptation_time_constant,
+            dale=self.dale,
+            **shared,
+        )
+
+    def _surrogate(self) -> surrogates.Surrogate:
+        check_choice("cell.surrogate", self.surrogate, SURROGATES)
+        check_positive("cell.sharpness", self.sharpness)
+        name = "".join(part.capitalize() for part in self.surrogate.split("-"))
+        return getattr(surrogates, name)(self.sharpness)
+
+    @property
+    def readout_std(self) -> float:
+        """Standard deviation of the readout weights."""
+        if self.readout_gain is not None:
+            return self.readout_gain
+        return self.hidden_size**-0.5 if self.name in ("binary", "lif") else 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """One run: a task, networks, a flossing schedule, and where it all goes."""
+
+    task: TaskConfig = TaskConfig()
+    cell: CellConfig = CellConfig()
+    flossing: Flossing = Flossing()
+    training: Annotated[Training, tyro.conf.arg(name="")] = Training()
+    realisations: int = 1
+    """Independent networks, trained side by side."""
+    seed: int = 1
+    """Of weights, data and tangent bases."""
+    measure_every: int = 100
+    """Training epochs between measurements of the spectrum; 0 for start and end only."""
+    measure_exponents: int = 0
+    """How many exponents are measured; 0 for all (at most 128)."""
+    test_trials: int = 256
+    """Held-out trials per network at the end."""
+    directory: str = ""
+    """Where the run is written; must not exist. Default: runs/ and a name made of time and task."""
+
+    def __post_init__(self) -> None:
+        check_integer("realisations", self.realisations, 1)
+        check_integer("seed", self.seed, 0)
+        check_integer("measure_every", self.measure_every, 0)
+        check_integer("measure_exponents", self.measure_exponents, 0)
+        check_integer("test_trials", self.test_trials, 1)
+        self.task.build().check_length(self.training.num_steps)
+
+    def keys(self) -> Key[Array, " realisations"]:
+        """One random key per realisation, for its data and tangent bases."""
+        return jax.random.split(jax.random.key(self.seed), self.realisations)
+
+    def networks(self) -> Network:
+        """Fresh networks, stacked along a leading axis."""
+        task = self.task.build()
+
+        def one(key: Array) -> Network:
+            cell_key, network_key = jax.random.split(jax.random.fold_in(key, 0x5EED))
+            cell = self.cell.build(task.input_size, cell_key)
+            return Network(
+                cell, task.output_size, readout_gain=self.cell.readout_std, key=network_key
+            )
+
+        return eqx.filter_vmap(one)(self.keys())
+
+
+def to_yaml(config: Any) -> str:
+    """A configuration as YAML; ``from_yaml`` gives it back."""
+    return yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def from_yaml(text: str, source: str | Path = "config") -> RunConfig:
+    """A ``RunConfig`` from YAML; fields left out keep their defaults.
+
+    Raises:
+        ValueError: not YAML, unknown fields, values of the wrong type or out of range; names the field.
+    """
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{source}: not valid YAML: {error}") from None
+    if not isinstance(content, dict | types.NoneType):
+        raise ValueError(f"{source}: expected fields like 'task:' and 'cell:', got {content!r}.")
+    return _from_dict(RunConfig, content or {}, str(source))
+
+
+def _from_dict(kind: type, content: Any, where: str) -> Any:
+    if not isinstance(content, dict):
+        raise ValueError(f"{where}: expected a group of fields, got {content!r}.")
+    hints = typing.get_type_hints(kind)
+    unknown = sorted(set(map(str, content)) - set(hints))
+    if unknown:
+        raise ValueError(
+            f"{where}: unknown field {unknown[0]!r}; {kind.__name__} has {', '.join(hints)}."
+        )
+    values = {}
+    for name, value in content.items():
+        hint = hints[name]
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+            values[name] = _from_dict(hint, value, f"{where}: {name}")
+        else:
+            values[name] = _convert(hint, value, f"{where}: {name}")
+    return kind(**values)
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin, options = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        check_choice(where, value, options)
+        return value
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise ValueError(f"{where}: expected a list, got {value!r}.")
+        return tuple(_convert(options[0], item, where) for item in value)
+    if origin in (types.UnionType, typing.Union):
+        if value is None:
+            return None
+        return _convert(next(o for o in options if o is not types.NoneType), value, where)
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        check_finite(where, value)
+        return float(value)
+    if hint is float and isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    if isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
+        return value
+    raise ValueError(f"{where}: expected {hint.__name__}, got {value!r}.")

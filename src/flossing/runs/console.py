@@ -1,0 +1,158 @@
+"""Progress bars and tables on a terminal; plain lines where the output is not one."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from rich import box
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from .record import epochs_to
+
+
+class _Rate(ProgressColumn):
+    """Epochs and flossing steps per second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.1f}/s", style="cyan")
+
+
+class ConsoleReporter:
+    """One progress bar; several of them can share a display."""
+
+    def __init__(self, progress: Progress, label: str):
+        self._progress = progress
+        self._label = label
+        self._task = progress.add_task(f"{label}: compiling", total=None, status="")
+        self._last_line = -1
+
+    def progress(self, phase: str, done: int, total: int, status: str) -> None:
+        """Moves the bar; where there is no terminal, prints a line at each tenth."""
+        self._progress.update(
+            self._task,
+            description=f"{self._label}: {phase}",
+            completed=done,
+            total=total,
+            status=status,
+        )
+        tenth = 10 * done // total
+        if not self._progress.console.is_terminal and tenth > self._last_line:
+            self._last_line = tenth
+            self._progress.console.print(f"{self._label}: {phase} {done}/{total}, {status}")
+
+    def message(self, text: str) -> None:
+        """A line above the bars."""
+        self._progress.console.print(f"{self._label}: {text}", style="yellow")
+
+
+@contextmanager
+def progress_display(console: Console) -> Iterator[Progress]:
+    """A display for progress bars with rate, accuracy and time left."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        _Rate(),
+        TextColumn("{task.fields[status]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        yield progress
+
+
+def results_table(runs: dict[str, xr.Dataset], title: str) -> Table:
+    """One row per network and run: accuracy, epochs to 95 %, gradient norm, exponents."""
+    rows = [row for label, data in runs.items() for row in _rows(label, data)]
+    table = Table(
+        title=title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=0,
+        pad_edge=False,
+    )
+    table.add_column("network", no_wrap=True)
+    skipped = any(row[-1] != "0" for row in rows)
+    for name in (
+        "held-out\naccuracy",
+        "epochs\nto 95 %",
+        "dL/dh0\nfirst",
+        "dL/dh0\nlast",
+        "lambda1\nstart",
+        "lambda1\nflossed",
+        "lambda1\nend",
+        *(["updates\nskipped"] if skipped else []),
+    ):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(row if skipped else row[:-1]))
+    return table
+
+
+def _rows(label: str, data: xr.Dataset) -> Iterator[Sequence[str]]:
+    count = data.sizes["realisation"]
+    trained = "accuracy" in data
+    reached = epochs_to(data["accuracy"].values) if trained else [None] * count
+    first = _leading(data, "start")
+    before = _leading(data, "before training")
+    last = _leading(data, "end")
+    for r in range(count):
+        norms = data["gradient_norm"].values[:, r] if trained else None
+        skipped = int(data["skipped"].values[:, r].sum()) if trained else 0
+        if "flossing_skipped" in data:
+            skipped += int(data["flossing_skipped"].values[:, r].sum())
+        yield (
+            f"{label} {r + 1}".strip(),
+            f"{100 * float(data['test_accuracy'][r]):.1f} %" if "test_accuracy" in data else "-",
+            "-" if reached[r] is None else str(reached[r]),
+            "-" if norms is None else f"{norms[:10].mean():.1e}",
+            "-" if norms is None else f"{norms[-10:].mean():.1e}",
+            *(f"{x[r]:+.3f}" if x is not None else "-" for x in (first, before, last)),
+            str(skipped),
+        )
+
+
+def _leading(data: xr.Dataset, label: str) -> np.ndarray | None:
+    if "exponents" not in data or label not in data["measurement_label"].values:
+        return None
+    index = data["measurement_label"].values.tolist().index(label)
+    return data["exponents"].values[index, :, 0]
+
+
+@contextmanager
+def graceful_interrupt(console: Console) -> Iterator[threading.Event]:
+    """The first Ctrl-C (or SIGTERM) sets the event, the second one interrupts at once."""
+    import signal
+
+    event = threading.Event()
+
+    def handle(number: int, frame: Any) -> None:
+        del frame
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+        console.print("stopping after the current block; press Ctrl-C again to stop at once")
+
+    old = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield event
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)

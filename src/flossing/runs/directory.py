@@ -1,0 +1,155 @@
+"""A run's directory: what is in it, and writing to it without ever leaving half a file."""
+
+import contextlib
+import json
+import os
+import platform
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import xarray as xr
+from jaxtyping import PyTree
+
+CONFIG = "config.yaml"
+METRICS = "metrics.nc"
+WEIGHTS = "weights.eqx"
+CHECKPOINT = "checkpoint.eqx"
+ENVIRONMENT = "environment.json"
+LOG = "log.txt"
+FIGURES = "figures"
+
+
+def free_directory(path: str | Path) -> Path:
+    """A directory that does not exist yet, or is empty.
+
+    Raises:
+        FileExistsError: it exists and is not empty, or is a file.
+    """
+    path = Path(path)
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        raise FileExistsError(
+            f"directory: {path} exists already and is not overwritten; choose another name."
+        )
+    return path
+
+
+def new_directory(path: str | Path) -> Path:
+    """Makes a free directory.
+
+    Raises:
+        FileExistsError: it exists and is not empty, or is a file. OSError: it cannot be made.
+    """
+    path = free_directory(path)
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def default_directory(label: str) -> Path:
+    """``runs/<time>-<label>``, with a number behind it if that is taken."""
+    base = Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{label}"
+    path, number = base, 2
+    while path.exists():
+        path, number = base.with_name(f"{base.name}-{number}"), number + 1
+    return path
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Calls ``write`` with a temporary name beside ``path`` and renames the result to ``path``.
+
+    When writing fails (a full disk, say) the old file stays and the temporary one is removed.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file atomically."""
+    write_atomically(path, lambda p: p.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes JSON atomically, indented, with each innermost list on one line."""
+    text = json.dumps(content, indent=1)
+    flat = re.sub(r"\[[^\[\]{}]*\]", lambda found: " ".join(found.group().split()), text)
+    write_text(path, flat + "\n")
+
+
+def append_to_log(directory: Path, text: str) -> None:
+    """Adds lines to ``log.txt``; a log that cannot be written stops nothing."""
+    with contextlib.suppress(OSError), (directory / LOG).open("a", encoding="utf-8") as file:
+        file.write(text + "\n")
+
+
+def write_arrays(path: Path, tree: PyTree) -> None:
+    """Writes the arrays of a pytree atomically, in Equinox's format (no pickle)."""
+    write_atomically(path, lambda p: eqx.tree_serialise_leaves(p, tree))
+
+
+def read_arrays(path: Path, like: PyTree) -> PyTree:
+    """Reads arrays into a pytree shaped like ``like``.
+
+    Raises:
+        ValueError: the file is damaged or holds arrays of other shapes.
+    """
+    try:
+        return eqx.tree_deserialise_leaves(path, like)
+    except FileNotFoundError:
+        raise ValueError(f"{path.parent}: has no {path.name}; is it the directory of a run?") from None
+    except Exception as error:
+        raise ValueError(f"{path}: damaged, or of another configuration: {error}") from error
+
+
+def write_dataset(path: Path, dataset: xr.Dataset) -> None:
+    """Writes a labelled dataset as netCDF, atomically."""
+    write_atomically(path, lambda p: dataset.to_netcdf(p, engine="h5netcdf"))
+
+
+def environment() -> dict[str, Any]:
+    """What a run ran on: versions, devices, command, and the commit of the directory it started in."""
+    names = ["flossing", "jax", "jaxlib", "equinox", "optax", "numpy", "scipy", "xarray"]
+    return {
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "versions": {name: metadata.version(name) for name in names},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "devices": [f"{device.platform}: {device.device_kind}" for device in jax.devices()],
+        "x64": bool(jax.config.read("jax_enable_x64")),
+        "git_commit": _git_commit(),
+    }
+
+
+def _git_commit() -> str | None:
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None if found.returncode == 0 else None
+
+
+def write_environment(directory: Path) -> None:
+    """Writes ``environment.json``."""
+    write_json(directory / ENVIRONMENT, environment())

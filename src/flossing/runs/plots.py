@@ -1,0 +1,143 @@
+"""Figures of runs: labelled with units, readable in print, safe for colour-blind readers."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from .directory import write_atomically
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Okabe & Ito's colours, in the order of use."""
+
+_STYLE: Any = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "lines.linewidth": 1.8,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "pdf.fonttype": 42,
+    "savefig.dpi": 200,
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The look of all figures, within a context."""
+    with mpl.rc_context(_STYLE):
+        yield
+
+
+def save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Writes ``name.png`` and ``name.pdf`` into ``folder``; returns their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    FigureCanvasAgg(figure)
+    paths = [folder / f"{name}.{kind}" for kind in ("png", "pdf")]
+    for path in paths:
+        write_atomically(path, lambda p: figure.savefig(p, bbox_inches="tight"))
+    return paths
+
+
+def smooth(values: np.ndarray, width: int) -> np.ndarray:
+    """Running mean over ``width`` rows (fewer at the start), along the leading axis."""
+    sums = np.cumsum(np.concatenate([np.zeros((1, *values.shape[1:])), values]), axis=0)
+    stop = np.arange(1, len(values) + 1)
+    start = np.maximum(stop - width, 0)
+    return (sums[stop] - sums[start]) / (stop - start)[:, None]
+
+
+def run_figure(runs: Mapping[str, xr.Dataset], title: str) -> Figure:
+    """Accuracy and gradient norm against epoch, and spectra, of one run or several to compare.
+
+    Args:
+        runs: label and dataset of each run; each gets a colour.
+        title: of the whole figure.
+    """
+    with style():
+        figure = Figure(figsize=(10.5, 3.3), layout="constrained")
+        accuracy, gradient, spectra = figure.subplots(1, 3)
+        for (label, data), colour in zip(runs.items(), COLOURS, strict=False):
+            _accuracy(accuracy, data, label, colour)
+            _gradient(gradient, data, label, colour)
+        _spectra(spectra, runs)
+        accuracy.legend(loc="center right")
+        for axis, letter in zip((accuracy, gradient, spectra), "abc", strict=True):
+            axis.text(-0.16, 1.03, letter, transform=axis.transAxes, fontweight="bold", fontsize=11)
+        figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def _accuracy(axis: Any, data: xr.Dataset, label: str, colour: str) -> None:
+    values = 100 * smooth(data["accuracy"].values, 10)
+    axis.plot(values, color=colour, alpha=0.35, linewidth=0.7)
+    axis.plot(np.median(values, 1), color=colour, label=label)
+    axis.axhline(50, color="0.6", linewidth=0.8, linestyle=":")
+    axis.set(
+        xlabel="training epoch",
+        ylabel="accuracy (%), mean of 10 epochs",
+        ylim=(45, 102),
+        title="thin: single networks, thick: median",
+    )
+
+
+def _gradient(axis: Any, data: xr.Dataset, label: str, colour: str) -> None:
+    values = data["gradient_norm"].values
+    with np.errstate(divide="ignore"):
+        logs = np.log10(np.where(np.isfinite(values), values, np.nan))
+    logs = np.where(np.isfinite(logs), logs, np.nan)
+    axis.plot(10 ** smooth_nan(logs), color=colour, alpha=0.35, linewidth=0.7)
+    axis.plot(10 ** np.nanmedian(smooth_nan(logs), 1), color=colour, label=label)
+    axis.set(
+        yscale="log",
+        xlabel="training epoch",
+        ylabel="gradient norm $|\\partial L / \\partial h_0|$",
+        title="error signal at the start of a trial",
+    )
+
+
+def smooth_nan(logs: np.ndarray, width: int = 10) -> np.ndarray:
+    """``smooth``, with missing values replaced by the last one before them."""
+    filled = logs.copy()
+    for i in range(1, len(filled)):
+        filled[i] = np.where(np.isnan(filled[i]), filled[i - 1], filled[i])
+    return smooth(np.nan_to_num(filled, nan=float(np.nanmin(filled, initial=0))), width)
+
+
+_MARKERS = {"start": ":", "before training": "--", "end": "-"}
+_WORDS = {"start": "start", "before training": "before training", "end": "after training"}
+
+
+def _spectra(axis: Any, runs: Mapping[str, xr.Dataset]) -> None:
+    for (label, data), colour in zip(runs.items(), COLOURS, strict=False):
+        labels = data["measurement_label"].values.tolist()
+        for moment, line in _MARKERS.items():
+            if moment not in labels or (moment == "start" and colour != COLOURS[0] and len(runs) > 1):
+                continue
+            values = np.median(data["exponents"].values[labels.index(moment)], axis=0)
+            shared = moment == "start" and len(runs) > 1
+            axis.plot(
+                np.arange(1, len(values) + 1),
+                np.where(np.isfinite(values), values, np.nan),
+                line,
+                color="0.45" if shared else colour,
+                linewidth=1.4,
+                label="start (both)" if shared else f"{label}, {_WORDS[moment]}",
+            )
+    axis.axhline(0, color="0.6", linewidth=0.8, linestyle=":")
+    axis.set(
+        xlabel="index i",
+        ylabel="Lyapunov exponent $\\lambda_i$ (nats per step)",
+        title="spectra (median of networks)",
+    )
+    axis.legend(loc="lower left")
+

@@ -1,0 +1,262 @@
+"""One run from its configuration to its directory, block by block, interruptible and resumable."""
+
+import dataclasses
+import threading
+import time
+from pathlib import Path
+from typing import Protocol
+
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from ..floss import plan
+from ..lyapunov._steps import dimension
+from ..training import (
+    Network,
+    TrainState,
+    begin,
+    evaluate,
+    floss_block,
+    measure_exponents,
+    train_block,
+)
+from . import directory as files
+from .config import RunConfig, from_yaml, to_yaml
+from .record import Measurement, Record
+
+_BLOCK = 50
+
+
+class Reporter(Protocol):
+    """Who is told how a run goes."""
+
+    def progress(self, phase: str, done: int, total: int, status: str) -> None:
+        """``done`` of ``total`` epochs and flossing steps are over."""
+        ...
+
+    def message(self, text: str) -> None:
+        """Something worth a line."""
+        ...
+
+
+class Silent:
+    """A reporter that says nothing."""
+
+    def progress(self, phase: str, done: int, total: int, status: str) -> None:
+        """Nothing."""
+
+    def message(self, text: str) -> None:
+        """Nothing."""
+
+
+@dataclasses.dataclass
+class RunResult:
+    """What a run leaves: the numbers, the trained networks, and where they are."""
+
+    config: RunConfig
+    data: xr.Dataset
+    networks: Network
+    """Realisations along the leading axis."""
+    directory: Path | None
+    finished: bool
+    """False after an interrupt."""
+
+
+def run(
+    config: RunConfig,
+    *,
+    write: bool = True,
+    reporter: Reporter | None = None,
+    stop: threading.Event | None = None,
+) -> RunResult:
+    """Trains the networks of a configuration with their flossing schedule.
+
+    Args:
+        config: what to do; ``config.directory`` must not exist (empty for a name made of the time).
+        write: write the directory; without it results are only returned.
+        reporter: is told about progress.
+        stop: when set, the run ends after the current block with everything written.
+
+    Raises:
+        FileExistsError: the directory exists. OSError: it cannot be written.
+    """
+    state = begin(config.networks(), config.training, config.flossing)
+    path = None
+    if write:
+        label = f"{config.task.name}-{config.task.delay}-{config.cell.name}"
+        path = files.new_directory(config.directory or files.default_directory(label))
+        files.write_text(path / files.CONFIG, to_yaml(config))
+        files.write_environment(path)
+    return _Runner(config, path, state, Record(), reporter or Silent(), stop).go()
+
+
+def resume(
+    directory: str | Path,
+    *,
+    reporter: Reporter | None = None,
+    stop: threading.Event | None = None,
+) -> RunResult:
+    """Continues a run from the last block that its directory holds.
+
+    The result is that of an uninterrupted run.
+
+    Raises:
+        ValueError: the directory is not that of a run, or its files are damaged.
+    """
+    path = Path(directory)
+    config = read_config(path)
+    like = begin(config.networks(), config.training, config.flossing)
+    state = files.read_arrays(path / files.CHECKPOINT, like)
+    record = Record.from_dataset(read_metrics(path), int(state.epochs), int(state.floss_steps))
+    return _Runner(config, path, state, record, reporter or Silent(), stop).go()
+
+
+def read_config(directory: str | Path) -> RunConfig:
+    """The configuration in a run's directory; raises ``ValueError`` if there is none."""
+    path = Path(directory) / files.CONFIG
+    if not path.is_file():
+        raise ValueError(f"{directory}: has no {files.CONFIG}; is it the directory of a run?")
+    return from_yaml(path.read_text(encoding="utf-8"), path)
+
+
+def read_metrics(directory: str | Path) -> xr.Dataset:
+    """The labelled results in a run's directory; raises ``ValueError`` if there are none."""
+    path = Path(directory) / files.METRICS
+    if not path.is_file():
+        raise ValueError(f"{directory}: has no {files.METRICS}; is it the directory of a run?")
+    try:
+        return xr.load_dataset(path, engine="h5netcdf")
+    except Exception as error:
+        raise ValueError(f"{path}: damaged: {error}") from error
+
+
+def load(directory: str | Path) -> RunResult:
+    """A run from its directory: configuration, results, trained networks.
+
+    Raises:
+        ValueError: the directory is not that of a run, or its files are damaged.
+    """
+    path = Path(directory)
+    config = read_config(path)
+    networks = files.read_arrays(path / files.WEIGHTS, config.networks())
+    data = read_metrics(path)
+    return RunResult(config, data, networks, path, "test_accuracy" in data)
+
+
+class _Runner:
+    def __init__(
+        self,
+        config: RunConfig,
+        path: Path | None,
+        state: TrainState,
+        record: Record,
+        reporter: Reporter,
+        stop: threading.Event | None,
+    ):
+        self.config = config
+        self.path = path
+        self.state = state
+        self.record = record
+        self.reporter = reporter
+        self.stop = stop or threading.Event()
+        self.keys = config.keys()
+        self.task = config.task.build()
+        self.phases = list(plan(config.flossing, config.training.epochs))
+        self.total = sum(phase.stop - phase.start for phase in self.phases)
+        size = dimension(state.networks.initial_state) // config.realisations
+        self.measured = min(config.measure_exponents or 128, size)
+
+    def go(self) -> RunResult:
+        flossed = 0
+        if not int(self.state.epochs) + int(self.state.floss_steps):
+            self._measure("start")
+        for phase in self.phases:
+            if phase.kind == "floss":
+                flossed += phase.stop
+                self._floss(flossed)
+            else:
+                self._train(phase.stop)
+            if self.stop.is_set():
+                break
+        finished = int(self.state.epochs) == self.config.training.epochs
+        if finished:
+            self._measure("end")
+            self.record.evaluation = evaluate(
+                self.state.networks,
+                self.keys,
+                self.task,
+                self.config.training.num_steps,
+                self.config.test_trials,
+            )
+        self._save(last=True)
+        return RunResult(self.config, self._dataset(), self.state.networks, self.path, finished)
+
+    def _floss(self, until: int) -> None:
+        while (done := int(self.state.floss_steps)) < until and not self.stop.is_set():
+            count = min(_BLOCK, until - done)
+            self.state, metrics = floss_block(
+                self.state,
+                self.keys,
+                jnp.asarray(count),
+                _BLOCK,
+                self.task,
+                self.config.training,
+                self.config.flossing,
+            )
+            self.record.add_flossing(metrics, count, int(self.state.epochs))
+            if int(self.state.floss_steps) == until:
+                self._measure("after flossing" if int(self.state.epochs) else "before training")
+            loss = float(np.median(self.record.flossing[-1].loss[-1]))
+            self._after_block("flossing", f"loss {loss:.1e}")
+
+    def _train(self, until: int) -> None:
+        every = self.config.measure_every
+        while (done := int(self.state.epochs)) < until and not self.stop.is_set():
+            next_measure = done + every - done % every if every else until
+            count = min(_BLOCK, until - done, next_measure - done)
+            self.state, metrics = train_block(
+                self.state, self.keys, jnp.asarray(count), _BLOCK, self.task, self.config.training
+            )
+            self.record.add_training(metrics, count)
+            epochs = int(self.state.epochs)
+            if every and epochs % every == 0 and epochs < self.config.training.epochs:
+                self._measure("during training")
+            accuracy = float(np.median(self.record.training[-1].accuracy[-10:]))
+            self._after_block("training", f"accuracy {100 * accuracy:.1f} %")
+
+    def _after_block(self, phase: str, status: str) -> None:
+        done = int(self.state.epochs) + int(self.state.floss_steps)
+        self._save()
+        self._log(f"{phase} {done}/{self.total}, {status}")
+        self.reporter.progress(phase, done, self.total, status)
+
+    def _log(self, text: str) -> None:
+        if self.path is not None:
+            files.append_to_log(self.path, f"{time.strftime('%H:%M:%S')} {text}")
+
+    def _measure(self, label: str) -> None:
+        moment = int(self.state.epochs), int(self.state.floss_steps)
+        if self.record.measured(*moment):
+            return
+        exponents = measure_exponents(self.state.networks, self.keys, self.task, self.measured)
+        self.record.measurements.append(Measurement(*moment, label, np.asarray(exponents)))
+
+    def _dataset(self) -> xr.Dataset:
+        return self.record.dataset({"title": "flossing run", "config": to_yaml(self.config)})
+
+    def _save(self, last: bool = False) -> None:
+        if self.path is None:
+            return
+        try:
+            files.write_dataset(self.path / files.METRICS, self._dataset())
+            files.write_arrays(self.path / files.CHECKPOINT, self.state)
+            if last:
+                files.write_arrays(self.path / files.WEIGHTS, self.state.networks)
+        except OSError as error:
+            if last:
+                raise
+            self.reporter.message(
+                f"could not write to {self.path} ({error}); going on, the last complete files stay"
+            )
+
