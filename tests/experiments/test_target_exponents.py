@@ -20,7 +20,7 @@ def test_published_curves_have_the_published_medians():
 
 @pytest.fixture(scope="module")
 def small():
-    return run(settings=Settings(hidden_size=20, epochs=60, starts=8))
+    return run(settings=Settings(hidden_size=40, epochs=60, starts=8))
 
 
 def test_networks_start_where_the_published_ones_do(small):
@@ -31,7 +31,7 @@ def test_networks_start_where_the_published_ones_do(small):
 
 
 def test_first_exponents_reach_their_targets(small):
-    """Small networks scatter more; the medians still come within a tenth of the way at epoch 60."""
+    """Fewer trajectories scatter more than in the full run, whose limit is 0.02."""
     for claim in small.claims:
         assert claim.measured < 0.05
 
