@@ -12,15 +12,31 @@ import pytest
 import xarray as xr
 
 import flossing as fl
-from flossing.runs import CellConfig, RunConfig, TaskConfig, from_yaml, load, resume, run, to_yaml
-from flossing.runs import directory as files, train as train_module
+from flossing.runs import (
+    CellConfig,
+    RunConfig,
+    TaskConfig,
+    directory as files,
+    from_yaml,
+    load,
+    resume,
+    run,
+    to_yaml,
+    train as train_module,
+)
 from flossing.runs.record import epochs_to
 
 SMALL = RunConfig(
     task=TaskConfig("copy", 3),
     cell=CellConfig(hidden_size=6),
     flossing=fl.Flossing(
-        num_exponents=3, window=8, basis_warmup=2, steps_before=3, every=4, max_times=1, steps_between=2
+        num_exponents=3,
+        window=8,
+        basis_warmup=2,
+        steps_before=3,
+        every=4,
+        max_times=1,
+        steps_between=2,
     ),
     training=fl.Training(epochs=10, batch_size=2, num_steps=9),
     realisations=2,
@@ -55,7 +71,14 @@ def finished(tmp_path_factory):
 
 def test_everything_is_in_the_directory(finished):
     names = {path.name for path in finished.directory.iterdir()}
-    assert names == {"config.yaml", "metrics.nc", "weights.eqx", "checkpoint.eqx", "environment.json", "log.txt"}
+    assert names == {
+        "config.yaml",
+        "metrics.nc",
+        "weights.eqx",
+        "checkpoint.eqx",
+        "environment.json",
+        "log.txt",
+    }
     environment = json.loads((finished.directory / "environment.json").read_text())
     assert {"versions", "devices", "command", "git_commit", "platform"} <= set(environment)
 
@@ -70,9 +93,7 @@ def test_metrics_are_labelled_and_complete(finished):
         "flossed_exponent": 3,
     }
     assert data["flossing_epoch"].values.tolist() == [0, 0, 0, 4, 4]
-    moments = zip(
-        data["measurement_epoch"].values, data["measurement_label"].values, strict=True
-    )
+    moments = zip(data["measurement_epoch"].values, data["measurement_label"].values, strict=True)
     assert [(int(e), str(label)) for e, label in moments] == [
         (0, "start"),
         (0, "before training"),

@@ -18,7 +18,16 @@ from ..floss import Flossing
 from ..tasks import Copy, DelayedXOR, Parity
 from ..training import Network, Training
 
-SURROGATES = ("super-spike", "sigmoid", "arctan", "triangular", "gaussian", "exponential", "erf", "boxcar")
+SURROGATES = (
+    "super-spike",
+    "sigmoid",
+    "arctan",
+    "triangular",
+    "gaussian",
+    "exponential",
+    "erf",
+    "boxcar",
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -114,7 +114,9 @@ def read_arrays(path: Path, like: PyTree) -> PyTree:
     try:
         return eqx.tree_deserialise_leaves(path, like)
     except FileNotFoundError:
-        raise ValueError(f"{path.parent}: has no {path.name}; is it the directory of a run?") from None
+        raise ValueError(
+            f"{path.parent}: has no {path.name}; is it the directory of a run?"
+        ) from None
     except Exception as error:
         raise ValueError(f"{path}: damaged, or of another configuration: {error}") from error
 

@@ -121,7 +121,9 @@ def _spectra(axis: Any, runs: Mapping[str, xr.Dataset]) -> None:
     for (label, data), colour in zip(runs.items(), COLOURS, strict=False):
         labels = data["measurement_label"].values.tolist()
         for moment, line in _MARKERS.items():
-            if moment not in labels or (moment == "start" and colour != COLOURS[0] and len(runs) > 1):
+            if moment not in labels or (
+                moment == "start" and colour != COLOURS[0] and len(runs) > 1
+            ):
                 continue
             values = np.median(data["exponents"].values[labels.index(moment)], axis=0)
             shared = moment == "start" and len(runs) > 1
@@ -140,4 +142,3 @@ def _spectra(axis: Any, runs: Mapping[str, xr.Dataset]) -> None:
         title="spectra (median of networks)",
     )
     axis.legend(loc="lower left")
-

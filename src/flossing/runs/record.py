@@ -116,7 +116,9 @@ class Record:
             record.training.append(TrainMetrics(*_arrays(data[n].values[:epochs] for n in names)))
         if floss_steps:
             names = ("flossing_loss", "flossing_exponents", "flossing_skipped")
-            record.flossing.append(FlossMetrics(*_arrays(data[n].values[:floss_steps] for n in names)))
+            record.flossing.append(
+                FlossMetrics(*_arrays(data[n].values[:floss_steps] for n in names))
+            )
             record.flossing_epoch = data["flossing_epoch"].values[:floss_steps].tolist()
         for i in range(data.sizes.get("measurement", 0)):
             moment = data.isel(measurement=i)

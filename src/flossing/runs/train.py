@@ -259,4 +259,3 @@ class _Runner:
             self.reporter.message(
                 f"could not write to {self.path} ({error}); going on, the last complete files stay"
             )
-
