@@ -146,7 +146,7 @@ def _labels(text: str, unit: str) -> dict[str, str]:
 
 
 def epochs_to(accuracy: np.ndarray, level: float = 0.95, width: int = 10) -> list[int | None]:
-    """Per network, the first epoch at which the mean accuracy of the last ``width`` epochs is at least ``level``.
+    """Per network, the first epoch at which the mean of the last ``width`` accuracies is ``level`` or more.
 
     Args:
         accuracy: shape (epochs, realisations).
