@@ -1,7 +1,7 @@
 """Value and gradient of the flossing loss: ours against a plain PyTorch implementation.
 
 Claim: with the same weights, inputs, start state and start basis both give the same gradient (relative
-difference at most 1e-4), and on a CPU ours is faster at least by
+difference at most 1e-4). Aim: on a CPU ours is faster at least by
 
     tanh network, N = 64,  k = 16,  T = 512     8x
     tanh network, N = 80,  k = 75,  T = 300     2x
