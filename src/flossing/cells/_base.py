@@ -10,6 +10,15 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .._checks import check_shape
 
 
+def product(weight: Float[Array, "n m"], vector: Float[Array, " m"]) -> Float[Array, " n"]:
+    """``weight @ vector``, written so that batches and tangents lead before and after it.
+
+    Under ``jax.vmap`` the vector's new axis comes first and stays first; ``weight @ vector`` would put it
+    last, and every product would be followed by a transposition.
+    """
+    return vector @ weight.T
+
+
 class Cell(eqx.Module):
     """One step of a recurrent network: ``cell(state, input) -> state``, the order of ``jax.lax.scan``.
 

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .._checks import check_finite, check_integer, check_key, check_positive, check_shape
 from ..initialisers import Gaussian, Initialiser, apply_dale, dale_signs
 from ..surrogates import SuperSpike, Surrogate
-from ._base import Cell
+from ._base import Cell, product
 
 
 class BinaryCell(Cell):
@@ -74,7 +74,9 @@ class BinaryCell(Cell):
         weight = self.recurrent_weight
         if self.dale is not None:
             weight = apply_dale(weight, self.dale)
-        return weight @ self.surrogate(state) + self.input_weight @ input + self.bias
+        return (
+            product(weight, self.surrogate(state)) + product(self.input_weight, input) + self.bias
+        )
 
     def initial_state(self, *, key: PRNGKeyArray | None = None) -> Float[Array, " hidden"]:
         """Zeros, or standard normal numbers from ``key``."""

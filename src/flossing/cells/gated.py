@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._checks import check_finite, check_integer, check_key, check_shape
 from ..initialisers import Gaussian, Initialiser
-from ._base import Cell
+from ._base import Cell, product
 
 
 class _GatedCell(Cell):
@@ -86,8 +86,8 @@ class GRUCell(_GatedCell):
     ) -> Float[Array, " hidden"]:
         """The next state, shape ``(hidden_size,)``."""
         input = self._check({"state": state}, input)
-        from_state = jnp.split(self.recurrent_weight @ state, 3)
-        from_input = jnp.split(self.input_weight @ input + self.bias, 3)
+        from_state = jnp.split(product(self.recurrent_weight, state), 3)
+        from_input = jnp.split(product(self.input_weight, input) + self.bias, 3)
         reset = jax.nn.sigmoid(from_state[0] + from_input[0])
         update = jax.nn.sigmoid(from_state[1] + from_input[1])
         candidate = jnp.tanh(reset * (from_state[2] + self.recurrent_bias) + from_input[2])
@@ -148,7 +148,9 @@ class LSTMCell(_GatedCell):
         """The next state."""
         hidden, cell = state
         input = self._check({"state.hidden": hidden, "state.cell": cell}, input)
-        gates = self.recurrent_weight @ hidden + self.input_weight @ input + self.bias
+        gates = (
+            product(self.recurrent_weight, hidden) + product(self.input_weight, input) + self.bias
+        )
         enter, forget, candidate, leave = jnp.split(gates, 4)
         cell = jax.nn.sigmoid(forget) * cell + jax.nn.sigmoid(enter) * jnp.tanh(candidate)
         return LSTMState(jax.nn.sigmoid(leave) * jnp.tanh(cell), cell)

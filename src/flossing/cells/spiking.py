@@ -18,7 +18,7 @@ from .._checks import (
 )
 from ..initialisers import Gaussian, Initialiser, apply_dale, dale_signs
 from ..surrogates import SuperSpike, Surrogate
-from ._base import Cell
+from ._base import Cell, product
 
 Neurons = float | Float[Array, " hidden"]
 
@@ -177,7 +177,7 @@ class LIFCell(Cell):
         out = self.output(state)
 
         synapse = self._decay(self.synapse_time_constant) * state.synapse
-        synapse = synapse + self.input_weight @ input + weight @ out
+        synapse = synapse + product(self.input_weight, input) + product(weight, out)
         beta = self._decay(self.membrane_time_constant)
         membrane = beta * state.membrane + (1 - beta) * synapse
         membrane = self._after_reset(membrane, out, state)

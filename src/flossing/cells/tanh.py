@@ -16,7 +16,7 @@ from .._checks import (
     check_shape,
 )
 from ..initialisers import Gaussian, Initialiser, apply_dale, dale_signs
-from ._base import Cell
+from ._base import Cell, product
 
 
 class TanhCell(Cell):
@@ -88,10 +88,10 @@ class TanhCell(Cell):
         weight = self.recurrent_weight
         if self.dale is not None:
             weight = apply_dale(weight, self.dale)
-        drive = self.input_weight @ input + self.bias
+        drive = product(self.input_weight, input) + self.bias
         if self.form == "pre-activation":
-            return weight @ jnp.tanh(state) + drive
-        return jnp.tanh(weight @ state + drive)
+            return product(weight, jnp.tanh(state)) + drive
+        return jnp.tanh(product(weight, state) + drive)
 
     def initial_state(self, *, key: PRNGKeyArray | None = None) -> Float[Array, " hidden"]:
         """Zeros, or standard normal numbers (their tanh in the post-activation form) from ``key``."""

@@ -135,6 +135,6 @@ def _goals(targets: Any, which: Sequence[int] | None, k: int) -> tuple[Array, np
 
 def _warn_without_second_derivative(step: Step, state: PyTree, inputs: PyTree) -> None:
     first = jax.tree.map(lambda x: x[0], inputs)
-    tangents = flatten(state).vector[:, None]
+    tangents = flatten(state).vector[None]
     with second_derivative_needed():
         eqx.filter_eval_shape(push, step, state, tangents, first)

@@ -1,7 +1,7 @@
-"""QR with a sign convention, a mask for directions that were lost, and a derivative that survives them.
+"""Orthonormal rows with a sign convention, a mask for lost directions, and a derivative that survives them.
 
-The derivative of ``x = q r`` is that of Walter & Lehmann 2012 (``dR R^-1`` is upper triangular and
-``Q^T dQ`` is antisymmetric), restricted to the directions that are alive.
+The derivative of ``x = l q`` is that of Walter & Lehmann 2012 for QR (``L^-1 dL`` is lower triangular and
+``dQ Q^T`` is antisymmetric), restricted to the directions that are alive.
 """
 
 from functools import partial
@@ -18,60 +18,63 @@ SAVED = "flossing_factor"
 
 
 class Factors(NamedTuple):
-    """Reduced QR of a matrix ``x`` (n >= k), and which of its columns are lost.
+    """``x = l q`` for a matrix ``x`` (k x n, k <= n), and which of its rows are lost.
 
-    A column is lost where it depends on the ones before it to working precision, or where so many
-    columns cannot be independent in the rows that are not zero (an exact reset leaves a zero row, which
-    rounding errors do not blur). Its column of ``vectors`` is zero. NaN counts as alive, so that it shows.
+    Tangent vectors are rows here, because a batch of vectors that leads goes through a matrix product
+    without being transposed. ``l`` is the transpose of the R of the usual QR.
 
-    ``vectors`` is ``x @ transform``. Normally that is Q, and ``transform`` is the inverse of R. But QR puts
-    an arbitrary direction in the place of a lost column, and the columns behind it are orthogonalised
-    against that. When there are such columns, ``vectors`` are the living columns of ``x`` as they are,
-    sorted to the front by ``order``; ``whole`` is 0, no growth is counted, and the next factorisation
-    counts it instead, which keeps the total exact.
+    A row is lost where it depends on the ones before it to working precision, or where so many rows
+    cannot be independent in the columns that are not zero (an exact reset leaves a zero column, which
+    rounding errors do not blur). Its row of ``vectors`` is zero. NaN counts as alive, so that it shows.
+
+    ``vectors`` is ``transform @ x``. Normally that is Q, and ``transform`` is the inverse of L. But QR puts
+    an arbitrary direction in the place of a lost one, and those behind it are orthogonalised against
+    that. When there are such rows, ``vectors`` are the living rows of ``x`` as they are, sorted to the
+    front by ``order``; ``whole`` is 0, no growth is counted, and the next factorisation counts it
+    instead, which keeps the total exact.
     """
 
-    vectors: Float[Array, "n k"]
+    vectors: Float[Array, "k n"]
     transform: Float[Array, "k k"]
-    r: Float[Array, "k k"]
-    """Upper triangular, with a non-negative diagonal; rows of lost columns are zero."""
+    triangle: Float[Array, "k k"]
+    """Lower triangular, with a non-negative diagonal; columns of lost rows are zero."""
     log_growth: Float[Array, " k"]
-    """Logarithms of the diagonal of R; 0 for lost columns."""
+    """Logarithms of the diagonal of L; 0 for lost rows."""
     alive: Bool[Array, " k"]
     order: Int[Array, " k"]
     whole: Float[Array, ""]
 
 
-def _householder(x: Float[Array, "n k"]) -> Factors:
-    q, r = jnp.linalg.qr(x)
-    n, k = x.shape
+def _householder(x: Float[Array, "k n"]) -> Factors:
+    q, r = jnp.linalg.qr(x.T)
+    k, n = x.shape
     diagonal = jnp.diagonal(r)
-    scale = jnp.linalg.norm(x, axis=0)
+    scale = jnp.linalg.norm(x, axis=1)
     tolerance = 4 * n**0.5 * max(float(jnp.finfo(x.dtype).eps), 1e-14)
     dependent = jnp.abs(diagonal) <= tolerance * scale
     arbitrary = dependent[:, None] | jnp.eye(k, dtype=bool)
     rest = jnp.linalg.norm(jnp.where(arbitrary, r, 0), axis=0) / jnp.where(scale > 0, scale, 1)
-    excess = k - jnp.count_nonzero(jnp.any(x != 0, axis=1))
+    excess = k - jnp.count_nonzero(jnp.any(x != 0, axis=0))
     smallest = jnp.where(excess > 0, jnp.sort(rest)[jnp.maximum(excess - 1, 0)], 0)
     lost = rest <= jnp.maximum(tolerance, smallest)
-    # A column that depends only on an arbitrary direction looks lost, and is not.
+    # A row that depends only on an arbitrary direction looks lost, and is not.
     seen = ~(lost | dependent)
     alive = seen | (dependent & ~lost)
     hole = jnp.any(~alive[:-1] & alive[1:])
 
     mask = seen.astype(x.dtype)
     sign = jnp.where(diagonal < 0, -mask, mask)
-    r = r * sign[:, None]
+    triangle = r.T * sign
     square = mask[:, None] * mask
-    inverse = _inverse(r * square + jnp.diag(1 - mask)) * square
+    inverse = _inverse(triangle * square + jnp.diag(1 - mask)) * square
     order = jnp.where(hole, jnp.argsort(~alive, stable=True), jnp.arange(k))
-    kept = (jnp.arange(k)[:, None] == order) & alive[order]
+    kept = (order[:, None] == jnp.arange(k)) & alive[order][:, None]
     sort = kept.astype(x.dtype)
     growth = jnp.where(seen, jnp.log(jnp.where(seen, diagonal * sign, 1)), 0)
     return Factors(
-        vectors=jnp.where(hole, x @ sort, q * sign),
+        vectors=jnp.where(hole, sort @ x, q.T * sign[:, None]),
         transform=jnp.where(hole, sort, inverse),
-        r=r,
+        triangle=triangle,
         log_growth=jnp.where(hole, 0, growth),
         alive=alive[order],
         order=order,
@@ -79,31 +82,32 @@ def _householder(x: Float[Array, "n k"]) -> Factors:
     )
 
 
-def _inverse(r: Float[Array, "k k"]) -> Float[Array, "k k"]:
-    return jax.lax.linalg.triangular_solve(r, jnp.eye(r.shape[0], dtype=r.dtype))
+def _inverse(triangle: Float[Array, "k k"]) -> Float[Array, "k k"]:
+    eye = jnp.eye(triangle.shape[0], dtype=triangle.dtype)
+    return jax.lax.linalg.triangular_solve(triangle, eye, lower=True)
 
 
-def _cholesky_or_householder(x: Float[Array, "n k"]) -> Factors:
-    """Cholesky QR where the columns are independent enough, which is usual; else Householder.
+def _cholesky_or_householder(x: Float[Array, "k n"]) -> Factors:
+    """Cholesky QR where the rows are independent enough, which is usual; else Householder.
 
     The vectors of Cholesky QR are orthonormal up to the rounding error times the squared condition
-    number. The bound keeps that near 1e-3 in float32 and 1e-11 in float64. ``x = q r`` holds to working
+    number. The bound keeps that near 1e-3 in float32 and 1e-11 in float64. ``x = l q`` holds to working
     precision all the same, and what is missing is counted at the next factorisation.
     """
-    k = x.shape[1]
+    k = x.shape[0]
     eps = float(jnp.finfo(x.dtype).eps)
     least = (eps / (1e-3 if eps > 1e-10 else 1e-11)) ** 0.5
-    gram = x.T @ x
-    r = jax.lax.linalg.cholesky(gram, symmetrize_input=False).T
-    diagonal = jnp.diagonal(r)
+    gram = x @ x.T
+    triangle = jax.lax.linalg.cholesky(gram, symmetrize_input=False)
+    diagonal = jnp.diagonal(triangle)
     independent = jnp.all(diagonal > least * jnp.sqrt(jnp.diagonal(gram)))
 
     def fast() -> Factors:
-        inverse = _inverse(r)
+        inverse = _inverse(triangle)
         return Factors(
-            vectors=x @ inverse,
+            vectors=inverse @ x,
             transform=inverse,
-            r=r,
+            triangle=triangle,
             log_growth=jnp.log(diagonal),
             alive=jnp.ones(k, bool),
             order=jnp.arange(k),
@@ -114,8 +118,8 @@ def _cholesky_or_householder(x: Float[Array, "n k"]) -> Factors:
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
-def orthonormalise(x: Float[Array, "n k"], exact: bool = True) -> Factors:
-    """The QR factors of ``x``; by Householder if ``exact``, else by whatever is fast and good enough."""
+def orthonormalise(x: Float[Array, "k n"], exact: bool = True) -> Factors:
+    """The factors of ``x``; by Householder if ``exact``, else by whatever is fast and good enough."""
     return _householder(x) if exact else _cholesky_or_householder(x)
 
 
@@ -123,15 +127,15 @@ def orthonormalise(x: Float[Array, "n k"], exact: bool = True) -> Factors:
 def _orthonormalise_jvp(exact: bool, primals: tuple, tangents: tuple) -> tuple[Factors, Factors]:
     factors = orthonormalise(*primals, exact)
     factors = Factors(*(checkpoint_name(part, SAVED) for part in factors))
-    dx = tangents[0] @ factors.transform
-    inner = factors.whole * (factors.vectors.T @ dx)
-    lower = jnp.tril(inner, -1)
-    change = inner - (lower - lower.T)
+    dx = factors.transform @ tangents[0]
+    inner = factors.whole * (dx @ factors.vectors.T)
+    upper = jnp.triu(inner, 1)
+    change = inner - (upper - upper.T)
     none: Any = np.zeros(factors.order.shape, jax.dtypes.float0)
     return factors, Factors(
-        vectors=dx - factors.vectors @ change,
-        transform=-factors.transform @ jnp.triu(change),
-        r=jnp.triu(change) @ factors.r,
+        vectors=dx - change @ factors.vectors,
+        transform=-jnp.tril(change) @ factors.transform,
+        triangle=factors.triangle @ jnp.tril(change),
         log_growth=jnp.diagonal(inner),
         alive=none,
         order=none,

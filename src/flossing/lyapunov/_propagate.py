@@ -5,33 +5,38 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from ._orthonormalise import SAVED, orthonormalise
 from ._steps import Step, push, take
 
 
 class Basis(NamedTuple):
-    """Tangent vectors in the columns of ``vectors``.
+    """Tangent vectors in the rows of ``vectors``.
 
-    Slots are sorted by growth; a lost direction has a zero column, at the end. ``origin[i]`` names the
-    column of the first basis that slot ``i`` continues, so that logarithms stay with their direction
+    Slots are sorted by growth; a lost direction has a zero row, at the end. ``origin[i]`` names the
+    row of the first basis that slot ``i`` continues, so that logarithms stay with their direction
     when a lost one moves to the end.
     """
 
-    vectors: Float[Array, "n k"]
+    vectors: Float[Array, "k n"]
     alive: Bool[Array, " k"]
     origin: Int[Array, " k"]
 
     @classmethod
-    def start(cls, vectors: Float[Array, "n k"]) -> "Basis":
+    def start(cls, vectors: Float[Array, "k n"]) -> "Basis":
         """A basis of living directions."""
-        k = vectors.shape[1]
+        k = vectors.shape[0]
         return cls(vectors, jnp.ones(k, bool), jnp.arange(k))
+
+    @classmethod
+    def random(cls, key: PRNGKeyArray, n: int, k: int, dtype: Any) -> "Basis":
+        """A random orthonormal basis."""
+        return cls.start(jnp.linalg.qr(jax.random.normal(key, (n, k), dtype))[0].T)
 
 
 class Logs(NamedTuple):
-    """Logarithms of the stretching factors of each interval, by column of the first basis."""
+    """Logarithms of the stretching factors of each interval, by row of the first basis."""
 
     log_growth: Float[Array, "intervals k"]
     lost: Bool[Array, "intervals k"]
@@ -41,7 +46,7 @@ def renormalise(basis: Basis, exact: bool = True) -> tuple[Basis, Array, Array]:
     """Orthonormalises a basis; returns it with the logarithms by slot and the triangular factor."""
     factors = orthonormalise(basis.vectors, exact)
     basis = Basis(factors.vectors, factors.alive, basis.origin[factors.order])
-    return basis, factors.log_growth, factors.r
+    return basis, factors.log_growth, factors.triangle
 
 
 def propagate(
@@ -51,7 +56,7 @@ def propagate(
     inputs: PyTree,
     num_steps: int,
     renormalise_every: int,
-    collect: Any = lambda state, basis, r: None,
+    collect: Any = lambda state, basis, triangle: None,
     exact: bool = False,
 ) -> tuple[PyTree, Basis, Logs, Any]:
     """``num_steps`` steps of a state and its tangents, renormalised every so many steps and at the end.
@@ -69,8 +74,8 @@ def propagate(
 
     def interval(carry: tuple, inputs: PyTree, length: int) -> tuple[tuple, tuple]:
         state, basis = carry
-        basis, logs, r = renormalise(basis, exact)
-        before = (logs, basis.alive, basis.origin), collect(state, basis, r)
+        basis, logs, triangle = renormalise(basis, exact)
+        before = (logs, basis.alive, basis.origin), collect(state, basis, triangle)
         vectors = basis.vectors
         if length == 1:
             state, vectors = push(step, state, vectors, jax.tree.map(lambda x: x[0], inputs))
@@ -101,8 +106,8 @@ def propagate(
         carry, out = interval(carry, take(inputs, num_steps - rest, num_steps), rest)
         parts.append(jax.tree.map(lambda x: x[None], out))
     state, basis = carry
-    basis, last, r = renormalise(basis)
-    end = (last, basis.alive, basis.origin), collect(state, basis, r)
+    basis, last, triangle = renormalise(basis)
+    end = (last, basis.alive, basis.origin), collect(state, basis, triangle)
     parts.append(jax.tree.map(lambda x: x[None], end))
     (logs, alive, origin), collected = jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
     rows = jnp.arange(logs.shape[0])[:, None]

@@ -39,20 +39,20 @@ def flatten(state: PyTree) -> Flat:
 
 
 def push(
-    step: Step, state: PyTree, tangents: Float[Array, "n k"], input: PyTree
-) -> tuple[PyTree, Float[Array, "n k"]]:
-    """One step of the state and of ``k`` tangent vectors (the columns), without forming the Jacobian."""
+    step: Step, state: PyTree, tangents: Float[Array, "k n"], input: PyTree
+) -> tuple[PyTree, Float[Array, "k n"]]:
+    """One step of the state and of ``k`` tangent vectors (the rows), without forming the Jacobian."""
     vector, unravel = flatten(state)
 
     def flat_step(flat: Array) -> tuple[Array, PyTree]:
         new = step(unravel(flat), input)
         return flatten(new).vector, new
 
-    def column(tangent: Array) -> tuple[PyTree, Array]:
+    def one(tangent: Array) -> tuple[PyTree, Array]:
         _, out, new = jax.jvp(flat_step, (vector,), (tangent,), has_aux=True)
         return new, out
 
-    return jax.vmap(column, in_axes=1, out_axes=(None, 1))(tangents)
+    return jax.vmap(one, out_axes=(None, 0))(tangents)
 
 
 def pull(step: Step, state: PyTree, cotangent: Float[Array, " n"], input: PyTree) -> Array:

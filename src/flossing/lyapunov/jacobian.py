@@ -44,7 +44,7 @@ def _dense(step: Step, state: PyTree, inputs: PyTree, steps: int) -> Array:
     (_, matrix), _ = jax.lax.scan(
         lambda c, u: (push(step, *c, u), None), start, inputs, length=steps
     )
-    return matrix
+    return matrix.T
 
 
 def log_singular_values(
@@ -102,7 +102,7 @@ def _log_singular_values(
 ) -> Array:
     vector = flatten(state).vector
     _, states = jax.lax.scan(lambda s, u: (step(s, u), s), state, inputs, length=steps)
-    basis = Basis.start(jnp.linalg.qr(jax.random.normal(key, (vector.size, m), vector.dtype))[0])
+    basis = Basis.random(key, vector.size, m, vector.dtype)
 
     def scaled(basis: Basis, vectors: Array) -> tuple[Basis, Array]:
         basis, logs, _ = renormalise(basis._replace(vectors=vectors))
@@ -112,8 +112,8 @@ def _log_singular_values(
         return scaled(basis, push(step, at[0], basis.vectors, at[1])[1])
 
     def backward(basis: Basis, at: tuple) -> tuple[Basis, Array]:
-        columns = jax.vmap(lambda c: pull(step, at[0], c, at[1]), in_axes=1, out_axes=1)
-        return scaled(basis, columns(basis.vectors))
+        rows = jax.vmap(lambda row: pull(step, at[0], row, at[1]))
+        return scaled(basis, rows(basis.vectors))
 
     def traverse(basis: Basis, one: Callable, reverse: bool) -> tuple[Basis, Array]:
         basis = basis._replace(origin=jnp.arange(m))

@@ -168,9 +168,9 @@ def _spectrum(
     n = vector.size
     if basis is None:
         assert key is not None
-        tangents = Basis.start(jnp.linalg.qr(jax.random.normal(key, (n, k), vector.dtype))[0])
+        tangents = Basis.random(key, n, k, vector.dtype)
     else:
-        given = orthonormalise(orthonormalise(basis.astype(vector.dtype)).vectors)
+        given = orthonormalise(orthonormalise(basis.T.astype(vector.dtype)).vectors)
         tangents = Basis(given.vectors, given.alive, jnp.arange(k))
     state = run(step, state, take(inputs, 0, warmup), warmup)
     start = warmup + basis_warmup
@@ -209,7 +209,7 @@ def _spectrum(
         window_steps=window_steps,
         lost=gone,
         final_state=state,
-        final_basis=tangents.vectors,
+        final_basis=tangents.vectors.T,
         state_dimension=n,
         time_step=time_step,
     ), logs.log_growth

@@ -92,28 +92,28 @@ def _covariant(
     key: PRNGKeyArray,
 ) -> tuple[CovariantVectors, Array]:
     vector = flatten(state).vector
-    basis = Basis.start(jnp.linalg.qr(jax.random.normal(key, (vector.size, k), vector.dtype))[0])
+    basis = Basis.random(key, vector.size, k, vector.dtype)
     state = run(step, state, take(inputs, 0, warmup), warmup)
     start = warmup + basis_warmup
     if basis_warmup:
         state, basis, _, _ = propagate(
             step, state, basis, take(inputs, warmup, start), basis_warmup, 1
         )
-    _, basis, _, (states, q, r) = propagate(
+    _, basis, _, (states, q, triangles) = propagate(
         step, state, basis, take(inputs, start, steps), steps - start, 1,
-        collect=lambda state, basis, r: (state, basis.vectors, r), exact=True,
+        collect=lambda state, basis, triangle: (state, basis.vectors, triangle), exact=True,
     )  # fmt: skip
 
-    def back(coefficients: Array, r: Array) -> tuple[Array, tuple[Array, Array]]:
-        earlier = jax.scipy.linalg.solve_triangular(r, coefficients)
+    def back(coefficients: Array, triangle: Array) -> tuple[Array, tuple[Array, Array]]:
+        earlier = jax.scipy.linalg.solve_triangular(triangle.T, coefficients)
         norms = jnp.linalg.norm(earlier, axis=0)
         earlier = earlier / norms
         return earlier, (earlier, -jnp.log(norms))
 
     end = jnp.triu(jnp.ones((k, k), vector.dtype))
     end = end / jnp.linalg.norm(end, axis=0)
-    _, (coefficients, growth) = jax.lax.scan(back, end, r[1:], reverse=True)
+    _, (coefficients, growth) = jax.lax.scan(back, end, triangles[1:], reverse=True)
     coefficients = jnp.concatenate([coefficients, end[None]])
     last = steps - start - tail
-    stretch = jax.tree.map(lambda x: x[: last + 1], (q @ coefficients, states))
+    stretch = jax.tree.map(lambda x: x[: last + 1], (jnp.swapaxes(q, 1, 2) @ coefficients, states))
     return CovariantVectors(*stretch, growth[:last]), basis.alive
