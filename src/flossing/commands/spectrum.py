@@ -41,7 +41,7 @@ class Arguments:
     """Steps before, in which only the state moves."""
     basis_warmup: int = 100
     """Steps after those, in which the tangent basis turns, not counted."""
-    renormalise_every: int = 1
+    renormalise_every: RenormaliseEvery = "auto"
     """Steps between orthonormalisations."""
     horizon: int = 50
     """Steps over which the condition number of the long-term Jacobian is taken."""

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from .._checks import check_choice, check_finite, check_integer, check_key
+from ..lyapunov._propagate import RenormaliseEvery
 from ..lyapunov._steps import Step, as_state, check_run, dimension, flatten, push
 from ..lyapunov.spectrum import lyapunov_spectrum
 from ..surrogates import second_derivative_needed
@@ -30,7 +31,7 @@ def flossing_loss(
     num_steps: int | None = None,
     warmup: int = 0,
     basis_warmup: int = 0,
-    renormalise_every: int = 1,
+    renormalise_every: RenormaliseEvery = "auto",
     key: PRNGKeyArray,
     return_exponents: bool = False,
 ) -> Float[Array, ""] | tuple[Float[Array, ""], Float[Array, " k"]]:

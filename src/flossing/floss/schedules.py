@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from .._checks import check_choice, check_finite, check_integer, check_positive
+from ..lyapunov._propagate import RenormaliseEvery, check_renormalise_every
 from .objective import Penalty
 
 
@@ -35,8 +36,8 @@ class Flossing:
     """Steps before the window in which only the state moves, from the network's initial state."""
     starts: int = 1
     """Trajectories, with inputs and bases of their own, over which exponents are averaged."""
-    renormalise_every: int = 1
-    """Steps between orthonormalisations."""
+    renormalise_every: RenormaliseEvery = "auto"
+    """Steps between orthonormalisations, or auto: as rarely as precision allows."""
     steps_before: int = 500
     """Flossing steps before training."""
     every: int = 100
@@ -59,13 +60,13 @@ class Flossing:
             ("basis_warmup", 0),
             ("state_warmup", 0),
             ("starts", 1),
-            ("renormalise_every", 1),
             ("steps_before", 0),
             ("every", 1),
             ("max_times", 0),
             ("steps_between", 0),
         ]:
             check_integer(f"flossing.{name}", getattr(self, name), minimum)
+        check_renormalise_every("flossing.renormalise_every", self.renormalise_every)
         check_positive("flossing.learning_rate", self.learning_rate)
         check_finite("flossing.targets", self.targets)
         if len(self.targets) not in (1, self.num_exponents):

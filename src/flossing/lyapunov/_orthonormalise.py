@@ -4,6 +4,7 @@ The derivative of ``x = l q`` is that of Walter & Lehmann 2012 for QR (``L^-1 dL
 ``dQ Q^T`` is antisymmetric), restricted to the directions that are alive.
 """
 
+import math
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -43,6 +44,10 @@ class Factors(NamedTuple):
     alive: Bool[Array, " k"]
     order: Int[Array, " k"]
     whole: Float[Array, ""]
+    lean: Float[Array, ""]
+    """Largest logarithm of a living row's length over its part that is orthogonal to those before it."""
+    done: Bool[Array, ""]
+    """Whether there was a factorisation at all; see ``due`` of ``orthonormalise``."""
 
 
 def _householder(x: Float[Array, "k n"]) -> Factors:
@@ -79,6 +84,8 @@ def _householder(x: Float[Array, "k n"]) -> Factors:
         alive=alive[order],
         order=order,
         whole=1 - hole.astype(x.dtype),
+        lean=-jnp.log(jnp.min(jnp.where(lost, 1, rest))),
+        done=jnp.asarray(True),
     )
 
 
@@ -87,57 +94,131 @@ def _inverse(triangle: Float[Array, "k k"]) -> Float[Array, "k k"]:
     return jax.lax.linalg.triangular_solve(triangle, eye, lower=True)
 
 
-def _cholesky_or_householder(x: Float[Array, "k n"]) -> Factors:
-    """Cholesky QR where the rows are independent enough, which is usual; else Householder.
+class _Cholesky(NamedTuple):
+    triangle: Float[Array, "k k"]
+    lean: Float[Array, ""]
+    enough: Bool[Array, ""]
 
-    The vectors of Cholesky QR are orthonormal up to the rounding error times the squared condition
-    number. The bound keeps that near 1e-3 in float32 and 1e-11 in float64. ``x = l q`` holds to working
-    precision all the same, and what is missing is counted at the next factorisation.
-    """
-    k = x.shape[0]
-    eps = float(jnp.finfo(x.dtype).eps)
-    least = (eps / (1e-3 if eps > 1e-10 else 1e-11)) ** 0.5
-    gram = x @ x.T
-    triangle = jax.lax.linalg.cholesky(gram, symmetrize_input=False)
-    diagonal = jnp.diagonal(triangle)
-    independent = jnp.all(diagonal > least * jnp.sqrt(jnp.diagonal(gram)))
+    @classmethod
+    def of(cls, x: Float[Array, "k n"]) -> "_Cholesky":
+        """Factors the Gram matrix, and says whether that is good enough for Cholesky QR.
 
-    def fast() -> Factors:
-        inverse = _inverse(triangle)
+        Its vectors are orthonormal up to the rounding error times the squared condition number. The
+        bound keeps that near 1e-3 in float32 and 1e-11 in float64. ``x = l q`` holds to working
+        precision all the same, and what is missing is counted at the next factorisation.
+        """
+        eps = float(jnp.finfo(x.dtype).eps)
+        most = -0.5 * math.log(eps / (1e-3 if eps > 1e-10 else 1e-11))
+        gram = x @ x.T
+        triangle = jax.lax.linalg.cholesky(gram, symmetrize_input=False)
+        lean = jnp.max(0.5 * jnp.log(jnp.diagonal(gram)) - jnp.log(jnp.diagonal(triangle)))
+        return cls(triangle, lean, lean < most)
+
+    def factors(self, x: Float[Array, "k n"]) -> Factors:
+        inverse = _inverse(self.triangle)
+        k = x.shape[0]
         return Factors(
             vectors=inverse @ x,
             transform=inverse,
-            triangle=triangle,
-            log_growth=jnp.log(diagonal),
+            triangle=self.triangle,
+            log_growth=jnp.log(jnp.diagonal(self.triangle)),
             alive=jnp.ones(k, bool),
             order=jnp.arange(k),
             whole=jnp.ones((), x.dtype),
+            lean=self.lean,
+            done=jnp.asarray(True),
         )
 
-    return jax.lax.cond(independent, fast, lambda: _householder(x))
+
+@jax.custom_batching.custom_vmap
+def _cholesky_or_householder(x: Float[Array, "k n"]) -> Factors:
+    """Cholesky QR where it is good enough, which is usual; else Householder."""
+    cholesky = _Cholesky.of(x)
+    return jax.lax.cond(cholesky.enough, cholesky.factors, _householder, x)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(1,))
-def orthonormalise(x: Float[Array, "k n"], exact: bool = True) -> Factors:
-    """The factors of ``x``; by Householder if ``exact``, else by whatever is fast and good enough."""
-    return _householder(x) if exact else _cholesky_or_householder(x)
+@_cholesky_or_householder.def_vmap
+def _batched(size: int, batched: list, x: Float[Array, "batch k n"]) -> tuple[Factors, Factors]:
+    """Householder for a whole batch if one of it needs it, so that there is still a choice."""
+    del size, batched
+    cholesky = jax.vmap(_Cholesky.of)(x)
+    factors = jax.lax.cond(
+        jnp.all(cholesky.enough),
+        lambda x: jax.vmap(_Cholesky.factors)(cholesky, x),
+        jax.vmap(_householder),
+        x,
+    )
+    everything: Any = [True] * len(factors)
+    return factors, Factors(*everything)
+
+
+def _unchanged(x: Float[Array, "k n"]) -> Factors:
+    k = x.shape[0]
+    zero = jnp.zeros((), x.dtype)
+    return Factors(
+        vectors=x,
+        transform=jnp.zeros((k, k), x.dtype),
+        triangle=jnp.zeros((k, k), x.dtype),
+        log_growth=jnp.zeros(k, x.dtype),
+        alive=jnp.ones(k, bool),
+        order=jnp.arange(k),
+        whole=zero,
+        lean=zero,
+        done=jnp.asarray(False),
+    )
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(2,))
+def orthonormalise(
+    x: Float[Array, "k n"], due: Bool[Array, ""] | None = None, exact: bool = True
+) -> Factors:
+    """The factors of ``x``; by Householder if ``exact``, else by whatever is fast and good enough.
+
+    With ``due``, only if that is true; else ``vectors`` is ``x`` itself and nothing is counted.
+    """
+    factorise = _householder if exact else _cholesky_or_householder
+    return factorise(x) if due is None else jax.lax.cond(due, factorise, _unchanged, x)
 
 
 @orthonormalise.defjvp
 def _orthonormalise_jvp(exact: bool, primals: tuple, tangents: tuple) -> tuple[Factors, Factors]:
     factors = orthonormalise(*primals, exact)
     factors = Factors(*(checkpoint_name(part, SAVED) for part in factors))
-    dx = factors.transform @ tangents[0]
+    dx = tangents[0]
+    if primals[1] is None:
+        vectors, transform, triangle, growth = _derivative(factors, dx)
+    else:
+        k = dx.shape[0]
+        nothing = jnp.zeros((k, k), dx.dtype), jnp.zeros((k, k), dx.dtype), jnp.zeros(k, dx.dtype)
+        vectors, transform, triangle, growth = jax.lax.cond(
+            factors.done, lambda dx: _derivative(factors, dx), lambda dx: (dx, *nothing), dx
+        )
+
+    def none(part: Array) -> Any:
+        return np.zeros(part.shape, jax.dtypes.float0)
+
+    return factors, Factors(
+        vectors=vectors,
+        transform=transform,
+        triangle=triangle,
+        log_growth=growth,
+        alive=none(factors.alive),
+        order=none(factors.order),
+        whole=jnp.zeros_like(factors.whole),
+        lean=jnp.zeros_like(factors.lean),
+        done=none(factors.done),
+    )
+
+
+def _derivative(factors: Factors, dx: Float[Array, "k n"]) -> tuple[Array, Array, Array, Array]:
+    """Of vectors, transform, triangle and log growth."""
+    dx = factors.transform @ dx
     inner = factors.whole * (dx @ factors.vectors.T)
     upper = jnp.triu(inner, 1)
     change = inner - (upper - upper.T)
-    none: Any = np.zeros(factors.order.shape, jax.dtypes.float0)
-    return factors, Factors(
-        vectors=dx - change @ factors.vectors,
-        transform=-jnp.tril(change) @ factors.transform,
-        triangle=factors.triangle @ jnp.tril(change),
-        log_growth=jnp.diagonal(inner),
-        alive=none,
-        order=none,
-        whole=jnp.zeros_like(factors.whole),
+    return (
+        dx - change @ factors.vectors,
+        -jnp.tril(change) @ factors.transform,
+        factors.triangle @ jnp.tril(change),
+        jnp.diagonal(inner),
     )

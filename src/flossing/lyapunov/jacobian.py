@@ -105,7 +105,8 @@ def _log_singular_values(
     basis = Basis.random(key, vector.size, m, vector.dtype)
 
     def scaled(basis: Basis, vectors: Array) -> tuple[Basis, Array]:
-        basis, logs, _ = renormalise(basis._replace(vectors=vectors))
+        basis, factors = renormalise(basis._replace(vectors=vectors))
+        logs = factors.log_growth
         return basis, jnp.zeros_like(logs).at[basis.origin].set(logs)
 
     def forward(basis: Basis, at: tuple) -> tuple[Basis, Array]:

@@ -15,7 +15,13 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from .._checks import check_integer, check_key, check_positive, is_concrete
 from ._orthonormalise import orthonormalise
-from ._propagate import Basis, interval_lengths, propagate
+from ._propagate import (
+    Basis,
+    RenormaliseEvery,
+    check_renormalise_every,
+    interval_lengths,
+    propagate,
+)
 from ._steps import Step, check_run, dimension, flatten, run, take
 from .measures import entropy_rate, kaplan_yorke_dimension
 
@@ -75,7 +81,7 @@ def lyapunov_spectrum(
     num_steps: int | None = None,
     warmup: int = 0,
     basis_warmup: int = 0,
-    renormalise_every: int = 1,
+    renormalise_every: RenormaliseEvery = "auto",
     num_windows: int = 10,
     time_step: float | None = None,
     basis: Float[Array, "n k"] | None = None,
@@ -99,7 +105,8 @@ def lyapunov_spectrum(
         warmup: first steps, in which only the state moves.
         basis_warmup: the steps after those, in which tangents are pushed but not counted.
         renormalise_every: steps between orthonormalisations. The exponents do not depend on it while
-            the tangents stay independent to working precision.
+            the tangents stay independent to working precision. ``"auto"`` chooses it along the way, from
+            how fast they lose their independence; the wider the spectrum, the more often.
         num_windows: windows of equal length (as far as possible) for the standard errors.
         time_step: length of a step in time units; exponents are then per unit time.
         basis: start tangents, shape (N, k), orthonormalised before use; default random from ``key``. A
@@ -129,7 +136,7 @@ def lyapunov_spectrum(
         raise ValueError(f"num_exponents: got {k}, but the state has only {n} dimensions.")
     check_integer("warmup", warmup, 0)
     check_integer("basis_warmup", basis_warmup, 0)
-    check_integer("renormalise_every", renormalise_every, 1)
+    check_renormalise_every("renormalise_every", renormalise_every)
     check_integer("num_windows", num_windows, 1)
     counted = steps - warmup - basis_warmup
     if counted < 1:
@@ -145,7 +152,8 @@ def lyapunov_spectrum(
         num_windows, time_step,
     )  # fmt: skip
     if is_concrete((spectrum, log_growth)):
-        _report(spectrum, log_growth, warmup + basis_warmup, renormalise_every)
+        every = 1 if renormalise_every == "auto" else renormalise_every
+        _report(spectrum, log_growth, warmup + basis_warmup, every)
     return spectrum
 
 
@@ -160,7 +168,7 @@ def _spectrum(
     steps: int,
     warmup: int,
     basis_warmup: int,
-    renormalise_every: int,
+    renormalise_every: RenormaliseEvery,
     num_windows: int,
     time_step: float | None,
 ) -> tuple[LyapunovSpectrum, Array]:
@@ -180,12 +188,12 @@ def _spectrum(
         )
         tangents = tangents._replace(origin=jnp.arange(k))
     counted = steps - start
-    state, tangents, logs, _ = propagate(
-        step, state, tangents, take(inputs, start, steps), counted, renormalise_every
-    )
     lengths = interval_lengths(counted, renormalise_every)
     parts = min(num_windows, len(lengths))
     edges = [round(i * len(lengths) / parts) for i in range(parts + 1)]
+    state, tangents, logs, _ = propagate(
+        step, state, tangents, take(inputs, start, steps), counted, renormalise_every, edges=edges
+    )
     window_steps = tuple(sum(lengths[a:b]) for a, b in itertools.pairwise(edges))
     window = np.repeat(np.arange(parts), np.diff(edges))
     unit = 1.0 if time_step is None else time_step
@@ -258,7 +266,7 @@ def local_exponents(
     num_steps: int | None = None,
     warmup: int = 0,
     basis_warmup: int = 0,
-    renormalise_every: int = 1,
+    renormalise_every: RenormaliseEvery = "auto",
     time_step: float | None = None,
     basis: Float[Array, "n k"] | None = None,
     key: PRNGKeyArray | None = None,
@@ -270,10 +278,12 @@ def local_exponents(
     ``lyapunov_spectrum``.
     """
     check_integer("window", window, 1)
-    check_integer("renormalise_every", renormalise_every, 1)
-    if window % renormalise_every:
+    every = check_renormalise_every("renormalise_every", renormalise_every)
+    if every == "auto":
+        every = 1
+    if window % every:
         raise ValueError(
-            f"window: expected a multiple of renormalise_every ({renormalise_every}), got {window}."
+            f"window: expected a multiple of renormalise_every ({every}), got {window}."
         )
     _, _, steps = check_run(step, state, inputs, num_steps)
     spectrum = lyapunov_spectrum(
@@ -284,13 +294,13 @@ def local_exponents(
         num_steps=num_steps,
         warmup=warmup,
         basis_warmup=basis_warmup,
-        renormalise_every=renormalise_every,
+        renormalise_every=every,
         num_windows=steps,
         time_step=time_step,
         basis=basis,
         key=key,
     )
-    return _merge(spectrum.finite_time, spectrum.window_steps, window // renormalise_every)
+    return _merge(spectrum.finite_time, spectrum.window_steps, window // every)
 
 
 @eqx.filter_jit

@@ -249,6 +249,16 @@ def _from_dict(kind: type, content: Any, where: str) -> Any:
     return kind(**values)
 
 
+def _convert_to_any(hints: list[Any], value: Any, where: str) -> Any:
+    errors = []
+    for hint in hints:
+        try:
+            return _convert(hint, value, where)
+        except (TypeError, ValueError) as error:
+            errors.append(error)
+    raise errors[0]
+
+
 def _convert(hint: Any, value: Any, where: str) -> Any:
     origin, options = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
@@ -259,9 +269,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             raise ValueError(f"{where}: expected a list, got {value!r}.")
         return tuple(_convert(options[0], item, where) for item in value)
     if origin in (types.UnionType, typing.Union):
-        if value is None:
+        if value is None and types.NoneType in options:
             return None
-        return _convert(next(o for o in options if o is not types.NoneType), value, where)
+        return _convert_to_any([o for o in options if o is not types.NoneType], value, where)
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         check_finite(where, value)
         return float(value)
