@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from ..runs.directory import FIGURES
 from ..runs.plots import COLOURS
 from .words import size
 
@@ -101,3 +102,8 @@ def _downloads(page: Page) -> list[tuple[str, str, str]]:
             name = path.relative_to(page.folder).as_posix()
             found.append((quote(name), name, size(path.stat().st_size)))
     return found
+
+
+def figure_files(folder: Path) -> list[Path]:
+    """The figures beside a page, PDF and PNG."""
+    return sorted(p for p in (folder / FIGURES).glob("*") if p.suffix in (".pdf", ".png"))

@@ -10,7 +10,7 @@ from ..runs import directory as files
 from ..runs.config import RunConfig
 from ..runs.summary import NetworkSummary, describe, summarise
 from . import words
-from .page import Page
+from .page import Page, figure_files
 from .provenance import environment_rows
 from .series import average, quartiles, rounded
 
@@ -60,7 +60,7 @@ def run_page(directory: Path, config: RunConfig, data: xr.Dataset) -> Page:
         folder=directory,
         files=[
             *(directory / name for name in chosen),
-            *sorted((directory / files.FIGURES).glob("*.p[dn][fg]")),
+            *figure_files(directory),
         ],
         footnotes=footnotes,
     )
