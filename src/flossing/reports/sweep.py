@@ -136,9 +136,9 @@ def _counts(settings: list[dict[str, Any]]) -> dict[str, int]:
 
 
 def _notices(settings: list[dict[str, Any]]) -> list[str]:
-    words_of = {"failed": "stopped with an error", "missing": "have no results yet"}
+    told = {"failed": "Stopped with an error", "missing": "No results yet"}
     return [
-        f"{count} of {len(settings)} settings {words_of.get(status, status)}."
+        f"{told.get(status, status)}: {count} of {len(settings)} settings."
         for status, count in _counts(settings).items()
         if status != "finished"
     ]

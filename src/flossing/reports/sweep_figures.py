@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ..runs.plots import COLOURS, style
 from .series import average, quartiles
@@ -82,14 +83,22 @@ def field_figure(
         figure, axes = _grid(panels, (4.2, 3.4))
         late = metric == "epochs_to_95" and bool(never.any())
         finite = values[np.isfinite(values)]
-        top = 1.12 * float(finite.max() if finite.size else 1)
+        low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
+        top = 1.12 * float(high)
         for (at, title), axis in zip(panels, axes, strict=False):
             for c in range(len(by_colour.values)) if by_colour else [None]:
                 chosen = at if by_colour is None or c is None else at | {by_colour.name: c}
                 index = tuple(chosen.get(f.name, slice(None)) for f in fields)
                 label = "" if by_colour is None or c is None else str(by_colour.values[c])
                 _points(axis, x, metric, values[index], never[index], (c or 0, label, top))
-            _axes(axis, x, metric, top if late else None)
+            _axes(axis, x, METRICS[metric])
+            if metric == "test_accuracy":
+                axis.axhline(50, color="0.5", linewidth=0.8, linestyle=":", zorder=0)
+                axis.set_ylim(min(45, float(low) - 2), 102)
+            elif late:
+                ticks = [t for t in MaxNLocator(5).tick_values(0, top) if t < 0.95 * top]
+                axis.set_yticks([*ticks, top], [*(f"{t:g}" for t in ticks), "never"])
+                axis.set_ylim(0, 1.05 * top)
             axis.set_title(title, fontsize=8, fontweight="normal")
             if axis is figure.axes[0] and by_colour:
                 axis.legend(title=by_colour.name, title_fontsize=8, loc="best")
@@ -119,11 +128,12 @@ def _points(
     jitter = _spacing(place) * 0.03 * np.linspace(-1, 1, networks) * (networks > 1)
     points = spread[:, None] + jitter
     to_axis = (lambda p: 10**p) if x.log else (lambda p: p)
-    axis.plot(to_axis(points), values, ".", color=colour, markersize=4, alpha=0.55, markeredgewidth=0)
+    axis.plot(to_axis(points), values, "o", color=colour, markersize=3.5, alpha=0.5, mew=0)
     if metric == "epochs_to_95":
         axis.plot(to_axis(points)[never], np.full(never.sum(), top), "x", color=colour, markersize=4)
         counted = [row[np.isfinite(row) | lost] for row, lost in zip(values, never, strict=True)]
         low, median, high = np.array([statistics(metric, row) for row in counted]).T
+        high = np.where(np.isnan(high), top, high)
     else:
         low, median, high = statistics(metric, values)
     axis.fill_between(to_axis(place), low, high, color=colour, alpha=0.18, linewidth=0)
@@ -143,20 +153,18 @@ def _spacing(place: np.ndarray) -> float:
     return float(gaps.min()) if gaps.size and gaps.min() > 0 else 1.0
 
 
-def _axes(axis: Any, x: Field, metric: str, never_at: float | None) -> None:
+def _axes(axis: Any, x: Field, label: str) -> None:
+    place = places(x)
+    room = 0.4 * _spacing(place)
+    low, high = place.min() - room, place.max() + room
     if x.log:
         axis.set_xscale("log")
+        low, high = 10**low, 10**high
     ticks = x.values if x.numeric else range(len(x.values))
     axis.set_xticks(ticks, [f"{v:g}" if x.numeric else v for v in x.values])
     axis.minorticks_off()
-    axis.set(xlabel=x.name, ylabel=METRICS[metric])
-    if metric == "test_accuracy":
-        axis.axhline(50, color="0.5", linewidth=0.8, linestyle=":", zorder=0)
-        axis.set_ylim(top=102)
-    elif never_at is not None:
-        ticks = [t for t in axis.get_yticks() if 0 <= t < 0.95 * never_at]
-        axis.set_yticks([*ticks, never_at], [*(f"{t:g}" for t in ticks), "never"])
-        axis.set_ylim(0, 1.05 * never_at)
+    axis.set(xlabel=x.name, ylabel=label, xlim=(low, high))
+    axis.label_outer(remove_inner_ticks=False)
 
 
 def curves_figure(data: xr.Dataset, fields: list[Field]) -> Figure:

@@ -21,15 +21,18 @@ function axis(title, more = {}) {
   };
 }
 
-function logAxis(title) {
-  return axis(title, { type: "log" });
+/* Whole powers of ten, unless the values span less than two of them. */
+function logAxis(title, values) {
+  const known = finite(values).filter((value) => value > 0);
+  const wide = Math.max(...known) > 100 * Math.min(...known);
+  return axis(title, { type: "log", ...(wide ? { dtick: 1 } : {}) });
 }
 
 function line(y, text = "") {
   return {
     type: "line", xref: "paper", x0: 0, x1: 1, yref: "y", y0: y, y1: y, layer: "below",
     line: { color: "#767676", width: 1, dash: "dot" },
-    label: { text, textposition: "end", font: { size: 11, color: "#595959" }, padding: 2 },
+    label: { text, textposition: "end", font: { size: 11, color: "#595959" }, padding: 4 },
   };
 }
 
@@ -89,12 +92,12 @@ function preparePrint() {
   addEventListener("beforeprint", () => {
     closed = [...document.querySelectorAll("details:not([open])")];
     closed.forEach((element) => { element.open = true; });
-    document.querySelectorAll(".chart").forEach((chart) => chart.layout && Plotly.relayout(chart, { width: 660 }));
+    document.querySelectorAll(".chart").forEach((chart) => chart.layout && Plotly.relayout(chart, { width: 660, height: 260 }));
   });
   addEventListener("afterprint", () => {
     closed.forEach((element) => { element.open = false; });
     document.querySelectorAll(".chart").forEach((chart) => {
-      if (chart.layout) Plotly.relayout(chart, { width: null, autosize: true });
+      if (chart.layout) Plotly.relayout(chart, { width: null, height: null, autosize: true });
     });
   });
 }

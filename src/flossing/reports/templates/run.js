@@ -1,19 +1,20 @@
 const CURVES = {
-  accuracy: ["accuracy (%)", ".1f", axis("accuracy (%)", { rangemode: "normal" })],
-  loss: ["loss (nats)", ".3~g", logAxis("loss (nats)")],
-  gradient_norm: ["gradient norm", ".2~e", logAxis("gradient norm |dL/dh₀|")],
+  accuracy: ["accuracy (%)", ".1f", (title) => axis(title)],
+  loss: ["loss (nats)", ".3~g", logAxis],
+  gradient_norm: ["gradient norm |dL/dh₀|", ".2~e", logAxis],
 };
 let chosen = null;
 
 function drawCurves(moment) {
   const curves = data.curves;
-  for (const [name, [word, format, yaxis]] of Object.entries(CURVES)) {
+  for (const [name, [title, format, kind]] of Object.entries(CURVES)) {
     if (!curves[name]) continue;
     const shapes = name === "accuracy" ? [line(50, "chance")] : [];
     if (moment) shapes.push(marker(moment.epoch));
-    show(name, `${word} against training epoch`,
+    show(name, `${title} against training epoch`,
       ensemble(curves.epoch, curves[name], data.colours[0], `epoch %{x:.0f}: %{y:${format}}`, chosen),
-      { xaxis: axis("training epoch", { rangemode: "tozero" }), yaxis, shapes, uirevision: "kept" });
+      { xaxis: axis("training epoch", { rangemode: "tozero" }), yaxis: kind(title, curves[name].median), shapes,
+        uirevision: "kept" });
   }
 }
 
@@ -34,6 +35,14 @@ function moveMarkers(epoch) {
   }
 }
 
+/* The part of the spectrum that is looked at, and the range that fits it at all moments. */
+function view() {
+  const count = data.moments[0].median.length;
+  const shown = document.getElementById("part").value === "leading" ? Math.max(2, Math.ceil(count / 4)) : count;
+  const values = data.moments.map(({ networks, median }) => [...networks, median].map((y) => y.slice(0, shown)));
+  return { x: [0.5, Math.min(shown, count) + 0.5], y: padded(values) };
+}
+
 function drawSpectrum(moment, range) {
   const index = moment.median.map((_, i) => i + 1);
   const at = moment.networks.length > 1 ? "median " : "";
@@ -45,20 +54,24 @@ function drawSpectrum(moment, range) {
   document.getElementById("moment").setAttribute("aria-valuetext", `${text}, ${value}`);
   show("spectrum", `Lyapunov spectrum at ${text}; ${value} nats per step`,
     ensemble(index, moment, data.colours[0], "λ<sub>%{x}</sub> = %{y:.3f}", chosen),
-    { xaxis: axis("index i", { range: [0.5, index.length + 0.5] }),
-      yaxis: axis("Lyapunov exponent λᵢ (nats per step)", { range }), shapes: [line(0)] });
+    { xaxis: axis("index i", { range: range.x }),
+      yaxis: axis("exponent λᵢ (nats per step)", { range: range.y }), shapes: [line(0)] });
 }
 
 start(() => {
   const slider = document.getElementById("moment");
   const select = document.getElementById("network");
-  const range = padded(data.moments.map((moment) => [moment.networks, moment.median]));
+  let range = slider && view();
   const current = () => (slider ? data.moments[slider.valueAsNumber] : null);
   const drawAll = () => {
     drawCurves(current());
     if (slider) drawSpectrum(current(), range);
   };
   if (slider) {
+    document.getElementById("part").addEventListener("change", () => {
+      range = view();
+      drawSpectrum(current(), range);
+    });
     slider.addEventListener("input", () => {
       drawSpectrum(current(), range);
       moveMarkers(current().epoch);

@@ -1,7 +1,7 @@
 const CURVES = {
-  accuracy: axis("accuracy (%)"),
-  loss: logAxis("loss (nats)"),
-  gradient_norm: logAxis("gradient norm |dL/dh₀|"),
+  accuracy: ["accuracy (%)", (title) => axis(title)],
+  loss: ["loss (nats)", logAxis],
+  gradient_norm: ["gradient norm |dL/dh₀|", logAxis],
 };
 
 /* Where the values of a field stand: as they are, logarithms, or their number. */
@@ -96,7 +96,8 @@ function drawResults(slice) {
   groups.forEach((group, k) => {
     const at = group.settings.map((setting) => place[setting.index[x]]);
     const part = (i) => group.settings.map((setting) => setting.quartiles[metric][i]);
-    traces.push(...band(at, part(0), part(2), group.colour, group.name));
+    const late = (value, i) => value ?? (part(0)[i] === null ? null : top);
+    traces.push(...band(at, part(0), part(2).map(late), group.colour, group.name));
     traces.push({
       x: at, y: part(1), mode: "lines+markers", name: group.name || "median", legendgroup: group.name,
       line: { color: group.colour, width: 2.5 }, marker: { size: 8, color: group.colour },
@@ -119,7 +120,7 @@ function drawResults(slice) {
   });
   const large = metric === "gradient_first" && known.length && Math.max(...known) > 30 * Math.min(...known);
   const label = data.metrics[metric];
-  const yaxis = large ? logAxis(label) : axis(label);
+  const yaxis = large ? logAxis(label, known) : axis(label);
   const shapes = metric === "test_accuracy" ? [line(50, "chance")] : metric === "leading" ? [line(0)] : [];
   if (never) shapes.push(line(top, "never"));
   show("results", `${label} against ${field.name}; the table below has the numbers`, traces, {
@@ -143,8 +144,10 @@ function drawCurves(slice) {
       hovertemplate: `${setting.label}<br>epoch %{x:.0f}: %{y:.4~g}<extra></extra>`,
     });
   }));
-  show("curves", `${name} against training epoch, one line per setting`, traces, {
-    xaxis: axis("training epoch", { rangemode: "tozero" }), yaxis: CURVES[name],
+  const [title, kind] = CURVES[name];
+  const medians = traces.filter((trace) => trace.name).map((trace) => trace.y);
+  show("curves", `${title} against training epoch, one line per setting`, traces, {
+    xaxis: axis("training epoch", { rangemode: "tozero" }), yaxis: kind(title, medians),
     shapes: name === "accuracy" ? [line(50, "chance")] : [], showlegend: groups.length > 1,
   });
 }
@@ -163,7 +166,7 @@ function drawSpectrum() {
   show("spectrum", `Lyapunov spectrum, ${moment}, ${setting.label}; ${value}`,
     found ? ensemble(index, found, data.colours[0], "λ<sub>%{x}</sub> = %{y:.3f}") : [],
     { xaxis: axis("index i", found ? { range: [0.5, index.length + 0.5] } : {}),
-      yaxis: axis("Lyapunov exponent λᵢ (nats per step)", { range }), shapes: [line(0)] });
+      yaxis: axis("exponent λᵢ (nats per step)", { range }), shapes: [line(0)] });
 }
 
 function listen(ids, draw) {
