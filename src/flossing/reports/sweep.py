@@ -35,13 +35,12 @@ def sweep_page(directory: Path, data: xr.Dataset) -> Page:
         summary=_sentences(settings, data.sizes["realisation"]),
         header=[
             *(field.name for field in fields),
-            "status",
             "held-out accuracy, median",
             "lowest",
             "epochs to 95 %, median",
             "reached 95 %",
             "λ₁ end, median",
-            "error",
+            "status",
         ],
         rows=[_row(setting, fields) for setting in settings],
         csv=_csv(settings, fields),
@@ -164,13 +163,12 @@ def _row(setting: dict[str, Any], fields: list[Field]) -> list[str]:
     middle, leading = quartile["epochs_to_95"][1], quartile["leading"][1]
     return [
         *values,
-        setting["status"],
         f"{quartile['test_accuracy'][1]:.1f} %" if accuracy else "not measured",
         f"{min(accuracy):.1f} %" if accuracy else "not measured",
         ("never" if middle is None else f"{middle:g}") if reached else "not measured",
         f"{count} of {len(reached)}" if reached else "not measured",
         "not measured" if leading is None else words.exponent(leading),
-        setting["error"] or "none",
+        ": ".join(text for text in (setting["status"], setting["error"]) if text),
     ]
 
 

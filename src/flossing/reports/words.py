@@ -11,7 +11,7 @@ def percent(value: float | None) -> str:
     """A fraction as percentage."""
     if value is None:
         return "not measured"
-    return f"{100 * value:.1f} %" if math.isfinite(value) else "not a number"
+    return f"{100 * value:.1f}\u00a0%" if math.isfinite(value) else "not a number"
 
 
 def exponent(value: float | None) -> str:

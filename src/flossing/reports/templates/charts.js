@@ -32,7 +32,7 @@ function line(y, text = "") {
   return {
     type: "line", xref: "paper", x0: 0, x1: 1, yref: "y", y0: y, y1: y, layer: "below",
     line: { color: "#767676", width: 1, dash: "dot" },
-    label: { text, textposition: "end", font: { size: 11, color: "#595959" }, padding: 4 },
+    label: { text, textposition: "end", xanchor: "right", font: { size: 11, color: "#595959" }, padding: 8 },
   };
 }
 

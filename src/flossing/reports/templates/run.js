@@ -13,9 +13,15 @@ function drawCurves(moment) {
     if (moment) shapes.push(marker(moment.epoch));
     show(name, `${title} against training epoch`,
       ensemble(curves.epoch, curves[name], data.colours[0], `epoch %{x:.0f}: %{y:${format}}`, chosen),
-      { xaxis: axis("training epoch", { rangemode: "tozero" }), yaxis: kind(title, curves[name].median), shapes,
+      { xaxis: axis("training epoch", { range: epochs() }), yaxis: kind(title, curves[name].median), shapes,
         uirevision: "kept" });
   }
+}
+
+/* From 0 to a little behind the last epoch, so that the slider's line is seen there. */
+function epochs() {
+  const last = Math.max(1, data.curves.epoch.at(-1), ...data.moments.map((moment) => moment.epoch));
+  return [0, 1.01 * last];
 }
 
 /* Where the slider stands, in the training curves. */
