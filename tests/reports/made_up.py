@@ -33,9 +33,7 @@ def made_up_sweep(
         delay = float(values.get("task.delay", 20))
         middle = delay * (0.4 if flossed else 1.5) * np.exp(0.3 * rng.standard_normal(networks))
         rise = 1 / (1 + np.exp(-(epoch[:, None] - middle) / 3))
-        accuracy[index] = np.clip(
-            0.5 + 0.49 * rise + 0.01 * rng.standard_normal(rise.shape), 0, 1
-        )
+        accuracy[index] = np.clip(0.5 + 0.49 * rise + 0.01 * rng.standard_normal(rise.shape), 0, 1)
         test[index] = accuracy[index][-1]
         late = np.argmax(accuracy[index] > 0.95, axis=0)
         reached[index] = np.where((accuracy[index] > 0.95).any(0), late, np.nan)

@@ -15,7 +15,12 @@ from flossing.cli import main
 from flossing.reports import write_report
 from flossing.runs import from_yaml, to_yaml
 
-FIGURES = ["report-spectrum.pdf", "report-spectrum.png", "report-training.pdf", "report-training.png"]
+FIGURES = [
+    "report-spectrum.pdf",
+    "report-spectrum.png",
+    "report-training.pdf",
+    "report-training.png",
+]
 
 
 class Links(HTMLParser):
@@ -70,9 +75,12 @@ def test_page_needs_no_network_and_its_links_lead_to_files(directory):
     links = Links(page)
     assert links.loads == ["data:,"]
     files = [unquote(link) for link in links.leads if not link.startswith(("#", "data:"))]
-    assert {"metrics.nc", "config.yaml", "environment.json", *(f"figures/{f}" for f in FIGURES)} <= set(
-        files
-    )
+    assert {
+        "metrics.nc",
+        "config.yaml",
+        "environment.json",
+        *(f"figures/{f}" for f in FIGURES),
+    } <= set(files)
     assert all((directory / name).is_file() for name in files)
     style = re.search(r"<style>(.*?)</style>", page, re.DOTALL)[1]
     assert "url(" not in style

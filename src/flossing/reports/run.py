@@ -129,9 +129,7 @@ def sentences(summaries: list[NetworkSummary], data: xr.Dataset) -> list[str]:
         if values and None not in values
     ]
     if parts:
-        found.append(
-            f"Largest Lyapunov exponent λ₁ (median, nats per step): {', '.join(parts)}."
-        )
+        found.append(f"Largest Lyapunov exponent λ₁ (median, nats per step): {', '.join(parts)}.")
     return found
 
 

@@ -51,7 +51,7 @@ def quartiles(values: np.ndarray) -> np.ndarray:
     if not values.shape[-1]:
         return np.full((3, *values.shape[:-1]), np.nan)
     known = np.isfinite(values)
-    some = known.any(-1)
+    some = np.asarray(known.any(axis=-1))
     filled = np.where(known, values, np.nan)
     filled = np.where(some[..., None], filled, 0.0)
     return np.where(some, np.nanpercentile(filled, [25, 50, 75], axis=-1), np.nan)

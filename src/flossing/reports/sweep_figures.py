@@ -130,7 +130,9 @@ def _points(
     to_axis = (lambda p: 10**p) if x.log else (lambda p: p)
     axis.plot(to_axis(points), values, "o", color=colour, markersize=3.5, alpha=0.5, mew=0)
     if metric == "epochs_to_95":
-        axis.plot(to_axis(points)[never], np.full(never.sum(), top), "x", color=colour, markersize=4)
+        axis.plot(
+            to_axis(points)[never], np.full(never.sum(), top), "x", color=colour, markersize=4
+        )
         counted = [row[np.isfinite(row) | lost] for row, lost in zip(values, never, strict=True)]
         low, median, high = np.array([statistics(metric, row) for row in counted]).T
         high = np.where(np.isnan(high), top, high)

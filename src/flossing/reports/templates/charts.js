@@ -88,14 +88,14 @@ function padded(values, share = 0.05) {
 
 /* On paper, charts take the width of the page and closed details are opened. */
 function preparePrint() {
-  let closed = [];
+  const closed = [];
   addEventListener("beforeprint", () => {
-    closed = [...document.querySelectorAll("details:not([open])")];
+    closed.push(...document.querySelectorAll("details:not([open])"));
     closed.forEach((element) => { element.open = true; });
     document.querySelectorAll(".chart").forEach((chart) => chart.layout && Plotly.relayout(chart, { width: 660, height: 260 }));
   });
   addEventListener("afterprint", () => {
-    closed.forEach((element) => { element.open = false; });
+    closed.splice(0).forEach((element) => { element.open = false; });
     document.querySelectorAll(".chart").forEach((chart) => {
       if (chart.layout) Plotly.relayout(chart, { width: null, height: null, autosize: true });
     });
