@@ -76,6 +76,17 @@ def made_up_sweep(
     )
 
 
+def made_up_list() -> xr.Dataset:
+    """Four settings in a list, in place of a grid of all values."""
+    data = made_up_sweep({"setting": list(range(4))})
+    return data.assign_coords(
+        {
+            "task.delay": ("setting", [35, 10, 20, 10]),
+            "flossing.schedule": ("setting", np.array(["none", "both", "none", "none"], object)),
+        }
+    )
+
+
 def write_sweep(directory: Path, data: xr.Dataset) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     data.to_netcdf(directory / "sweep.nc", engine="h5netcdf")

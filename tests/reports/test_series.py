@@ -66,5 +66,6 @@ def test_words():
     assert exponent(-math.inf) == "lost (minus infinity)"
     assert exponent(-0.5) == "-0.500"
     assert scientific(math.inf) == "not finite"
+    assert rows_of([{"a": 1}], "x") == [("x.1.a", "1")]
     assert rows_of({"a": {"b": [1, 2]}, "c": None}) == [("a.b", "1, 2"), ("c", "not known")]
     assert as_csv(["a", "b"], [[1, None], ["x,y", 2]]) == 'a,b\n1,\n"x,y",2\n'

@@ -13,7 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from made_up import made_up_sweep, write_sweep
+from made_up import made_up_list, made_up_sweep, write_sweep
 
 from flossing.cli import main
 from flossing.reports import write_report
@@ -55,7 +55,8 @@ def test_failures_are_listed_with_their_error(tmp_path):
     assert "Stopped with an error: 1 of 8 settings." in page
     assert "No results yet: 1 of 8 settings." in page
     assert "failed: ValueError: num_steps: a delay of 40 steps needs &lt;more&gt;, got 20." in page
-    assert "6 of 8 settings finished" in page
+    assert "6 of 8 settings finished, with 30 networks in all" in page
+    assert "task.delay = 80, flossing.schedule = both: ValueError" in page
 
 
 def test_the_page_says_what_the_sweep_says(tmp_path):
@@ -149,9 +150,41 @@ def test_a_sweep_without_any_result(tmp_path):
     assert "No results yet: 8 of 8 settings." in page
     assert "not measured" in page
     assert not (path / "figures").exists()
+    empty = data.isel(epoch=slice(0), exponent=slice(0))
+    page = write_report(write_sweep(tmp_path / "empty", empty)).read_text(encoding="utf-8")
+    assert 'id="moment"' not in page
     bare = data.drop_dims(["epoch", "moment"])
     page = write_report(write_sweep(tmp_path / "bare", bare)).read_text(encoding="utf-8")
     assert 'id="moment"' not in page
+
+
+def test_settings_that_are_a_list(tmp_path):
+    data = made_up_list()
+    path = write_sweep(tmp_path / "sweep", data)
+    page = write_report(path).read_text(encoding="utf-8")
+    content = data_of(page)
+    assert content["listed"]
+    assert [field["name"] for field in content["fields"]] == ["task.delay", "flossing.schedule"]
+    assert content["fields"][0]["values"] == [10, 20, 35]
+    assert [setting["index"] for setting in content["settings"]] == [[2, 0], [0, 1], [1, 0], [0, 0]]
+    assert content["settings"][0]["label"] == "task.delay = 35, flossing.schedule = none"
+    names = {figure.name for figure in (path / "figures").glob("*.png")}
+    assert names == {
+        "report-accuracy-task.delay.png",
+        "report-epochs-to-95-task.delay.png",
+        "report-learning-curves.png",
+    }
+
+
+def test_a_field_with_a_value_that_is_not_given(tmp_path):
+    data = made_up_sweep({"cell.dale": [np.nan, 0.5], "task.delay": [10, 20]})
+    page = write_report(write_sweep(tmp_path / "sweep", data)).read_text(encoding="utf-8")
+    assert data_of(page)["fields"][0] == {
+        "name": "cell.dale",
+        "values": ["none", "0.5"],
+        "numeric": False,
+        "log": False,
+    }
 
 
 @pytest.mark.parametrize("content", ["damaged", "other"])

@@ -1,6 +1,5 @@
 """The report of a sweep: what varies, how each setting did, and what failed."""
 
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,21 @@ from .page import Page, figure_files
 from .provenance import environment_rows
 from .run import lines
 from .series import average, quartiles, rounded
-from .sweep_data import METRICS, SWEEP, Field, fields_of, never_reached, results_of, statistics
+from .sweep_data import (
+    METRICS,
+    SWEEP,
+    Field,
+    fields_of,
+    has_spectra,
+    indices_of,
+    is_list,
+    never_reached,
+    results_of,
+    statistics,
+)
 
 _MOST_NUMBERS = 400_000
+_MOST_ERRORS = 5
 
 
 def sweep_page(directory: Path, data: xr.Dataset) -> Page:
@@ -22,24 +33,23 @@ def sweep_page(directory: Path, data: xr.Dataset) -> Page:
     fields = fields_of(data)
     results, never = results_of(data), never_reached(data)
     settings = [
-        _setting(data, fields, results, never, index)
-        for index in product(*(range(len(field.values)) for field in fields))
+        _setting(data, position, (fields, index), (results, never))
+        for position, index in zip(
+            np.ndindex(*data["status"].shape), indices_of(data, fields), strict=True
+        )
     ]
-    title = str(data.attrs.get("title") or directory.resolve().name)
+    over = ", ".join(f"{f.name} ({len(f.values)} values)" for f in fields) or "no field"
     return Page(
         kind="sweep",
-        title=title,
-        subtitle="Sweep over "
-        + (", ".join(f"{f.name} ({len(f.values)} values)" for f in fields) or "no field"),
+        title=directory.resolve().name,
+        subtitle=f"{data.attrs.get('title', 'sweep')} over {over}",
         notices=_notices(settings),
-        summary=_sentences(settings, data.sizes["realisation"]),
+        summary=_sentences(settings),
         header=[
             *(field.name for field in fields),
-            "held-out accuracy, median",
-            "lowest",
-            "epochs to 95 %, median",
-            "reached 95 %",
-            "λ₁ end, median",
+            "held-out accuracy: median (lowest)",
+            "epochs to 95 %: median (networks)",
+            "λ₁ at the end: median",
             "status",
         ],
         rows=[_row(setting, fields) for setting in settings],
@@ -48,14 +58,15 @@ def sweep_page(directory: Path, data: xr.Dataset) -> Page:
             "fields": [vars(field) | {"log": field.log} for field in fields],
             "metrics": METRICS,
             "settings": settings,
-            "moments": [str(m) for m in data["moment"].values] if "exponents" in data else [],
+            "listed": is_list(data),
+            "moments": [str(m) for m in data["moment"].values] if has_spectra(data) else [],
             **_curves(data, settings),
         },
         config=str(data.attrs.get("config", "not recorded")),
-        environment=environment_rows(directory / "sweep.json"),
+        environment=environment_rows(directory / "sweep.json", leave_out=("runs",)),
         folder=directory,
         files=[
-            *(directory / name for name in (SWEEP, "sweep.csv", "sweep.json")),
+            *(directory / name for name in (SWEEP, "sweep.csv", "sweep.yaml", "sweep.json")),
             *figure_files(directory),
             *sorted(directory.glob("runs/*/report.html")),
         ],
@@ -64,25 +75,25 @@ def sweep_page(directory: Path, data: xr.Dataset) -> Page:
 
 def _setting(
     data: xr.Dataset,
-    fields: list[Field],
-    results: dict[str, np.ndarray],
-    never: np.ndarray,
-    index: tuple[int, ...],
+    position: tuple[int, ...],
+    place: tuple[list[Field], tuple[int, ...]],
+    numbers: tuple[dict[str, np.ndarray], np.ndarray],
 ) -> dict[str, Any]:
-    at = {field.name: i for field, i in zip(fields, index, strict=True)}
-    values = {f.name: f.values[i] for f, i in zip(fields, index, strict=True)}
-    networks: dict[str, Any] = {name: rounded(x[index]) for name, x in results.items()}
-    late = zip(networks["epochs_to_95"], never[index], strict=True)
+    results, never = numbers
+    at = _at(data, position)
+    values = {f.name: f.values[i] for f, i in zip(*place, strict=True)}
+    networks: dict[str, Any] = {name: rounded(x[position]) for name, x in results.items()}
+    late = zip(networks["epochs_to_95"], never[position], strict=True)
     networks["epochs_to_95"] = ["never" if lost else value for value, lost in late]
     quartile: dict[str, Any] = {}
     for name, x in results.items():
-        counted = x[index]
+        counted = x[position]
         if name == "epochs_to_95":
-            counted = counted[np.isfinite(counted) | never[index]]
+            counted = counted[np.isfinite(counted) | never[position]]
         quartile[name] = rounded(statistics(name, counted))
     error = str(data["error"].isel(at).values) if "error" in data else ""
     return {
-        "index": list(index),
+        "index": list(place[1]),
         "label": ", ".join(f"{name} = {value}" for name, value in values.items()) or "one setting",
         "status": str(data["status"].isel(at).values),
         "error": error,
@@ -92,9 +103,13 @@ def _setting(
     }
 
 
+def _at(data: xr.Dataset, position: tuple[int, ...]) -> dict[str, int]:
+    return {str(name): i for name, i in zip(data["status"].dims, position, strict=True)}
+
+
 def _spectra(data: xr.Dataset, at: dict[str, int]) -> dict[str, Any]:
     """Spectra of one setting by moment; single networks are left out where they would be too many."""
-    if "exponents" not in data:
+    if not has_spectra(data):
         return {}
     single = data["exponents"].size <= _MOST_NUMBERS
     found = {}
@@ -115,8 +130,8 @@ def _curves(data: xr.Dataset, settings: list[dict[str, Any]]) -> dict[str, Any]:
     most = int(np.clip(600 * 24 // max(1, len(settings)), 60, 600))
     epoch, width = data["epoch"].values, 1
     shown = epoch
-    for setting in settings:
-        at = dict(zip(data["status"].dims, setting["index"], strict=True))
+    for setting, position in zip(settings, np.ndindex(*data["status"].shape), strict=True):
+        at = _at(data, position)
         setting["curves"] = {}
         for name in names:
             values = data[name].isel(at).transpose("epoch", "realisation").values
@@ -136,16 +151,20 @@ def _counts(settings: list[dict[str, Any]]) -> dict[str, int]:
 
 def _notices(settings: list[dict[str, Any]]) -> list[str]:
     told = {"failed": "Stopped with an error", "missing": "No results yet"}
-    return [
+    found = [
         f"{told.get(status, status)}: {count} of {len(settings)} settings."
         for status, count in _counts(settings).items()
         if status != "finished"
     ]
+    errors = [f"{s['label']}: {s['error']}" for s in settings if s["error"]]
+    more = len(errors) - _MOST_ERRORS
+    return found + errors[:_MOST_ERRORS] + ([f"{more} more are in the table."] if more > 0 else [])
 
 
-def _sentences(settings: list[dict[str, Any]], networks: int) -> list[str]:
+def _sentences(settings: list[dict[str, Any]]) -> list[str]:
     finished = _counts(settings).get("finished", 0)
-    found = [f"{finished} of {len(settings)} settings finished, {networks} networks each."]
+    networks = sum(x is not None for s in settings for x in s["networks"]["test_accuracy"])
+    found = [f"{finished} of {len(settings)} settings finished, with {networks} networks in all."]
     measured = [s for s in settings if s["quartiles"]["test_accuracy"][1] is not None]
     for word, pick in (("highest", max), ("lowest", min)) if len(measured) > 1 else ():
         chosen = pick(measured, key=lambda s: s["quartiles"]["test_accuracy"][1])
@@ -161,12 +180,12 @@ def _row(setting: dict[str, Any], fields: list[Field]) -> list[str]:
     reached = [x for x in networks["epochs_to_95"] if x is not None]
     count = sum(x != "never" for x in reached)
     middle, leading = quartile["epochs_to_95"][1], quartile["leading"][1]
+    median = quartile["test_accuracy"][1]
+    late = "never" if middle is None else f"{middle:g}"
     return [
         *values,
-        f"{quartile['test_accuracy'][1]:.1f} %" if accuracy else "not measured",
-        f"{min(accuracy):.1f} %" if accuracy else "not measured",
-        ("never" if middle is None else f"{middle:g}") if reached else "not measured",
-        f"{count} of {len(reached)}" if reached else "not measured",
+        f"{median:.1f} % ({min(accuracy):.1f} %)" if accuracy else "not measured",
+        f"{late} ({count} of {len(reached)})" if reached else "not measured",
         "not measured" if leading is None else words.exponent(leading),
         ": ".join(text for text in (setting["status"], setting["error"]) if text),
     ]

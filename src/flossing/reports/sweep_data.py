@@ -48,15 +48,45 @@ def read_sweep(directory: Path) -> xr.Dataset:
     return data
 
 
+def is_list(data: xr.Dataset) -> bool:
+    """Whether settings are listed along one dimension ``setting``, in place of a grid of all values."""
+    return data["status"].dims == ("setting",) and len(_columns(data)) > 0
+
+
+def _columns(data: xr.Dataset) -> list[str]:
+    return [str(n) for n, c in data.coords.items() if c.dims == ("setting",) and n != "setting"]
+
+
 def fields_of(data: xr.Dataset) -> list[Field]:
-    """The swept fields, in the order of the dataset's dimensions."""
+    """The swept fields, in the order of the dataset; of a list of settings with their distinct values."""
+    listed = is_list(data)
     found = []
-    for name in data["status"].dims:
+    for name in _columns(data) if listed else map(str, data["status"].dims):
         values = data[name].values if name in data.coords else np.arange(data.sizes[name])
-        numeric = values.dtype.kind in "iuf"
-        listed = values.tolist() if numeric else [str(value) for value in values]
-        found.append(Field(str(name), listed, numeric))
+        numeric = values.dtype.kind in "iu" or (
+            values.dtype.kind == "f" and bool(np.isfinite(values).all())
+        )
+        shown = _shown(values, numeric)
+        distinct = sorted(set(shown)) if numeric else list(dict.fromkeys(shown))
+        found.append(Field(name, distinct if listed else shown, numeric))
     return found
+
+
+def _shown(values: np.ndarray, numeric: bool) -> list[Any]:
+    if numeric:
+        return values.tolist()
+    return ["none" if isinstance(v, float) and np.isnan(v) else str(v) for v in values.tolist()]
+
+
+def indices_of(data: xr.Dataset, fields: list[Field]) -> list[tuple[int, ...]]:
+    """For each setting, in the order of ``np.ndindex``, which value of each field it has."""
+    if not is_list(data):
+        return list(np.ndindex(*data["status"].shape))
+    columns = [
+        [field.values.index(value) for value in _shown(data[field.name].values, field.numeric)]
+        for field in fields
+    ]
+    return list(zip(*columns, strict=True))
 
 
 def results_of(data: xr.Dataset) -> dict[str, np.ndarray]:
@@ -74,14 +104,20 @@ def results_of(data: xr.Dataset) -> dict[str, np.ndarray]:
     for name, factor in (("test_accuracy", 100.0), ("epochs_to_95", 1.0)):
         if (values := get(name)) is not None:
             found[name] = factor * np.asarray(values, dtype=float)
-    if (norms := get("gradient_norm", "epoch")) is not None:
+    trained = bool(data.sizes.get("epoch"))
+    if trained and (norms := get("gradient_norm", "epoch")) is not None:
         found["gradient_first"] = np.asarray(norms[..., :10], dtype=float).mean(-1)
-    if (loss := get("loss", "epoch")) is not None:
+    if trained and (loss := get("loss", "epoch")) is not None:
         found["final_loss"] = _last(np.asarray(loss, dtype=float), 10)
-    if "exponents" in data and "end" in data["moment"].values:
+    if has_spectra(data) and "end" in data["moment"].values:
         leading = data["exponents"].sel(moment="end").isel(exponent=0)
         found["leading"] = np.asarray(leading.transpose(*order).values, dtype=float)
     return found
+
+
+def has_spectra(data: xr.Dataset) -> bool:
+    """Whether any spectrum may be there."""
+    return "exponents" in data and data["exponents"].size > 0
 
 
 def _last(values: np.ndarray, width: int) -> np.ndarray:

@@ -11,7 +11,16 @@ from matplotlib.ticker import MaxNLocator
 
 from ..runs.plots import COLOURS, style
 from .series import average, quartiles
-from .sweep_data import METRICS, Field, fields_of, never_reached, results_of, statistics
+from .sweep_data import (
+    METRICS,
+    Field,
+    fields_of,
+    indices_of,
+    is_list,
+    never_reached,
+    results_of,
+    statistics,
+)
 
 _MOST_PANELS = 6
 
@@ -29,9 +38,15 @@ def sweep_figures(data: xr.Dataset) -> dict[str, Figure]:
     for x in [f for f in fields if f.numeric] or fields:
         for metric, name in (("test_accuracy", "accuracy"), ("epochs_to_95", "epochs-to-95")):
             if np.isfinite(results[metric]).any() or (metric == "epochs_to_95" and never.any()):
-                figure = field_figure(fields, x, metric, results[metric], never)
+                if is_list(data):
+                    indices = indices_of(data, fields)
+                    figure = listed_figure(fields, x, indices, metric, results[metric], never)
+                else:
+                    figure = field_figure(fields, x, metric, results[metric], never)
                 found[f"report-{name}-{x.name.replace('/', '-')}"] = figure
     if "accuracy" in data and np.isfinite(data["accuracy"].values).any():
+        if is_list(data):
+            fields = [Field("setting", list(range(data.sizes["setting"])), False)]
         found["report-learning-curves"] = curves_figure(data, fields)
     return found
 
@@ -82,23 +97,14 @@ def field_figure(
     with style():
         figure, axes = _grid(panels, (4.2, 3.4))
         late = metric == "epochs_to_95" and bool(never.any())
-        finite = values[np.isfinite(values)]
-        low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
-        top = 1.12 * float(high)
+        top = _top(values)
         for (at, title), axis in zip(panels, axes, strict=False):
             for c in range(len(by_colour.values)) if by_colour else [None]:
                 chosen = at if by_colour is None or c is None else at | {by_colour.name: c}
                 index = tuple(chosen.get(f.name, slice(None)) for f in fields)
                 label = "" if by_colour is None or c is None else str(by_colour.values[c])
                 _points(axis, x, metric, values[index], never[index], (c or 0, label, top))
-            _axes(axis, x, METRICS[metric])
-            if metric == "test_accuracy":
-                axis.axhline(50, color="0.5", linewidth=0.8, linestyle=":", zorder=0)
-                axis.set_ylim(min(45, float(low) - 2), 102)
-            elif late:
-                ticks = [t for t in MaxNLocator(5).tick_values(0, top) if t < 0.95 * top]
-                axis.set_yticks([*ticks, top], [*(f"{t:g}" for t in ticks), "never"])
-                axis.set_ylim(0, 1.05 * top)
+            _axes(axis, x, metric, values, top if late else None)
             axis.set_title(title, fontsize=8, fontweight="normal")
             if axis is figure.axes[0] and by_colour:
                 axis.legend(title=by_colour.name, title_fontsize=8, loc="best")
@@ -155,7 +161,56 @@ def _spacing(place: np.ndarray) -> float:
     return float(gaps.min()) if gaps.size and gaps.min() > 0 else 1.0
 
 
-def _axes(axis: Any, x: Field, label: str) -> None:
+def listed_figure(
+    fields: list[Field],
+    x: Field,
+    indices: list[tuple[int, ...]],
+    metric: str,
+    values: np.ndarray,
+    never: np.ndarray,
+) -> Figure:
+    """One metric of listed settings against one field: single networks small, medians large.
+
+    Args:
+        fields: all swept fields.
+        x: the one on the abscissa.
+        indices: which value of each field each setting has.
+        metric: a key of ``METRICS``.
+        values: shape (settings, realisations).
+        never: networks that did not reach 95 %, same shape; drawn on a line of their own.
+    """
+    by_colour = colour_field(fields, x)
+    top = _top(values)
+    late = metric == "epochs_to_95" and bool(never.any())
+    with style():
+        figure = Figure(figsize=(4.6, 3.4), layout="constrained")
+        axis = figure.subplots()
+        ticks = x.values if x.numeric else np.arange(len(x.values))
+        seen = set()
+        for index, row, lost in zip(indices, values, never, strict=True):
+            c = index[fields.index(by_colour)] if by_colour else 0
+            at = ticks[index[fields.index(x)]]
+            colour = COLOURS[c]
+            label = str(by_colour.values[c]) if by_colour and c not in seen else ""
+            seen.add(c)
+            axis.plot([at] * len(row), row, "o", color=colour, markersize=3, alpha=0.5, mew=0)
+            if metric == "epochs_to_95":
+                axis.plot([at] * lost.sum(), [top] * lost.sum(), "x", color=colour, markersize=4)
+                row = row[np.isfinite(row) | lost]
+            axis.plot(at, statistics(metric, row)[1], "o", color=colour, markersize=6, label=label)
+        _axes(axis, x, metric, values, top if late else None)
+        if by_colour:
+            axis.legend(title=by_colour.name, title_fontsize=8, loc="best")
+        figure.suptitle("small: single networks, large: median of a setting", fontsize=9)
+    return figure
+
+
+def _top(values: np.ndarray) -> float:
+    finite = values[np.isfinite(values)]
+    return 1.12 * float(finite.max() if finite.size else 1)
+
+
+def _axes(axis: Any, x: Field, metric: str, values: np.ndarray, never_at: float | None) -> None:
     place = places(x)
     room = 0.4 * _spacing(place)
     low, high = place.min() - room, place.max() + room
@@ -165,7 +220,15 @@ def _axes(axis: Any, x: Field, label: str) -> None:
     ticks = x.values if x.numeric else range(len(x.values))
     axis.set_xticks(ticks, [f"{v:g}" if x.numeric else v for v in x.values])
     axis.minorticks_off()
-    axis.set(xlabel=x.name, ylabel=label, xlim=(low, high))
+    axis.set(xlabel=x.name, ylabel=METRICS[metric], xlim=(low, high))
+    if metric == "test_accuracy":
+        axis.axhline(50, color="0.5", linewidth=0.8, linestyle=":", zorder=0)
+        finite = values[np.isfinite(values)]
+        axis.set_ylim(min(45, float(finite.min()) - 2 if finite.size else 45), 102)
+    elif never_at is not None:
+        marks = [t for t in MaxNLocator(5).tick_values(0, never_at) if t < 0.95 * never_at]
+        axis.set_yticks([*marks, never_at], [*(f"{t:g}" for t in marks), "never"])
+        axis.set_ylim(0, 1.05 * never_at)
     axis.label_outer(remove_inner_ticks=False)
 
 

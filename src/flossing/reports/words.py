@@ -39,13 +39,15 @@ def size(count: int) -> str:
 
 
 def rows_of(content: Any, prefix: str = "") -> list[tuple[str, str]]:
-    """Nested dictionaries as rows of dotted name and text."""
+    """Nested dictionaries as rows of dotted name and text; dictionaries in lists are counted from 1."""
     if isinstance(content, dict):
         return [
             row
             for name, value in content.items()
             for row in rows_of(value, f"{prefix}.{name}" if prefix else str(name))
         ]
+    if isinstance(content, list) and any(isinstance(part, dict) for part in content):
+        return rows_of({str(i): part for i, part in enumerate(content, 1)}, prefix)
     if isinstance(content, list):
         content = ", ".join(map(str, content))
     return [(prefix, "not known" if content is None else str(content))]

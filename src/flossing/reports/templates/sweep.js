@@ -53,7 +53,7 @@ class Slice {
     });
     colour.querySelector("select").value = this.colour;
     this.box.append(colour);
-    for (const i of others.filter((other) => other !== this.colour)) {
+    for (const i of data.listed ? [] : others.filter((other) => other !== this.colour)) {
       this.fixed[i] ??= 0;
       const values = data.fields[i].values.map((value, k) => [k, value]);
       const part = labelled(`${data.fields[i].name} =`, values, `${name}-${i}`, (event) => {
@@ -69,7 +69,7 @@ class Slice {
   /* Groups of settings, one per value of the coloured field. */
   groups(x) {
     const fits = (setting) => data.fields.every(
-      (_, i) => i === x || i === this.colour || setting.index[i] === this.fixed[i]);
+      (_, i) => data.listed || i === x || i === this.colour || setting.index[i] === this.fixed[i]);
     const settings = data.settings.filter(fits);
     if (this.colour === null) return [{ name: "", colour: data.colours[0], settings }];
     return data.fields[this.colour].values.map((value, k) => ({
@@ -97,9 +97,9 @@ function drawResults(slice) {
     const at = group.settings.map((setting) => place[setting.index[x]]);
     const part = (i) => group.settings.map((setting) => setting.quartiles[metric][i]);
     const late = (value, i) => value ?? (part(0)[i] === null ? null : top);
-    traces.push(...band(at, part(0), part(2).map(late), group.colour, group.name));
+    if (!data.listed) traces.push(...band(at, part(0), part(2).map(late), group.colour, group.name));
     traces.push({
-      x: at, y: part(1), mode: "lines+markers", name: group.name || "median", legendgroup: group.name,
+      x: at, y: part(1), mode: data.listed ? "markers" : "lines+markers", name: group.name || "median", legendgroup: group.name,
       line: { color: group.colour, width: 2.5 }, marker: { size: 8, color: group.colour },
       hovertemplate: `median, ${group.name}<br>%{y:.4~g}<extra></extra>`,
     });
