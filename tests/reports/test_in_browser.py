@@ -195,6 +195,20 @@ def test_print_fits_the_paper(open_page, run_page):
     page.wait_for_function("document.querySelector('#loss .main-svg').clientWidth > 700")
 
 
+def test_shades_have_gaps_where_values_are_missing(open_page, directory):
+    path = directory / "metrics.nc"
+    data = xr.load_dataset(path, engine="h5netcdf")
+    data["loss"][8:12] = float("nan")
+    data.to_netcdf(path, engine="h5netcdf")
+    page = open_page(write_report(directory, figures=False))
+    shade = page.evaluate("""() => {
+        const found = document.getElementById("loss").data.find((t) => t.fill === "toself");
+        return Array.from(found.x);
+    }""")
+    first, second = list(range(8)), list(range(12, 20))
+    assert shade == [*first, *first[::-1], None, *second, *second[::-1], None]
+
+
 def test_an_empty_run(open_page, tmp_path, trained):
     directory = tmp_path / "run"
     directory.mkdir()

@@ -41,26 +41,39 @@ function transparent(colour, alpha) {
   return `rgba(${r},${g},${b},${alpha})`;
 }
 
-/* Upper quartile down to the lower one, as two traces: the second is filled up to the first. */
+/* The area between the quartiles, as one polygon per stretch without gaps. */
 function band(x, low, high, colour, group = "") {
-  const edge = { x, mode: "lines", line: { width: 0 }, hoverinfo: "skip", showlegend: false, legendgroup: group };
-  return [{ ...edge, y: high }, { ...edge, y: low, fill: "tonexty", fillcolor: transparent(colour, 0.2) }];
+  const area = { x: [], y: [] };
+  const known = (i) => Number.isFinite(low[i]) && Number.isFinite(high[i]);
+  for (let start = 0; start < x.length; start += 1) {
+    if (!known(start)) continue;
+    let end = start;
+    while (end + 1 < x.length && known(end + 1)) end += 1;
+    const back = x.slice(start, end + 1).reverse();
+    area.x.push(...x.slice(start, end + 1), ...back, null);
+    area.y.push(...high.slice(start, end + 1), ...low.slice(start, end + 1).reverse(), null);
+    start = end;
+  }
+  return {
+    ...area, mode: "lines", line: { width: 0 }, fill: "toself", fillcolor: transparent(colour, 0.2),
+    hoverinfo: "skip", showlegend: false, legendgroup: group,
+  };
 }
 
-/* Single networks thin, quartiles shaded, median thick; `chosen` is the number of a network or null. */
+/* Quartiles shaded, single networks thin, median thick, on top the chosen network (a number or null). */
 function ensemble(x, curve, colour, hover, chosen = null) {
-  const traces = curve.networks.length > 1 ? band(x, curve.low, curve.high, colour) : [];
-  curve.networks.forEach((y, i) => traces.push({
-    x, y, mode: x.length === 1 ? "markers" : "lines", showlegend: false, name: `network ${i + 1}`,
+  const mode = x.length === 1 ? "markers" : "lines";
+  const single = curve.networks.map((y, i) => ({
+    x, y, mode, showlegend: false, name: `network ${i + 1}`,
     line: { color: i === chosen ? "#D55E00" : transparent(colour, 0.45), width: i === chosen ? 2.5 : 0.8 },
     hovertemplate: `network ${i + 1}<br>${hover}<extra></extra>`,
   }));
   const median = {
-    x, y: curve.median, mode: x.length === 1 ? "markers" : "lines", line: { color: colour, width: 3 },
-    hovertemplate: `median<br>${hover}<extra></extra>`, showlegend: false,
+    x, y: curve.median, mode, line: { color: colour, width: 3 }, showlegend: false,
+    hovertemplate: `median<br>${hover}<extra></extra>`,
   };
-  traces.splice(chosen === null ? traces.length : 2, 0, median);
-  return traces;
+  const others = single.filter((_, i) => i !== chosen);
+  return [band(x, curve.low, curve.high, colour), ...others, median, ...(chosen === null ? [] : [single[chosen]])];
 }
 
 function show(id, label, traces, layout) {

@@ -97,7 +97,7 @@ function drawResults(slice) {
     const at = group.settings.map((setting) => place[setting.index[x]]);
     const part = (i) => group.settings.map((setting) => setting.quartiles[metric][i]);
     const late = (value, i) => value ?? (part(0)[i] === null ? null : top);
-    if (!data.listed) traces.push(...band(at, part(0), part(2).map(late), group.colour, group.name));
+    if (!data.listed) traces.push(band(at, part(0), part(2).map(late), group.colour, group.name));
     traces.push({
       x: at, y: part(1), mode: data.listed ? "markers" : "lines+markers", name: group.name || "median", legendgroup: group.name,
       line: { color: group.colour, width: 2.5 }, marker: { size: 8, color: group.colour },
@@ -137,7 +137,7 @@ function drawCurves(slice) {
   groups.forEach((group) => group.settings.forEach((setting) => {
     const curve = (setting.curves || {})[name];
     if (!curve) return;
-    traces.push(...band(data.epoch, curve.low, curve.high, group.colour, group.name));
+    traces.push(band(data.epoch, curve.low, curve.high, group.colour, group.name));
     traces.push({
       x: data.epoch, y: curve.median, mode: "lines", name: group.name || "median", legendgroup: group.name,
       line: { color: group.colour, width: 2.5 },
