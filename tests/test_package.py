@@ -25,7 +25,9 @@ def test_public_names(name):
 
 def test_import_is_light():
     """Figures, datasets and the command line are loaded when used."""
-    heavy = "matplotlib xarray tyro rich yaml h5py h5netcdf threadpoolctl torch".split()
+    heavy = (
+        "matplotlib xarray tyro rich yaml h5py h5netcdf threadpoolctl torch plotly jinja2".split()
+    )
     code = f"import sys, flossing; print([m for m in {heavy} if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"

@@ -1,4 +1,4 @@
-"""The command line: ``floss demo``, ``floss train``, ``floss spectrum``, ``floss reproduce``."""
+"""The command line: ``floss demo``, ``train``, ``spectrum``, ``reproduce``, ``report``."""
 
 import sys
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ _COMMANDS = {
     "train": "train networks on a task, with a flossing schedule",
     "spectrum": "the Lyapunov spectrum of a fresh network or of a run's networks",
     "reproduce": "a published figure, with its numbers beside the published ones",
+    "report": "figures and one HTML page of a run or a sweep",
 }
 
 

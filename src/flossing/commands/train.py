@@ -13,6 +13,7 @@ from ..runs import directory as files
 from ..runs.config import RunConfig, from_yaml, to_yaml
 from ..runs.console import ConsoleReporter, graceful_interrupt, progress_display, results_table
 from ..runs.plots import run_figure, save
+from ..runs.summary import describe
 from ..runs.train import RunResult, resume, run
 
 
@@ -95,14 +96,3 @@ def finish(console: Console, result: RunResult) -> int:
         console.print(f"stopped early; go on with:  floss train --resume {result.directory}")
         return 1
     return 0
-
-
-def describe(config: RunConfig) -> str:
-    """One line on what a run is."""
-    task, cell = config.task, config.cell
-    name = {"xor": "delayed XOR", "copy": "copy task", "parity": f"parity of {2**task.order} bits"}
-    layers = "" if cell.layers == 1 else f"{cell.layers} x "
-    return (
-        f"{name[task.name]}, d = {task.delay}, {layers}{cell.name} N = {cell.hidden_size}, "
-        f"flossing: {config.flossing.schedule}"
-    )

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import xarray as xr
 from rich import box
 from rich.console import Console
@@ -22,7 +21,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from .record import epochs_to
+from .summary import summarise
 
 
 class _Rate(ProgressColumn):
@@ -107,33 +106,18 @@ def results_table(runs: dict[str, xr.Dataset], title: str) -> Table:
 
 
 def _rows(label: str, data: xr.Dataset) -> Iterator[Sequence[str]]:
-    count = data.sizes["realisation"]
-    trained = "accuracy" in data
-    reached = epochs_to(data["accuracy"].values) if trained else [None] * count
-    first = _leading(data, "start")
-    before = _leading(data, "before training")
-    last = _leading(data, "end")
-    for r in range(count):
-        norms = data["gradient_norm"].values[:, r] if trained else None
-        skipped = int(data["skipped"].values[:, r].sum()) if trained else 0
-        if "flossing_skipped" in data:
-            skipped += int(data["flossing_skipped"].values[:, r].sum())
+    for found in summarise(data):
+        accuracy, reached = found.test_accuracy, found.epochs_to_95
+        norms = (found.gradient_first, found.gradient_last)
+        exponents = (found.leading_start, found.leading_before, found.leading_end)
         yield (
-            f"{label} {r + 1}".strip(),
-            f"{100 * float(data['test_accuracy'][r]):.1f} %" if "test_accuracy" in data else "-",
-            "-" if reached[r] is None else str(reached[r]),
-            "-" if norms is None else f"{norms[:10].mean():.1e}",
-            "-" if norms is None else f"{norms[-10:].mean():.1e}",
-            *(f"{x[r]:+.3f}" if x is not None else "-" for x in (first, before, last)),
-            str(skipped),
+            f"{label} {found.network}".strip(),
+            "-" if accuracy is None else f"{100 * accuracy:.1f} %",
+            "-" if reached is None else str(reached),
+            *("-" if norm is None else f"{norm:.1e}" for norm in norms),
+            *("-" if exponent is None else f"{exponent:+.3f}" for exponent in exponents),
+            str(found.skipped),
         )
-
-
-def _leading(data: xr.Dataset, label: str) -> np.ndarray | None:
-    if "exponents" not in data or label not in data["measurement_label"].values:
-        return None
-    index = data["measurement_label"].values.tolist().index(label)
-    return data["exponents"].values[index, :, 0]
 
 
 @contextmanager

@@ -1,0 +1,203 @@
+"""The report of a sweep: what varies, how each setting did, and what failed."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from . import words
+from .page import Page, figure_files
+from .provenance import environment_rows
+from .run import lines
+from .series import average, quartiles, rounded
+from .sweep_data import (
+    METRICS,
+    SWEEP,
+    Field,
+    fields_of,
+    has_spectra,
+    indices_of,
+    is_list,
+    never_reached,
+    results_of,
+    statistics,
+)
+
+_MOST_NUMBERS = 400_000
+_MOST_ERRORS = 5
+
+
+def sweep_page(directory: Path, data: xr.Dataset) -> Page:
+    """What the page of a sweep says."""
+    fields = fields_of(data)
+    results, never = results_of(data), never_reached(data)
+    settings = [
+        _setting(data, position, (fields, index), (results, never))
+        for position, index in zip(
+            np.ndindex(*data["status"].shape), indices_of(data, fields), strict=True
+        )
+    ]
+    over = ", ".join(f"{f.name} ({len(f.values)} values)" for f in fields) or "no field"
+    return Page(
+        kind="sweep",
+        title=directory.resolve().name,
+        subtitle=f"{data.attrs.get('title', 'sweep')} over {over}",
+        notices=_notices(settings),
+        summary=_sentences(settings),
+        header=[
+            *(field.name for field in fields),
+            "held-out accuracy: median (lowest)",
+            "epochs to 95 %: median (networks)",
+            "λ₁ at the end: median",
+            "status",
+        ],
+        rows=[_row(setting, fields) for setting in settings],
+        csv=_csv(settings, fields),
+        data={
+            "fields": [vars(field) | {"log": field.log} for field in fields],
+            "metrics": METRICS,
+            "settings": settings,
+            "listed": is_list(data),
+            "moments": [str(m) for m in data["moment"].values] if has_spectra(data) else [],
+            **_curves(data, settings),
+        },
+        config=str(data.attrs.get("config", "not recorded")),
+        environment=environment_rows(directory / "sweep.json", leave_out=("runs",)),
+        folder=directory,
+        files=[
+            *(directory / name for name in (SWEEP, "sweep.csv", "sweep.yaml", "sweep.json")),
+            *figure_files(directory),
+            *sorted(directory.glob("runs/*/report.html")),
+        ],
+    )
+
+
+def _setting(
+    data: xr.Dataset,
+    position: tuple[int, ...],
+    place: tuple[list[Field], tuple[int, ...]],
+    numbers: tuple[dict[str, np.ndarray], np.ndarray],
+) -> dict[str, Any]:
+    results, never = numbers
+    at = _at(data, position)
+    values = {f.name: f.values[i] for f, i in zip(*place, strict=True)}
+    networks: dict[str, Any] = {name: rounded(x[position]) for name, x in results.items()}
+    late = zip(networks["epochs_to_95"], never[position], strict=True)
+    networks["epochs_to_95"] = ["never" if lost else value for value, lost in late]
+    quartile: dict[str, Any] = {}
+    for name, x in results.items():
+        counted = x[position]
+        if name == "epochs_to_95":
+            counted = counted[np.isfinite(counted) | never[position]]
+        quartile[name] = rounded(statistics(name, counted))
+    error = str(data["error"].isel(at).values) if "error" in data else ""
+    return {
+        "index": list(place[1]),
+        "label": ", ".join(f"{name} = {value}" for name, value in values.items()) or "one setting",
+        "status": str(data["status"].isel(at).values),
+        "error": error,
+        "networks": networks,
+        "quartiles": quartile,
+        "spectra": _spectra(data, at),
+    }
+
+
+def _at(data: xr.Dataset, position: tuple[int, ...]) -> dict[str, int]:
+    return {str(name): i for name, i in zip(data["status"].dims, position, strict=True)}
+
+
+def _spectra(data: xr.Dataset, at: dict[str, int]) -> dict[str, Any]:
+    """Spectra of one setting by moment; single networks are left out where they would be too many."""
+    if not has_spectra(data):
+        return {}
+    single = data["exponents"].size <= _MOST_NUMBERS
+    found = {}
+    for moment in data["moment"].values:
+        values = data["exponents"].isel(at).sel(moment=moment).transpose("exponent", "realisation")
+        if np.isfinite(values.values).any():
+            content = lines(values.values)
+            content["leading"] = words.exponent(float(quartiles(values.values[0])[1]))
+            found[str(moment)] = content if single else content | {"networks": []}
+    return found
+
+
+def _curves(data: xr.Dataset, settings: list[dict[str, Any]]) -> dict[str, Any]:
+    """Median and quartiles of the learning curves, put into each setting; epochs and width."""
+    names = [name for name in ("accuracy", "loss", "gradient_norm") if name in data]
+    if not names or not data.sizes.get("epoch"):
+        return {"epoch": [], "width": 1}
+    most = int(np.clip(600 * 24 // max(1, len(settings)), 60, 600))
+    epoch, width = data["epoch"].values, 1
+    shown = epoch
+    for setting, position in zip(settings, np.ndindex(*data["status"].shape), strict=True):
+        at = _at(data, position)
+        setting["curves"] = {}
+        for name in names:
+            values = data[name].isel(at).transpose("epoch", "realisation").values
+            if not np.isfinite(values).any():
+                continue
+            series = average(values * (100 if name == "accuracy" else 1), epoch, most)
+            shown, width = series.epoch, series.width
+            low, median, high = rounded(quartiles(series.values))
+            setting["curves"][name] = {"low": low, "median": median, "high": high}
+    return {"epoch": rounded(shown, 6), "width": width}
+
+
+def _counts(settings: list[dict[str, Any]]) -> dict[str, int]:
+    found = [setting["status"] for setting in settings]
+    return {status: found.count(status) for status in sorted(set(found))}
+
+
+def _notices(settings: list[dict[str, Any]]) -> list[str]:
+    told = {"failed": "Stopped with an error", "missing": "No results yet"}
+    found = [
+        f"{told.get(status, status)}: {count} of {len(settings)} settings."
+        for status, count in _counts(settings).items()
+        if status != "finished"
+    ]
+    errors = [f"{s['label']}: {s['error']}" for s in settings if s["error"]]
+    more = len(errors) - _MOST_ERRORS
+    return found + errors[:_MOST_ERRORS] + ([f"{more} more are in the table."] if more > 0 else [])
+
+
+def _sentences(settings: list[dict[str, Any]]) -> list[str]:
+    finished = _counts(settings).get("finished", 0)
+    networks = sum(x is not None for s in settings for x in s["networks"]["test_accuracy"])
+    found = [f"{finished} of {len(settings)} settings finished, with {networks} networks in all."]
+    measured = [s for s in settings if s["quartiles"]["test_accuracy"][1] is not None]
+    for word, pick in (("highest", max), ("lowest", min)) if len(measured) > 1 else ():
+        chosen = pick(measured, key=lambda s: s["quartiles"]["test_accuracy"][1])
+        median = chosen["quartiles"]["test_accuracy"][1]
+        found.append(f"Median held-out accuracy is {word}, {median:.1f} %, at {chosen['label']}.")
+    return found
+
+
+def _row(setting: dict[str, Any], fields: list[Field]) -> list[str]:
+    networks, quartile = setting["networks"], setting["quartiles"]
+    values = [str(f.values[i]) for f, i in zip(fields, setting["index"], strict=True)]
+    accuracy = [x for x in networks["test_accuracy"] if x is not None]
+    reached = [x for x in networks["epochs_to_95"] if x is not None]
+    count = sum(x != "never" for x in reached)
+    middle, leading = quartile["epochs_to_95"][1], quartile["leading"][1]
+    median = quartile["test_accuracy"][1]
+    late = "never" if middle is None else f"{middle:g}"
+    return [
+        *values,
+        f"{median:.1f} % ({min(accuracy):.1f} %)" if accuracy else "not measured",
+        f"{late} ({count} of {len(reached)})" if reached else "not measured",
+        "not measured" if leading is None else words.exponent(leading),
+        ": ".join(text for text in (setting["status"], setting["error"]) if text),
+    ]
+
+
+def _csv(settings: list[dict[str, Any]], fields: list[Field]) -> str:
+    rows = []
+    for setting in settings:
+        values = [f.values[i] for f, i in zip(fields, setting["index"], strict=True)]
+        networks = setting["networks"]
+        for number, results in enumerate(zip(*networks.values(), strict=True), 1):
+            rows.append([*values, setting["status"], number, *results])
+    metrics = ["test_accuracy_percent" if name == "test_accuracy" else name for name in METRICS]
+    header = [*(field.name for field in fields), "status", "network", *metrics]
+    return words.as_csv(header, rows)

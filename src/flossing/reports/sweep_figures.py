@@ -1,0 +1,262 @@
+"""Publication figures of a sweep: results against each swept field, and learning curves."""
+
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from ..runs.plots import COLOURS, style
+from .series import average, quartiles
+from .sweep_data import (
+    METRICS,
+    Field,
+    fields_of,
+    indices_of,
+    is_list,
+    never_reached,
+    results_of,
+    statistics,
+)
+
+_MOST_PANELS = 6
+
+
+def sweep_figures(data: xr.Dataset) -> dict[str, Figure]:
+    """The figures that the data allow, by file name without its ending.
+
+    Accuracy and epochs to 95 % against every numeric field (every field, if none is numeric), with a
+    colour per value of another field and a panel per value of the remaining ones; learning curves
+    with a panel per setting of all fields but the coloured one.
+    """
+    fields = fields_of(data)
+    found = {}
+    results, never = results_of(data), never_reached(data)
+    for x in [f for f in fields if f.numeric] or fields:
+        for metric, name in (("test_accuracy", "accuracy"), ("epochs_to_95", "epochs-to-95")):
+            if np.isfinite(results[metric]).any() or (metric == "epochs_to_95" and never.any()):
+                if is_list(data):
+                    indices = indices_of(data, fields)
+                    figure = listed_figure(fields, x, indices, metric, results[metric], never)
+                else:
+                    figure = field_figure(fields, x, metric, results[metric], never)
+                found[f"report-{name}-{x.name.replace('/', '-')}"] = figure
+    if "accuracy" in data and np.isfinite(data["accuracy"].values).any():
+        if is_list(data):
+            fields = [Field("setting", list(range(data.sizes["setting"])), False)]
+        found["report-learning-curves"] = curves_figure(data, fields)
+    return found
+
+
+def colour_field(fields: list[Field], x: Field | None = None) -> Field | None:
+    """The field that gets colours: a categorical one if there is, else another than ``x``."""
+    others = [f for f in fields if f is not x and 1 < len(f.values) <= len(COLOURS)]
+    return next((f for f in others if not f.numeric), others[0] if others else None)
+
+
+def _panels(fields: list[Field], apart: list[Field | None]) -> list[tuple[dict[str, int], str]]:
+    """Index and name of each combination of the fields that are not set apart."""
+    rest = [f for f in fields if f not in apart]
+    found = []
+    for index in product(*(range(len(f.values)) for f in rest)):
+        at = {f.name: i for f, i in zip(rest, index, strict=True)}
+        found.append((at, ", ".join(f"{f.name} = {f.values[at[f.name]]}" for f in rest)))
+    return found
+
+
+def _grid(
+    panels: list[tuple[dict[str, int], str]], size: tuple[float, float]
+) -> tuple[Figure, Iterator[Any]]:
+    count = min(len(panels), _MOST_PANELS)
+    columns = min(count, 3)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    for axis in grid.flat[count:]:
+        axis.remove()
+    return figure, iter(grid.flat[:count])
+
+
+def field_figure(
+    fields: list[Field], x: Field, metric: str, values: np.ndarray, never: np.ndarray
+) -> Figure:
+    """One metric against one field: single networks as points, median, quartiles shaded.
+
+    Args:
+        fields: all swept fields.
+        x: the one on the abscissa.
+        metric: a key of ``METRICS``.
+        values: shape (swept..., realisations).
+        never: networks that did not reach 95 %, same shape; drawn on a line of their own.
+    """
+    by_colour = colour_field(fields, x)
+    panels = _panels(fields, [x, by_colour])
+    with style():
+        figure, axes = _grid(panels, (4.2, 3.4))
+        late = metric == "epochs_to_95" and bool(never.any())
+        top = _top(values)
+        for (at, title), axis in zip(panels, axes, strict=False):
+            for c in range(len(by_colour.values)) if by_colour else [None]:
+                chosen = at if by_colour is None or c is None else at | {by_colour.name: c}
+                index = tuple(chosen.get(f.name, slice(None)) for f in fields)
+                label = "" if by_colour is None or c is None else str(by_colour.values[c])
+                _points(axis, x, metric, values[index], never[index], (c or 0, label, top))
+            _axes(axis, x, metric, values, top if late else None)
+            axis.set_title(title, fontsize=8, fontweight="normal")
+            if axis is figure.axes[0] and by_colour:
+                axis.legend(title=by_colour.name, title_fontsize=8, loc="best")
+        figure.suptitle(_caption(len(panels), values.shape[-1]), fontsize=9)
+    return figure
+
+
+def _caption(panels: int, networks: int) -> str:
+    text = f"points: {networks} single networks, line: median, shaded: quartiles"
+    left = panels - _MOST_PANELS
+    return text + (f" ({left} more panels in the HTML report)" if left > 0 else "")
+
+
+def _points(
+    axis: Any,
+    x: Field,
+    metric: str,
+    values: np.ndarray,
+    never: np.ndarray,
+    look: tuple[int, str, float],
+) -> None:
+    number, label, top = look
+    colour = COLOURS[number]
+    place = places(x)
+    spread = place + _spacing(place) * 0.06 * (number - 0.5)
+    networks = values.shape[1]
+    jitter = _spacing(place) * 0.03 * np.linspace(-1, 1, networks) * (networks > 1)
+    points = spread[:, None] + jitter
+    to_axis = (lambda p: 10**p) if x.log else (lambda p: p)
+    axis.plot(to_axis(points), values, "o", color=colour, markersize=3.5, alpha=0.5, mew=0)
+    if metric == "epochs_to_95":
+        axis.plot(
+            to_axis(points)[never], np.full(never.sum(), top), "x", color=colour, markersize=4
+        )
+        counted = [row[np.isfinite(row) | lost] for row, lost in zip(values, never, strict=True)]
+        low, median, high = np.array([statistics(metric, row) for row in counted]).T
+        high = np.where(np.isnan(high), top, high)
+    else:
+        low, median, high = statistics(metric, values)
+    axis.fill_between(to_axis(place), low, high, color=colour, alpha=0.18, linewidth=0)
+    axis.plot(to_axis(place), median, "-o", color=colour, markersize=4, label=label)
+
+
+def places(x: Field) -> np.ndarray:
+    """Where the values of a field stand on its axis: as they are, logarithms, or their number."""
+    if not x.numeric:
+        return np.arange(len(x.values), dtype=float)
+    values = np.asarray(x.values, dtype=float)
+    return np.log10(values) if x.log else values
+
+
+def _spacing(place: np.ndarray) -> float:
+    gaps = np.diff(np.sort(place))
+    return float(gaps.min()) if gaps.size and gaps.min() > 0 else 1.0
+
+
+def listed_figure(
+    fields: list[Field],
+    x: Field,
+    indices: list[tuple[int, ...]],
+    metric: str,
+    values: np.ndarray,
+    never: np.ndarray,
+) -> Figure:
+    """One metric of listed settings against one field: single networks small, medians large.
+
+    Args:
+        fields: all swept fields.
+        x: the one on the abscissa.
+        indices: which value of each field each setting has.
+        metric: a key of ``METRICS``.
+        values: shape (settings, realisations).
+        never: networks that did not reach 95 %, same shape; drawn on a line of their own.
+    """
+    by_colour = colour_field(fields, x)
+    top = _top(values)
+    late = metric == "epochs_to_95" and bool(never.any())
+    with style():
+        figure = Figure(figsize=(4.6, 3.4), layout="constrained")
+        axis = figure.subplots()
+        ticks = x.values if x.numeric else np.arange(len(x.values))
+        seen = set()
+        for index, row, lost in zip(indices, values, never, strict=True):
+            c = index[fields.index(by_colour)] if by_colour else 0
+            at = ticks[index[fields.index(x)]]
+            colour = COLOURS[c]
+            label = str(by_colour.values[c]) if by_colour and c not in seen else ""
+            seen.add(c)
+            axis.plot([at] * len(row), row, "o", color=colour, markersize=3, alpha=0.5, mew=0)
+            if metric == "epochs_to_95":
+                axis.plot([at] * lost.sum(), [top] * lost.sum(), "x", color=colour, markersize=4)
+                row = row[np.isfinite(row) | lost]
+            axis.plot(at, statistics(metric, row)[1], "o", color=colour, markersize=6, label=label)
+        _axes(axis, x, metric, values, top if late else None)
+        if by_colour:
+            axis.legend(title=by_colour.name, title_fontsize=8, loc="best")
+        figure.suptitle("small: single networks, large: median of a setting", fontsize=9)
+    return figure
+
+
+def _top(values: np.ndarray) -> float:
+    finite = values[np.isfinite(values)]
+    return 1.12 * float(finite.max() if finite.size else 1)
+
+
+def _axes(axis: Any, x: Field, metric: str, values: np.ndarray, never_at: float | None) -> None:
+    place = places(x)
+    room = 0.4 * _spacing(place)
+    low, high = place.min() - room, place.max() + room
+    if x.log:
+        axis.set_xscale("log")
+        low, high = 10**low, 10**high
+    ticks = x.values if x.numeric else range(len(x.values))
+    axis.set_xticks(ticks, [f"{v:g}" if x.numeric else v for v in x.values])
+    axis.minorticks_off()
+    axis.set(xlabel=x.name, ylabel=METRICS[metric], xlim=(low, high))
+    if metric == "test_accuracy":
+        axis.axhline(50, color="0.5", linewidth=0.8, linestyle=":", zorder=0)
+        finite = values[np.isfinite(values)]
+        axis.set_ylim(min(45, float(finite.min()) - 2 if finite.size else 45), 102)
+    elif never_at is not None:
+        marks = [t for t in MaxNLocator(5).tick_values(0, never_at) if t < 0.95 * never_at]
+        axis.set_yticks([*marks, never_at], [*(f"{t:g}" for t in marks), "never"])
+        axis.set_ylim(0, 1.05 * never_at)
+    axis.label_outer(remove_inner_ticks=False)
+
+
+def curves_figure(data: xr.Dataset, fields: list[Field]) -> Figure:
+    """Accuracy against epoch of each setting: median, and quartiles of the networks shaded."""
+    by_colour = colour_field(fields)
+    panels = _panels(fields, [by_colour])
+    with style():
+        figure, axes = _grid(panels, (3.6, 2.8))
+        for (at, title), axis in zip(panels, axes, strict=False):
+            for c in range(len(by_colour.values)) if by_colour else [None]:
+                chosen = at if by_colour is None or c is None else at | {by_colour.name: c}
+                found = data["accuracy"].isel(chosen).transpose("epoch", "realisation").values
+                series = average(100 * found, data["epoch"].values, 200)
+                low, median, high = quartiles(series.values)
+                colour = COLOURS[c or 0]
+                label = "" if by_colour is None or c is None else str(by_colour.values[c])
+                axis.fill_between(series.epoch, low, high, color=colour, alpha=0.2, linewidth=0)
+                axis.plot(series.epoch, median, color=colour, label=label)
+                width = series.width
+            axis.axhline(50, color="0.5", linewidth=0.8, linestyle=":", zorder=0)
+            axis.set(xlabel="training epoch", ylabel="accuracy (%)")
+            axis.set_title(title, fontsize=8, fontweight="normal")
+            axis.label_outer()
+            if axis is figure.axes[0] and by_colour:
+                axis.legend(title=by_colour.name, title_fontsize=8, loc="best")
+        averaged = f"; means of {width} epochs" if width > 1 else ""
+        left = len(panels) - _MOST_PANELS
+        more = f" ({left} more panels in the HTML report)" if left > 0 else ""
+        figure.suptitle(f"line: median of networks, shaded: quartiles{averaged}{more}", fontsize=9)
+    return figure
