@@ -8,8 +8,8 @@ difference at most 1e-4). Aim: on a CPU ours is faster at least by
     tanh network, N = 512, k = 128, T = 60      1.3x
     LIF network,  N = 64 (128 dimensions), k = 50, T = 500     3x
 
-The first four rows renormalise at every step, as PyTorch does. The others compute the same exponents with
-our option ``renormalise_every=4``, which wide spectra such as that of (80, 75, 300) do not allow in float32.
+Each size has two rows: with ``renormalise_every="auto"``, our default, which orthonormalises as rarely as the
+precision allows, and with 1, at every step, as PyTorch does. Both compute the same exponents.
 
 Command (writes the table to the terminal; needs PyTorch: ``pip install "flossing[bench]"``)::
 
@@ -38,7 +38,6 @@ import math
 import os
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +49,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
+from _flossing_problems import CASES, Case, Problem, make_problem, weights
 from _timing import environment, interleave, markdown_table, median_ratio
+from _torch_flossing import run_torch, torch_model, torch_value_and_grad
 from jax.flatten_util import ravel_pytree
 
 import flossing as fl
@@ -59,76 +60,10 @@ FLOAT32_TOLERANCE = 1e-4
 FLOAT64_TOLERANCE = 1e-8
 
 
-@dataclass(frozen=True)
-class Case:
-    """One network and the ratio that is claimed for it."""
-
-    cell: str
-    hidden_size: int
-    num_exponents: int
-    num_steps: int
-    required: float
-    every: int = 1
-    """Steps between our renormalisations; PyTorch's side renormalises at every step."""
-
-    def __str__(self) -> str:
-        size = f"{self.cell} ({self.hidden_size}, {self.num_exponents}, {self.num_steps})"
-        return size if self.every == 1 else f"{size}, every {self.every}"
-
-
-CASES = [
-    Case("tanh", 64, 16, 512, required=8.0),
-    Case("tanh", 80, 75, 300, required=2.0),
-    Case("tanh", 512, 128, 60, required=1.3),
-    Case("LIF", 64, 50, 500, required=3.0),
-    Case("tanh", 64, 16, 512, required=8.0, every=4),
-    Case("tanh", 512, 128, 60, required=1.3, every=4),
-    Case("LIF", 64, 50, 500, required=3.0, every=4),
-]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What both sides get."""
-
-    cell: fl.TanhCell | fl.LIFCell
-    state: Any
-    inputs: jax.Array
-    basis: jax.Array
-    every: int
-
-
-def make_problem(case: Case, dtype: Any = np.float32) -> Problem:
-    """A network of the paper's kind; the same numbers in each dtype, with a basis orthonormal in it.
-
-    tanh: gain 1, one input of random bits. LIF: 100 inputs of 100 Hz in steps of 1 ms, centred weights, and
-    an input gain with which neurons fire at about 16 Hz.
-    """
-    cell_key, input_key, state_key = jax.random.split(jax.random.key(1), 3)
-    with jax.enable_x64(False):
-        if case.cell == "tanh":
-            cell = fl.TanhCell(1, case.hidden_size, key=cell_key)
-            inputs = jax.random.bernoulli(input_key, 0.5, (case.num_steps, 1))
-        else:
-            cell = fl.LIFCell(100, case.hidden_size, centred=True, input_gain=3.0, key=cell_key)
-            inputs = jax.random.bernoulli(input_key, 0.1, (case.num_steps, 100))
-        state = cell.initial_state(key=state_key)
-    size = ravel_pytree(state)[0].size
-    basis = np.linalg.qr(np.random.default_rng(1).normal(size=(size, case.num_exponents)))[0]
-    arrays, rest = eqx.partition((cell, state), eqx.is_inexact_array)
-    arrays, inputs, basis = jax.tree.map(
-        lambda x: jnp.asarray(np.asarray(x, dtype)), (arrays, inputs, basis)
-    )
-    return Problem(*eqx.combine(arrays, rest), inputs, basis, case.every)
-
-
-# Ours
-
-
 @eqx.filter_jit
 @eqx.filter_value_and_grad
 def our_value_and_grad(
-    cell: Any, state: Any, inputs: jax.Array, basis: jax.Array, every: int
+    cell: Any, state: Any, inputs: jax.Array, basis: jax.Array, every: int | str
 ) -> jax.Array:
     """``fl.flossing_loss`` with targets of zero, from a given basis."""
     spectrum = fl.lyapunov_spectrum(
@@ -148,12 +83,6 @@ def run_ours(problem: Problem) -> tuple[float, dict[str, np.ndarray]]:
     return float(loss), {name: np.asarray(getattr(grads, name)) for name in weights(problem)}
 
 
-def weights(problem: Problem) -> list[str]:
-    """Names of the arrays that gradients are taken in."""
-    bias = ["bias"] if isinstance(problem.cell, fl.TanhCell) else []
-    return ["recurrent_weight", "input_weight", *bias]
-
-
 @eqx.filter_jit
 @eqx.filter_value_and_grad
 def floor_value_and_grad(
@@ -169,127 +98,15 @@ def floor_value_and_grad(
             new = cell(unravel(vector), input)
             return ravel_pytree(new)[0], new
 
-        def column(tangent: jax.Array) -> tuple[Any, jax.Array]:
+        def one(tangent: jax.Array) -> tuple[Any, jax.Array]:
             _, out, new = jax.jvp(flat_step, (vector,), (tangent,), has_aux=True)
             return new, out
 
-        state, tangents = jax.vmap(column, in_axes=1, out_axes=(None, 1))(tangents)
+        state, tangents = jax.vmap(one, out_axes=(None, 0))(tangents)
         return (state, tangents * scale), None
 
-    (_, tangents), _ = jax.lax.scan(push, (state, basis), inputs)
+    (_, tangents), _ = jax.lax.scan(push, (state, basis.T), inputs)
     return jnp.mean(jnp.square(tangents))
-
-
-# PyTorch
-
-
-class Spike(torch.autograd.Function):
-    """1 above threshold, else 0; the backward pass is that of SuperSpike."""
-
-    @staticmethod
-    def forward(ctx, x, sharpness):
-        ctx.save_for_backward(x)
-        ctx.sharpness = sharpness
-        return (x > 0).to(x.dtype)
-
-    @staticmethod
-    def backward(ctx, grad):
-        (x,) = ctx.saved_tensors
-        return grad * superspike(x, ctx.sharpness), None
-
-
-def superspike(x: torch.Tensor, sharpness: float) -> torch.Tensor:
-    """The surrogate derivative, itself differentiable."""
-    return 1 / (sharpness * x.abs() + 1) ** 2
-
-
-class TorchTanh:
-    """The tanh network; ``weights`` are the tensors that gradients are taken in."""
-
-    def __init__(self, problem: Problem):
-        self.W = _parameter(problem.cell.recurrent_weight)
-        self.U = _parameter(problem.cell.input_weight)
-        self.b = _parameter(problem.cell.bias)
-        self.weights = [self.W, self.U, self.b]
-        self.state = _tensor(problem.state)
-        self.inputs = _tensor(problem.inputs)
-        self.basis = _tensor(problem.basis)
-
-    def loss(self) -> torch.Tensor:
-        x, Q = self.state, self.basis
-        log_growth = torch.zeros(Q.shape[1], dtype=Q.dtype)
-        for s in self.inputs:
-            phi = torch.tanh(x)
-            D = self.W * (1 - phi**2)
-            x = self.W @ phi + self.U @ s + self.b
-            Q, R = torch.linalg.qr(D @ Q)
-            log_growth = log_growth + torch.log(torch.abs(torch.diagonal(R)))
-        return torch.mean((log_growth / len(self.inputs)) ** 2)
-
-
-class TorchLIF:
-    """The LIF network with a detached reset to zero, and its 2N x 2N Jacobian."""
-
-    def __init__(self, problem: Problem):
-        cell = problem.cell
-        self.V = _parameter(cell.recurrent_weight)
-        self.U = _parameter(cell.input_weight)
-        self.weights = [self.V, self.U]
-        self.alpha = math.exp(-cell.time_step / cell.synapse_time_constant)
-        self.beta = math.exp(-cell.time_step / cell.membrane_time_constant)
-        self.threshold = cell.threshold
-        self.sharpness = cell.surrogate.sharpness
-        self.state = (_tensor(problem.state.membrane), _tensor(problem.state.synapse))
-        self.inputs = _tensor(problem.inputs)
-        self.basis = _tensor(problem.basis)
-
-    def loss(self) -> torch.Tensor:
-        alpha, beta = self.alpha, self.beta
-        mem, syn = self.state
-        Q = self.basis
-        eye = torch.eye(len(mem), dtype=Q.dtype)
-        log_growth = torch.zeros(Q.shape[1], dtype=Q.dtype)
-        for s in self.inputs:
-            out = Spike.apply(mem - self.threshold, self.sharpness)
-            keep = (1 - out).detach()
-            syn_mem = self.V * superspike(mem - self.threshold, self.sharpness)
-            syn_syn = alpha * eye
-            mem_mem = keep[:, None] * (beta * eye + (1 - beta) * syn_mem)
-            mem_syn = keep[:, None] * ((1 - beta) * syn_syn)
-            D = torch.cat([torch.cat([mem_mem, mem_syn], 1), torch.cat([syn_mem, syn_syn], 1)])
-            syn = alpha * syn + self.U @ s + self.V @ out
-            mem = (beta * mem + (1 - beta) * syn) * keep
-            Q, R = torch.linalg.qr(D @ Q)
-            log_growth = log_growth + torch.log(torch.abs(torch.diagonal(R)))
-        return torch.mean((log_growth / len(self.inputs)) ** 2)
-
-
-def _tensor(array: Any) -> torch.Tensor:
-    return torch.tensor(np.asarray(array))
-
-
-def _parameter(array: Any) -> torch.Tensor:
-    return _tensor(array).requires_grad_()
-
-
-def torch_model(problem: Problem) -> TorchTanh | TorchLIF:
-    """The PyTorch side of a problem."""
-    return TorchTanh(problem) if isinstance(problem.cell, fl.TanhCell) else TorchLIF(problem)
-
-
-def torch_value_and_grad(model: TorchTanh | TorchLIF) -> tuple[torch.Tensor, tuple]:
-    """Loss and gradients, after a ``backward`` through all steps."""
-    loss = model.loss()
-    return loss, torch.autograd.grad(loss, model.weights)
-
-
-def run_torch(problem: Problem) -> tuple[float, dict[str, np.ndarray]]:
-    """Loss and gradients by name."""
-    loss, grads = torch_value_and_grad(torch_model(problem))
-    return loss.item(), {n: g.numpy() for n, g in zip(weights(problem), grads, strict=True)}
-
-
-# Comparison
 
 
 def difference(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> float:

@@ -4,6 +4,7 @@ import abc
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -14,9 +15,12 @@ def product(weight: Float[Array, "n m"], vector: Float[Array, " m"]) -> Float[Ar
     """``weight @ vector``, written so that batches and tangents lead before and after it.
 
     Under ``jax.vmap`` the vector's new axis comes first and stays first; ``weight @ vector`` would put it
-    last, and every product would be followed by a transposition.
+    last, and every product would be followed by a transposition. ``vector @ weight.T`` has no such
+    transposition, but its derivative transposes the gradient of the weight at every step.
     """
-    return vector @ weight.T
+    dtype = jnp.result_type(weight, vector)
+    contract = (((0,), (1,)), ((), ()))
+    return jax.lax.dot_general(vector.astype(dtype), weight.astype(dtype), contract)
 
 
 class Cell(eqx.Module):

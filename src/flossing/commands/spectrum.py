@@ -14,6 +14,7 @@ from rich.table import Table
 
 from .._checks import check_integer
 from ..lyapunov import LyapunovSpectrum, condition_number, lyapunov_spectrum
+from ..lyapunov._propagate import RenormaliseEvery
 from ..runs import directory as files
 from ..runs.config import CellConfig, RunConfig, TaskConfig
 from ..runs.plots import COLOURS, save, style

@@ -2,19 +2,23 @@
 
 import dataclasses
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import jax
 import tyro
 from rich.console import Console
 
+from .._checks import check_integer
 from ..runs import directory as files
-from ..runs.config import RunConfig, from_yaml, to_yaml
+from ..runs.config import RunConfig, differences, from_yaml, to_yaml
 from ..runs.console import ConsoleReporter, graceful_interrupt, progress_display, results_table
 from ..runs.plots import run_figure, save
 from ..runs.summary import describe
-from ..runs.train import RunResult, resume, run
+from ..runs.trackers import TrackerName
+from ..runs.train import RunResult, read_config, resume, run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,12 +34,36 @@ class Arguments:
     save_config: Annotated[str, tyro.conf.arg(metavar="FILE")] = ""
     """Write the settings as YAML to this file (- for the terminal) and stop."""
     resume: Annotated[str, tyro.conf.arg(metavar="DIR")] = ""
-    """Continue the run in this directory; takes no other options."""
+    """Continue the run in this directory, with its own settings."""
+    track: tuple[TrackerName, ...] = ()
+    """Also send the numbers to tensorboard or wandb (metrics.jsonl is always written)."""
+    devices: int = 0
+    """CPU cores (or, with several processes, cores of each) to lay the networks over; 0 for all."""
+    coordinator: Annotated[str, tyro.conf.arg(metavar="HOST:PORT")] = ""
+    """Several processes work on one run (jax.distributed): the address of number 0."""
+    processes: int = 1
+    """How many."""
+    process: int = 0
+    """Which one this is, from 0; number 0 writes the directory."""
 
 
 def parse(arguments: Sequence[str]) -> Arguments:
-    """Arguments from the command line, on top of those of ``--config``."""
+    """Arguments from the command line, on top of those of ``--config`` or of the run to resume.
+
+    Raises:
+        ValueError: a file that cannot be read, or settings that differ from those of the run.
+    """
     default = Arguments()
+    if path := _value_of("--resume", arguments):
+        stored = read_config(path)
+        default = Arguments(run=stored)
+        options = tyro.cli(Arguments, args=list(arguments), default=default, prog="floss train")
+        if changed := differences(stored, options.run):
+            raise ValueError(
+                f"resume: the run in {path} goes on with its own settings, but has {'; '.join(changed)}. "
+                "Leave these options out, or start another run."
+            )
+        return options
     if path := _value_of("--config", arguments):
         try:
             text = Path(path).read_text(encoding="utf-8")
@@ -65,17 +93,37 @@ def main(arguments: Sequence[str]) -> int:
         else:
             files.write_text(Path(options.save_config), text)
         return 0
-    if options.resume and len(arguments) > (1 if "=" in arguments[0] else 2):
-        raise ValueError(
-            "resume: the run continues with its own settings; leave out other options."
-        )
+    use_devices(options)
     with graceful_interrupt(console) as stop, progress_display(console) as progress:
         reporter = ConsoleReporter(progress, "train")
         if options.resume:
-            result = resume(options.resume, reporter=reporter, stop=stop)
+            result = resume(options.resume, reporter=reporter, stop=stop, track=options.track)
         else:
-            result = run(options.run, reporter=reporter, stop=stop)
-    return finish(console, result)
+            result = run(options.run, reporter=reporter, stop=stop, track=options.track)
+    return finish(console, result) if result.directory else 0
+
+
+def use_devices(options: Arguments) -> None:
+    """Makes a device of each CPU core that has a network to train, and joins other processes.
+
+    Raises:
+        ValueError: numbers that do not fit; other processes cannot be reached.
+    """
+    check_integer("devices", options.devices, 0)
+    check_integer("processes", options.processes, 1)
+    check_integer("process", options.process, 0, options.processes - 1)
+    cores = options.devices or len(os.sched_getaffinity(0))
+    share = -(-options.run.realisations // options.processes)
+    jax.config.update("jax_num_cpu_devices", min(cores, share))
+    if options.coordinator:
+        try:
+            jax.distributed.initialize(
+                options.coordinator, options.processes, options.process, initialization_timeout=60
+            )
+        except RuntimeError as error:
+            raise ValueError(f"coordinator: cannot join {options.coordinator}: {error}") from None
+    elif options.processes > 1:
+        raise ValueError("processes: several of them need a coordinator, an address HOST:PORT.")
 
 
 def finish(console: Console, result: RunResult) -> int:

@@ -215,6 +215,19 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+def differences(one: Any, other: Any, prefix: str = "") -> list[str]:
+    """The fields in which two configurations differ, with both values."""
+    found = []
+    for field in dataclasses.fields(one):
+        a, b = getattr(one, field.name), getattr(other, field.name)
+        if dataclasses.is_dataclass(a):
+            name = "" if field.name == "training" else f"{prefix}{field.name}."
+            found += differences(a, b, name)
+        elif a != b:
+            found.append(f"{prefix}{field.name} = {a!r}, not {b!r}")
+    return found
+
+
 def from_yaml(text: str, source: str | Path = "config") -> RunConfig:
     """A ``RunConfig`` from YAML; fields left out keep their defaults.
 

@@ -63,10 +63,13 @@ def default_directory(label: str) -> Path:
     return path
 
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+def write_atomically(
+    path: Path, write: Callable[[Path], object], before: Callable[[], object] | None = None
+) -> None:
     """Calls ``write`` with a temporary name beside ``path`` and renames the result to ``path``.
 
-    When writing fails (a full disk, say) the old file stays and the temporary one is removed.
+    When writing fails (a full disk, say) the old file stays and the temporary one is removed. ``before`` is
+    called when all is written, just before the renaming.
     """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
     os.close(handle)
@@ -76,6 +79,8 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.chmod(0o644)
+        if before is not None:
+            before()
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -123,7 +128,38 @@ def read_arrays(path: Path, like: PyTree) -> PyTree:
 
 def write_dataset(path: Path, dataset: xr.Dataset) -> None:
     """Writes a labelled dataset as netCDF, atomically."""
-    write_atomically(path, lambda p: dataset.to_netcdf(p, engine="h5netcdf"))
+    write_atomically(path, lambda p: write_dataset_plainly(p, dataset))
+
+
+def write_dataset_plainly(path: Path, dataset: xr.Dataset) -> None:
+    """Writes a labelled dataset as netCDF, with check sums.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    encoding: Any = {
+        name: {"fletcher32": True, "chunksizes": variable.shape}
+        for name, variable in dataset.variables.items()
+        if variable.dtype.kind in "fiu" and variable.size
+    }
+    try:
+        dataset.to_netcdf(path, engine="h5netcdf", encoding=encoding)
+    except RuntimeError as error:
+        raise OSError(f"cannot write {path}: {error}") from error
+
+
+def read_dataset(path: Path) -> xr.Dataset:
+    """Reads a labelled dataset.
+
+    Raises:
+        ValueError: there is none, or it is damaged.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path.parent}: has no {path.name}; is it the directory of a run?")
+    try:
+        return xr.load_dataset(path, engine="h5netcdf")
+    except Exception as error:
+        raise ValueError(f"{path}: damaged: {error}") from error
 
 
 def environment() -> dict[str, Any]:

@@ -1,13 +1,22 @@
 """What a run has measured so far, as numbers with names."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
 from ..training import Evaluation, FlossMetrics, TrainMetrics
+
+Log = Callable[[str, int, dict[str, np.ndarray]], None]
+"""Kind, step and values of one moment; see ``trackers.Tracker``."""
+
+
+def tell(log: Log, kind: str, first: int, rows: TrainMetrics | FlossMetrics) -> None:
+    """Logs the rows of a block, the first of which is number ``first``."""
+    for i in range(len(rows.loss)):
+        log(kind, first + i, {name: getattr(rows, name)[i] for name in rows._fields})
 
 
 class Measurement(NamedTuple):
@@ -38,6 +47,16 @@ class Record:
         """Appends the first ``count`` rows of a block that took place at ``epoch``."""
         self.flossing.append(FlossMetrics(*_arrays(np.asarray(x)[:count] for x in metrics)))
         self.flossing_epoch += [epoch] * count
+
+    def tell(self, log: Log) -> None:
+        """Logs everything again: training, flossing, spectra."""
+        for kind, blocks in (("training", self.training), ("flossing", self.flossing)):
+            first = 0
+            for rows in blocks:
+                tell(log, kind, first, rows)
+                first += len(rows.loss)
+        for moment in self.measurements:
+            log("spectrum", moment.epoch, {"exponents": moment.exponents})
 
     def measured(self, epoch: int, floss_steps: int) -> bool:
         """Whether there is a measurement of this moment."""

@@ -3,9 +3,11 @@
 import dataclasses
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
@@ -13,17 +15,21 @@ import xarray as xr
 from ..floss import plan
 from ..lyapunov._steps import dimension
 from ..training import (
+    FlossMetrics,
     Network,
+    TrainMetrics,
     TrainState,
+    any_process,
     begin,
     evaluate,
     floss_block,
     measure_exponents,
     train_block,
 )
-from . import directory as files
+from . import checkpoint, directory as files
 from .config import RunConfig, from_yaml, to_yaml
-from .record import Measurement, Record
+from .record import Measurement, Record, tell
+from .trackers import JsonLines, Tracker, TrackerName, make_trackers
 
 _BLOCK = 50
 
@@ -69,6 +75,8 @@ def run(
     write: bool = True,
     reporter: Reporter | None = None,
     stop: threading.Event | None = None,
+    track: Sequence[TrackerName] = (),
+    trackers: Sequence[Tracker] = (),
 ) -> RunResult:
     """Trains the networks of a configuration with their flossing schedule.
 
@@ -77,18 +85,22 @@ def run(
         write: write the directory; without it results are only returned.
         reporter: is told about progress.
         stop: when set, the run ends after the current block with everything written.
+        track: names of trackers to make; they need a directory.
+        trackers: trackers of your own, which are told what is measured.
 
     Raises:
-        FileExistsError: the directory exists. OSError: it cannot be written.
+        FileExistsError: the directory exists. OSError: it cannot be written. ModuleNotFoundError: a
+        tracker's library is missing.
     """
     state = begin(config.networks(), config.training, config.flossing)
     path = None
-    if write:
+    if write and jax.process_index() == 0:
         label = f"{config.task.name}-{config.task.delay}-{config.cell.name}"
         path = files.new_directory(config.directory or files.default_directory(label))
         files.write_text(path / files.CONFIG, to_yaml(config))
         files.write_environment(path)
-    return _Runner(config, path, state, Record(), reporter or Silent(), stop).go()
+    job = _Job(config, path, state, Record(), reporter or Silent(), stop)
+    return job.run(track, trackers)
 
 
 def resume(
@@ -96,20 +108,32 @@ def resume(
     *,
     reporter: Reporter | None = None,
     stop: threading.Event | None = None,
+    track: Sequence[TrackerName] = (),
+    trackers: Sequence[Tracker] = (),
 ) -> RunResult:
     """Continues a run from the last block that its directory holds.
 
-    The result is that of an uninterrupted run.
+    The result is that of an uninterrupted run. Where the last checkpoint is damaged, the one before it
+    is used, and the reporter is told. A run that was killed before its first checkpoint starts again.
+
+    Args:
+        directory: of the run.
+        reporter, stop, track, trackers: as for ``run``.
 
     Raises:
-        ValueError: the directory is not that of a run, or its files are damaged.
+        ValueError: the directory is not that of a run, another process writes to it, or no checkpoint
+        is sound.
     """
     path = Path(directory)
     config = read_config(path)
-    like = begin(config.networks(), config.training, config.flossing)
-    state = files.read_arrays(path / files.CHECKPOINT, like)
-    record = Record.from_dataset(read_metrics(path), int(state.epochs), int(state.floss_steps))
-    return _Runner(config, path, state, record, reporter or Silent(), stop).go()
+    reporter = reporter or Silent()
+    state = begin(config.networks(), config.training, config.flossing)
+    record, notes = Record(), ["there is no checkpoint yet; starting from the beginning"]
+    if any(path.glob("checkpoint*")):
+        state, record, notes = checkpoint.read_checkpoint(path, state)
+    job = _Job(config, path if jax.process_index() == 0 else None, state, record, reporter, stop)
+    job.say(notes)
+    return job.run(track, trackers)
 
 
 def read_config(directory: str | Path) -> RunConfig:
@@ -122,13 +146,7 @@ def read_config(directory: str | Path) -> RunConfig:
 
 def read_metrics(directory: str | Path) -> xr.Dataset:
     """The labelled results in a run's directory; raises ``ValueError`` if there are none."""
-    path = Path(directory) / files.METRICS
-    if not path.is_file():
-        raise ValueError(f"{directory}: has no {files.METRICS}; is it the directory of a run?")
-    try:
-        return xr.load_dataset(path, engine="h5netcdf")
-    except Exception as error:
-        raise ValueError(f"{path}: damaged: {error}") from error
+    return files.read_dataset(Path(directory) / files.METRICS)
 
 
 def load(directory: str | Path) -> RunResult:
@@ -144,7 +162,7 @@ def load(directory: str | Path) -> RunResult:
     return RunResult(config, data, networks, path, "test_accuracy" in data)
 
 
-class _Runner:
+class _Job:
     def __init__(
         self,
         config: RunConfig,
@@ -167,7 +185,25 @@ class _Runner:
         size = dimension(state.networks.initial_state) // config.realisations
         self.measured = min(config.measure_exponents or 128, size)
 
-    def go(self) -> RunResult:
+    def run(self, track: Sequence[TrackerName], trackers: Sequence[Tracker]) -> RunResult:
+        """Does what is left to do, and writes it."""
+        if self.path is None:
+            return self._run(trackers)
+        with checkpoint.locked(self.path):
+            checkpoint.remove_leftovers(self.path)
+            named = make_trackers(
+                track, self.path, dataclasses.asdict(self.config), int(self.state.epochs)
+            )
+            self.lines = JsonLines(self.path)
+            self.record.tell(self.lines.log)
+            try:
+                return self._run([self.lines, *named, *trackers])
+            finally:
+                for tracker in named:
+                    tracker.close()
+
+    def _run(self, trackers: Sequence[Tracker]) -> RunResult:
+        self.trackers = trackers
         flossed = 0
         if not int(self.state.epochs) + int(self.state.floss_steps):
             self._measure("start")
@@ -177,23 +213,39 @@ class _Runner:
                 self._floss(flossed)
             else:
                 self._train(phase.stop)
-            if self.stop.is_set():
+            if self._stopping():
                 break
         finished = int(self.state.epochs) == self.config.training.epochs
         if finished:
             self._measure("end")
-            self.record.evaluation = evaluate(
-                self.state.networks,
-                self.keys,
-                self.task,
-                self.config.training.num_steps,
-                self.config.test_trials,
+            self.record.evaluation = jax.tree.map(
+                np.asarray,
+                evaluate(
+                    self.state.networks,
+                    self.keys,
+                    self.task,
+                    self.config.training.num_steps,
+                    self.config.test_trials,
+                ),
             )
         self._save(last=True)
         return RunResult(self.config, self._dataset(), self.state.networks, self.path, finished)
 
+    def say(self, notes: Sequence[str]) -> None:
+        """Tells the reporter and the log."""
+        for note in notes:
+            self._log(note)
+            self.reporter.message(note)
+
+    def _stopping(self) -> bool:
+        return any_process(self.stop.is_set())
+
+    def _tell(self, kind: str, first: int, rows: TrainMetrics | FlossMetrics) -> None:
+        for tracker in self.trackers:
+            tell(tracker.log, kind, first, rows)
+
     def _floss(self, until: int) -> None:
-        while (done := int(self.state.floss_steps)) < until and not self.stop.is_set():
+        while (done := int(self.state.floss_steps)) < until and not self._stopping():
             count = min(_BLOCK, until - done)
             self.state, metrics = floss_block(
                 self.state,
@@ -205,6 +257,7 @@ class _Runner:
                 self.config.flossing,
             )
             self.record.add_flossing(metrics, count, int(self.state.epochs))
+            self._tell("flossing", done, self.record.flossing[-1])
             if int(self.state.floss_steps) == until:
                 self._measure("after flossing" if int(self.state.epochs) else "before training")
             loss = float(np.median(self.record.flossing[-1].loss[-1]))
@@ -212,13 +265,14 @@ class _Runner:
 
     def _train(self, until: int) -> None:
         every = self.config.measure_every
-        while (done := int(self.state.epochs)) < until and not self.stop.is_set():
+        while (done := int(self.state.epochs)) < until and not self._stopping():
             next_measure = done + every - done % every if every else until
             count = min(_BLOCK, until - done, next_measure - done)
             self.state, metrics = train_block(
                 self.state, self.keys, jnp.asarray(count), _BLOCK, self.task, self.config.training
             )
             self.record.add_training(metrics, count)
+            self._tell("training", done, self.record.training[-1])
             epochs = int(self.state.epochs)
             if every and epochs % every == 0 and epochs < self.config.training.epochs:
                 self._measure("during training")
@@ -241,6 +295,8 @@ class _Runner:
             return
         exponents = measure_exponents(self.state.networks, self.keys, self.task, self.measured)
         self.record.measurements.append(Measurement(*moment, label, np.asarray(exponents)))
+        for tracker in self.trackers:
+            tracker.log("spectrum", moment[0], {"exponents": np.asarray(exponents)})
 
     def _dataset(self) -> xr.Dataset:
         return self.record.dataset({"title": "flossing run", "config": to_yaml(self.config)})
@@ -249,13 +305,17 @@ class _Runner:
         if self.path is None:
             return
         try:
-            files.write_dataset(self.path / files.METRICS, self._dataset())
-            files.write_arrays(self.path / files.CHECKPOINT, self.state)
+            checkpoint.write_checkpoint(self.path, self.state, self._dataset())
+            self.lines.flush()
             if last:
                 files.write_arrays(self.path / files.WEIGHTS, self.state.networks)
+            if last and self.record.evaluation is not None:
+                checkpoint.discard_previous(self.path)
         except OSError as error:
             if last:
                 raise
-            self.reporter.message(
-                f"could not write to {self.path} ({error}); going on, the last complete files stay"
+            self.say(
+                [
+                    f"could not write to {self.path} ({error}); going on, the last complete files stay"
+                ]
             )

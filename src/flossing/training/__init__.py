@@ -1,10 +1,9 @@
 """Training networks, with flossing around it, many realisations at a time."""
 
+from .configuration import Training as Training
+from .devices import any_process as any_process
 from .loop import (
     Evaluation as Evaluation,
-    FlossMetrics as FlossMetrics,
-    Training as Training,
-    TrainMetrics as TrainMetrics,
     TrainState as TrainState,
     begin as begin,
     evaluate as evaluate,
@@ -15,3 +14,4 @@ from .loop import (
 from .losses import binary_accuracy as binary_accuracy, binary_cross_entropy as binary_cross_entropy
 from .network import Network as Network
 from .optimisers import all_finite as all_finite, clip_by_array_norm as clip_by_array_norm
+from .updates import FlossMetrics as FlossMetrics, TrainMetrics as TrainMetrics

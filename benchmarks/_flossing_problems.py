@@ -1,0 +1,79 @@
+"""The networks that the flossing benchmark takes gradients of, with the same numbers for both sides."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+
+import flossing as fl
+
+
+@dataclass(frozen=True)
+class Case:
+    """One network and the ratio that is claimed for it."""
+
+    cell: str
+    hidden_size: int
+    num_exponents: int
+    num_steps: int
+    required: float
+    every: int | Literal["auto"] = 1
+    """Our renormalisation; PyTorch's side renormalises at every step."""
+
+    def __str__(self) -> str:
+        size = f"{self.cell} ({self.hidden_size}, {self.num_exponents}, {self.num_steps})"
+        return size if self.every == 1 else f"{size}, {self.every}"
+
+
+_SIZES = [
+    ("tanh", 64, 16, 512, 8.0),
+    ("tanh", 80, 75, 300, 2.0),
+    ("tanh", 512, 128, 60, 1.3),
+    ("LIF", 64, 50, 500, 3.0),
+]
+CASES = [Case(*size, every) for every in ("auto", 1) for size in _SIZES]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What both sides get."""
+
+    cell: fl.TanhCell | fl.LIFCell
+    state: Any
+    inputs: jax.Array
+    basis: jax.Array
+    every: int | Literal["auto"]
+
+
+def make_problem(case: Case, dtype: Any = np.float32) -> Problem:
+    """A network of the paper's kind; the same numbers in each dtype, with a basis orthonormal in it.
+
+    tanh: gain 1, one input of random bits. LIF: 100 inputs of 100 Hz in steps of 1 ms, centred weights, and
+    an input gain with which neurons fire at about 16 Hz.
+    """
+    cell_key, input_key, state_key = jax.random.split(jax.random.key(1), 3)
+    with jax.enable_x64(False):
+        if case.cell == "tanh":
+            cell = fl.TanhCell(1, case.hidden_size, key=cell_key)
+            inputs = jax.random.bernoulli(input_key, 0.5, (case.num_steps, 1))
+        else:
+            cell = fl.LIFCell(100, case.hidden_size, centred=True, input_gain=3.0, key=cell_key)
+            inputs = jax.random.bernoulli(input_key, 0.1, (case.num_steps, 100))
+        state = cell.initial_state(key=state_key)
+    size = ravel_pytree(state)[0].size
+    basis = np.linalg.qr(np.random.default_rng(1).normal(size=(size, case.num_exponents)))[0]
+    arrays, rest = eqx.partition((cell, state), eqx.is_inexact_array)
+    arrays, inputs, basis = jax.tree.map(
+        lambda x: jnp.asarray(np.asarray(x, dtype)), (arrays, inputs, basis)
+    )
+    return Problem(*eqx.combine(arrays, rest), inputs, basis, case.every)
+
+
+def weights(problem: Problem) -> list[str]:
+    """Names of the arrays that gradients are taken in."""
+    bias = ["bias"] if isinstance(problem.cell, fl.TanhCell) else []
+    return ["recurrent_weight", "input_weight", *bias]

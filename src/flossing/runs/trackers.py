@@ -1,0 +1,166 @@
+"""Who else is told what a run measures: JSON lines always, TensorBoard and Weights & Biases on demand."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from . import directory as files
+
+LINES = "metrics.jsonl"
+
+TrackerName = Literal["tensorboard", "wandb"]
+
+
+class Tracker(Protocol):
+    """Gets the numbers of a run as they are measured; anything with these two methods will do."""
+
+    def log(self, kind: str, step: int, values: dict[str, np.ndarray]) -> None:
+        """Numbers of one moment.
+
+        Args:
+            kind: ``"training"`` (``step`` is the epoch), ``"flossing"`` (the flossing step) or
+                ``"spectrum"`` (the epoch).
+            step: see ``kind``; counted from 0 over the whole run.
+            values: arrays by name; the leading axis is that of the networks.
+        """
+        ...
+
+    def close(self) -> None:
+        """The run has ended or was interrupted."""
+        ...
+
+
+class JsonLines:
+    """One line of JSON per epoch, flossing step and spectrum; what is not finite is ``null``.
+
+    Args:
+        directory: of the run; the file is ``metrics.jsonl``, and starts empty.
+    """
+
+    def __init__(self, directory: Path):
+        self._path = directory / LINES
+        self._waiting: list[str] = []
+        files.write_text(self._path, "")
+
+    def log(self, kind: str, step: int, values: dict[str, np.ndarray]) -> None:
+        """Adds a line; lines are written by ``flush``."""
+        entry = {"kind": kind, "step": step}
+        entry |= {name: _finite(np.asarray(array).tolist()) for name, array in values.items()}
+        self._waiting.append(json.dumps(entry, allow_nan=False) + "\n")
+
+    def flush(self) -> None:
+        """Writes what is waiting.
+
+        Raises:
+            OSError: it cannot be written; it keeps waiting.
+        """
+        if self._waiting:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write("".join(self._waiting))
+            self._waiting = []
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class TensorBoard:
+    """Event files for TensorBoard in ``tensorboard/``: the median and every network of each number.
+
+    Raises:
+        ModuleNotFoundError: tensorboardX is not installed.
+    """
+
+    def __init__(self, directory: Path, epochs: int = 0):
+        tensorboard = _library("tensorboardX")
+        self._writer = tensorboard.SummaryWriter(
+            str(directory / "tensorboard"), purge_step=epochs or None
+        )
+
+    def log(self, kind: str, step: int, values: dict[str, np.ndarray]) -> None:
+        """Adds scalars."""
+        for name, value in _scalars(kind, values).items():
+            self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Writes what is left."""
+        self._writer.close()
+
+
+class WeightsAndBiases:
+    """Weights & Biases; ``WANDB_MODE=offline`` keeps everything in the run's directory.
+
+    Raises:
+        ModuleNotFoundError: wandb is not installed.
+    """
+
+    def __init__(self, directory: Path, config: dict[str, Any]):
+        wandb = _library("wandb")
+        self._run = wandb.init(
+            project="flossing", name=directory.name, dir=str(directory), config=config
+        )
+        for kind in ("training", "flossing", "spectrum"):
+            self._run.define_metric(f"{kind}/step", hidden=True)
+            self._run.define_metric(f"{kind}/*", step_metric=f"{kind}/step")
+
+    def log(self, kind: str, step: int, values: dict[str, np.ndarray]) -> None:
+        """Sends scalars."""
+        self._run.log({f"{kind}/step": step, **_scalars(kind, values)})
+
+    def close(self) -> None:
+        """Ends the run."""
+        self._run.finish()
+
+
+def make_trackers(
+    names: Sequence[TrackerName], directory: Path, config: dict[str, Any], epochs: int = 0
+) -> list[Tracker]:
+    """The trackers of these names for a run that has done so many epochs.
+
+    Raises:
+        ModuleNotFoundError: a library is missing. ValueError: an unknown name.
+    """
+    makers = {
+        "tensorboard": lambda: TensorBoard(directory, epochs),
+        "wandb": lambda: WeightsAndBiases(directory, config),
+    }
+    for name in names:
+        if name not in makers:
+            raise ValueError(f"track: expected one of {list(makers)}, got {name!r}.")
+    return [makers[name]() for name in names]
+
+
+def _library(name: str) -> Any:
+    from importlib import import_module
+
+    try:
+        return import_module(name)
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            f"track: needs the package {name}; install it with: pip install 'flossing[track]'"
+        ) from None
+
+
+def _scalars(kind: str, values: dict[str, np.ndarray]) -> dict[str, float]:
+    """Medians, and the numbers of single networks; of a spectrum only the leading exponent."""
+    found = {}
+    for name, array in values.items():
+        array = np.asarray(array, float)
+        leading = array.reshape(len(array), -1)[:, 0]
+        if np.isfinite(leading).any():
+            found[f"{kind}/{name}"] = float(
+                np.nanmedian(np.where(np.isfinite(leading), leading, np.nan))
+            )
+        for i, value in enumerate(leading):
+            if np.isfinite(value):
+                found[f"{kind}/{name}/network-{i + 1}"] = float(value)
+    return found
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,40 @@
+"""How networks are trained."""
+
+import dataclasses
+from typing import Literal
+
+from .._checks import check_choice, check_fraction, check_integer, check_positive
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """How networks are trained: every epoch is one update on one fresh batch."""
+
+    epochs: int = 3001
+    """Number of updates."""
+    batch_size: int = 16
+    """Trials per epoch."""
+    num_steps: int = 300
+    """Steps per trial."""
+    learning_rate: float = 1e-3
+    """Of Adam."""
+    beta1: float = 0.9
+    """Adam's decay of the mean, for training and flossing."""
+    beta2: float = 0.999
+    """Adam's decay of the square, for training and flossing."""
+    clip: Literal["array", "global", "none"] = "array"
+    """Clip the gradient norm of each array (as published), of all together, or not."""
+    clip_norm: float = 0.03
+    """Largest gradient norm."""
+    train_initial_state: bool = True
+    """Whether the start state is trained."""
+
+    def __post_init__(self) -> None:
+        check_integer("epochs", self.epochs, 1)
+        check_integer("batch_size", self.batch_size, 1)
+        check_integer("num_steps", self.num_steps, 1)
+        check_positive("learning_rate", self.learning_rate, zero=True)
+        check_fraction("beta1", self.beta1)
+        check_fraction("beta2", self.beta2)
+        check_choice("clip", self.clip, ("array", "global", "none"))
+        check_positive("clip_norm", self.clip_norm)

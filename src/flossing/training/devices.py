@@ -1,0 +1,93 @@
+"""Realisations over the devices there are: accelerators, cores of a CPU, machines."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import PyTree
+
+_AXIS = "realisation"
+
+
+def over_realisations(function: Callable, *args: PyTree) -> Any:
+    """``function`` of every realisation: batched, or one after the other where that is faster (CPU)."""
+    if jax.default_backend() != "cpu":
+        return eqx.filter_vmap(function, in_axes=eqx.if_array(0))(*args)
+    arrays, rest = eqx.partition(args, eqx.is_array)
+    static = []
+
+    def one(arrays: PyTree) -> PyTree:
+        out, kept = eqx.partition(function(*eqx.combine(arrays, rest)), eqx.is_array)
+        static.append(kept)
+        return out
+
+    out = jax.lax.map(one, arrays)
+    return eqx.combine(out, static[-1])
+
+
+def spread(function: Callable, realisations: PyTree, *shared: PyTree, axes: tuple[int, ...]) -> Any:
+    """``function(realisations, *shared)`` with the realisations laid over all devices.
+
+    Each device works through its share without waiting for the others. Where the number of devices does
+    not divide that of realisations, the last one is computed more than once and counted once.
+
+    Args:
+        function: of realisations, any number of them, along the leading axis of every array.
+        realisations: pytree of arrays with that axis.
+        shared: pytrees of arrays that all get.
+        axes: for each of the outputs, the axis of its arrays along which realisations are.
+    """
+    arrays, rest = eqx.partition(realisations, eqx.is_array)
+    count = jax.tree.leaves(arrays)[0].shape[0]
+    parts = min(count, jax.device_count())
+    if parts == 1:
+        return function(realisations, *shared)
+    share = -(-count // parts)
+    parts = -(-count // share)
+    static = []
+
+    def of_arrays(arrays: PyTree, *shared: PyTree) -> PyTree:
+        out, kept = eqx.partition(function(eqx.combine(arrays, rest), *shared), eqx.is_array)
+        static.append(kept)
+        return out
+
+    everywhere = PartitionSpec()
+    mesh = Mesh(np.asarray(jax.devices()[:parts]), (_AXIS,))
+    which = jnp.minimum(jnp.arange(parts * share), count - 1)
+    out = jax.shard_map(
+        of_arrays,
+        mesh=mesh,
+        in_specs=(PartitionSpec(_AXIS), *[everywhere] * len(shared)),
+        out_specs=tuple(PartitionSpec(*[None] * axis, _AXIS) for axis in axes),
+        check_vma=False,
+    )(jax.tree.map(lambda x: x[which], arrays), *shared)
+    out = tuple(
+        jax.tree.map(lambda x, axis=axis: jax.lax.slice_in_dim(x, 0, count, axis=axis), part)
+        for part, axis in zip(out, axes, strict=True)
+    )
+    if jax.process_count() > 1:
+        out = jax.lax.with_sharding_constraint(out, NamedSharding(mesh, everywhere))
+    return eqx.combine(out, static[-1])
+
+
+def everywhere(tree: PyTree) -> PyTree:
+    """Arrays that every process holds, as arrays that the processes share; nothing to do for one process."""
+    if jax.process_count() == 1:
+        return tree
+    mesh = Mesh(np.asarray(jax.devices()), (_AXIS,))
+    shared = NamedSharding(mesh, PartitionSpec())
+    arrays, rest = eqx.partition(tree, eqx.is_array)
+    return eqx.combine(jax.device_put(arrays, shared), rest)
+
+
+def any_process(flag: bool) -> bool:
+    """Whether the flag is set in any process; every process has to ask."""
+    if jax.process_count() == 1:
+        return flag
+    from jax.experimental import multihost_utils
+
+    return bool(np.any(multihost_utils.process_allgather(np.asarray(flag))))

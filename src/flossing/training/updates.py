@@ -1,0 +1,146 @@
+"""One update of one network: a training epoch or a flossing step."""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
+
+from ..floss import Flossing, flossing_loss
+from ..lyapunov._steps import dimension
+from ..tasks.bits import Parity
+from .configuration import Training
+from .losses import binary_accuracy, binary_cross_entropy
+from .network import Network
+from .optimisers import all_finite, apply_if, clip_by_array_norm, tree_norm
+
+
+class TrainMetrics(NamedTuple):
+    """Per epoch and realisation, before that epoch's update; data are fresh every epoch."""
+
+    loss: Float[Array, "epochs realisations"]
+    accuracy: Float[Array, "epochs realisations"]
+    gradient_norm: Float[Array, "epochs realisations"]
+    """Norm of the gradient with respect to the initial state, |dL/dh_0|."""
+    skipped: Bool[Array, "epochs realisations"]
+    """The gradient or the loss was not finite and the update was left out."""
+
+
+class FlossMetrics(NamedTuple):
+    """Per flossing step and realisation, before that step's update."""
+
+    loss: Float[Array, "steps realisations"]
+    exponents: Float[Array, "steps realisations k"]
+    skipped: Bool[Array, "steps realisations"]
+
+
+def optimiser_of(training: Training) -> optax.GradientTransformation:
+    """Clipping and Adam of the training."""
+    clip = {
+        "array": clip_by_array_norm,
+        "global": optax.clip_by_global_norm,
+        "none": lambda _: optax.identity(),
+    }[training.clip](training.clip_norm)
+    adam = optax.adam(training.learning_rate, training.beta1, training.beta2)
+    return optax.chain(clip, adam)
+
+
+def flosser_of(training: Training, flossing: Flossing) -> optax.GradientTransformation:
+    """Flossing's own Adam."""
+    return optax.adam(flossing.learning_rate, training.beta1, training.beta2)
+
+
+def flossed_leaves(cell: PyTree, names: tuple[str, ...]) -> PyTree:
+    """A mask of the cell's leaves: those that flossing changes.
+
+    Raises:
+        ValueError: none of the names is a parameter of the cell.
+    """
+
+    def chosen(path: tuple, leaf: Any) -> bool:
+        parts = {str(getattr(part, "name", getattr(part, "idx", part))) for part in path}
+        return eqx.is_inexact_array(leaf) and (not names or not parts.isdisjoint(names))
+
+    mask = jax.tree_util.tree_map_with_path(chosen, cell)
+    if not any(jax.tree.leaves(mask)):
+        paths = jax.tree_util.tree_leaves_with_path(eqx.filter(cell, eqx.is_inexact_array))
+        known = sorted({jax.tree_util.keystr(path).lstrip(".") for path, _ in paths})
+        raise ValueError(
+            f"flossing.parameters: none of {list(names)} is a parameter of this cell; it has {known}."
+        )
+    return mask
+
+
+def sample(task: Parity, key: PRNGKeyArray, count: int, num_steps: int) -> Any:
+    """``count`` trials, along the leading axis."""
+    return jax.vmap(lambda k: task.sample(k, num_steps))(jax.random.split(key, count))
+
+
+def epoch_update(
+    network: Network, optimiser: PyTree, key: PRNGKeyArray, task: Parity, training: Training
+) -> tuple[Network, PyTree, TrainMetrics]:
+    """One update on a fresh batch; left out, and counted, if it is not finite."""
+    inputs, targets, mask = sample(task, key, training.batch_size, training.num_steps)
+    arrays, rest = eqx.partition(network, eqx.is_inexact_array)
+
+    def loss_of(arrays: PyTree) -> tuple[Array, Array]:
+        outputs = jax.vmap(eqx.combine(arrays, rest))(inputs)
+        return binary_cross_entropy(outputs, targets, mask), outputs
+
+    (loss, outputs), gradient = jax.value_and_grad(loss_of, has_aux=True)(arrays)
+    norm = tree_norm(gradient.initial_state)
+    if not training.train_initial_state:
+        frozen = jax.tree.map(jnp.zeros_like, gradient.initial_state)
+        gradient = eqx.tree_at(lambda g: g.initial_state, gradient, frozen)
+    good = all_finite((loss, gradient))
+    updates, new_optimiser = optimiser_of(training).update(gradient, optimiser, arrays)
+    arrays = apply_if(good, optax.apply_updates(arrays, updates), arrays)
+    optimiser = apply_if(good, new_optimiser, optimiser)
+    metrics = TrainMetrics(loss, binary_accuracy(outputs, targets, mask), norm, ~good)
+    return eqx.combine(arrays, rest), optimiser, metrics
+
+
+def flossing_update(
+    network: Network,
+    flosser: PyTree,
+    key: PRNGKeyArray,
+    task: Parity,
+    training: Training,
+    flossing: Flossing,
+) -> tuple[Network, PyTree, FlossMetrics]:
+    """One flossing update on fresh inputs and bases; left out, and counted, if it is not finite."""
+    input_key, basis_key = jax.random.split(key)
+    flossed, rest = eqx.partition(network.cell, flossed_leaves(network.cell, flossing.parameters))
+    inputs = jax.vmap(lambda k: task.sample_inputs(k, flossing.steps))(
+        jax.random.split(input_key, flossing.starts)
+    )
+    states = jax.tree.map(
+        lambda x: jnp.broadcast_to(x, (flossing.starts, *x.shape)), network.initial_state
+    )
+
+    def loss_of(flossed: PyTree) -> tuple[Array, Array]:
+        return flossing_loss(  # pyright: ignore[reportReturnType]
+            eqx.combine(flossed, rest),
+            states,
+            inputs,
+            num_exponents=min(flossing.num_exponents, dimension(network.initial_state)),
+            targets=flossing.targets[0] if len(flossing.targets) == 1 else flossing.targets,
+            which=flossing.which or None,
+            penalty=flossing.penalty,
+            num_starts=flossing.starts,
+            warmup=flossing.state_warmup,
+            basis_warmup=flossing.basis_warmup,
+            renormalise_every=flossing.renormalise_every,
+            key=basis_key,
+            return_exponents=True,
+        )
+
+    (loss, exponents), gradient = jax.value_and_grad(loss_of, has_aux=True)(flossed)
+    good = all_finite((loss, gradient))
+    updates, new_flosser = flosser_of(training, flossing).update(gradient, flosser, flossed)
+    flossed = apply_if(good, optax.apply_updates(flossed, updates), flossed)
+    flosser = apply_if(good, new_flosser, flosser)
+    network = eqx.tree_at(lambda n: n.cell, network, eqx.combine(flossed, rest))
+    return network, flosser, FlossMetrics(loss, exponents, ~good)
