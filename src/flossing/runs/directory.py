@@ -126,9 +126,13 @@ def write_dataset(path: Path, dataset: xr.Dataset) -> None:
     write_atomically(path, lambda p: dataset.to_netcdf(p, engine="h5netcdf"))
 
 
-def environment() -> dict[str, Any]:
-    """What a run ran on: versions, devices, command, and the commit of the directory it started in."""
+def environment(devices: bool = True) -> dict[str, Any]:
+    """What a run ran on: versions, devices, command, and the commit of the directory it started in.
+
+    Without ``devices`` JAX is not started, so that no GPU is taken.
+    """
     names = ["flossing", "jax", "jaxlib", "equinox", "optax", "numpy", "scipy", "xarray"]
+    found = [f"{device.platform}: {device.device_kind}" for device in jax.devices()] if devices else []
     return {
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -136,7 +140,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cores": os.cpu_count(),
-        "devices": [f"{device.platform}: {device.device_kind}" for device in jax.devices()],
+        "devices": found,
         "x64": bool(jax.config.read("jax_enable_x64")),
         "git_commit": _git_commit(),
     }

@@ -1,0 +1,133 @@
+"""What happens on a worker: one run, started, continued or left alone, and news of it."""
+
+import dataclasses
+import shutil
+import signal
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .._blas import one_blas_thread
+from ..runs.config import from_yaml
+from ..runs.train import read_config, resume, run
+from . import folder
+
+_LOCK_SECONDS = 600.0
+_NEWS_SECONDS = 0.2
+
+_stops: dict[str, threading.Event] = {}
+_limited = False
+
+
+class Job(NamedTuple):
+    """A run as it is sent to a worker: text and numbers only."""
+
+    index: int
+    name: str
+    config: str
+    """YAML."""
+    sweep: str
+    """Directory of the sweep, on a file system that all workers share."""
+    topic: str
+    """Under which news are sent; also names this start of the sweep."""
+
+
+class Outcome(NamedTuple):
+    """How a run ended on a worker."""
+
+    status: str
+    """``finished``, ``stopped`` or ``failed``."""
+    error: str = ""
+    """The traceback of a failure."""
+
+
+def stop_event(topic: str) -> threading.Event:
+    """The event that ends runs of this start of a sweep, in this process, after their block."""
+    return _stops.setdefault(topic, threading.Event())
+
+
+def stop(topic: str) -> None:
+    """Ends the runs of this process after their current block, and lets no others begin."""
+    stop_event(topic).set()
+
+
+def dask_setup(worker: Any) -> None:
+    """Called by Dask in a local worker: Ctrl-C is for the process that conducts the sweep."""
+    del worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def work(job: Job) -> Outcome:
+    """Brings one run to its end, from wherever its directory says that it is.
+
+    An exception is returned as an outcome: not every exception survives the way back.
+    """
+    _limit_threads()
+    event = stop_event(job.topic)
+    if event.is_set():
+        return Outcome("stopped")
+    sweep = Path(job.sweep)
+    try:
+        with folder.alone(sweep, job.name, _LOCK_SECONDS, event.is_set) as mine:
+            if event.is_set():
+                return Outcome("stopped")
+            if not mine:
+                raise TimeoutError(
+                    f"another process has been working on {job.name} for {_LOCK_SECONDS:.0f} s"
+                )
+            return _go(job, sweep / folder.RUNS / job.name, event)
+    except Exception:
+        return Outcome("failed", traceback.format_exc())
+
+
+def _go(job: Job, path: Path, event: threading.Event) -> Outcome:
+    if folder.finished(path):
+        return Outcome("finished")
+    config = dataclasses.replace(from_yaml(job.config, job.name), directory=str(path))
+    news = _News(job)
+    if folder.begun(path):
+        if dataclasses.replace(read_config(path), directory=str(path)) != config:
+            raise ValueError(f"{path}: holds a run with other settings than the sweep's.")
+        for leftover in path.glob(".*"):
+            leftover.unlink()
+        result = resume(path, reporter=news, stop=event)
+    else:
+        if path.exists():
+            shutil.rmtree(path)
+        result = run(config, reporter=news, stop=event)
+    return Outcome("finished" if result.finished else "stopped")
+
+
+def _limit_threads() -> None:
+    global _limited
+    if not _limited:
+        one_blas_thread()
+        _limited = True
+
+
+class _News:
+    """Tells the conductor how far a run is; news that are lost cost nothing but their display."""
+
+    def __init__(self, job: Job):
+        self.job = job
+        self.last = 0.0
+
+    def progress(self, phase: str, done: int, total: int, status: str) -> None:
+        now = time.monotonic()
+        if now - self.last >= _NEWS_SECONDS or done == total:
+            self.last = now
+            self._send({"done": done, "total": total, "phase": phase, "status": status})
+
+    def message(self, text: str) -> None:
+        self._send({"message": text})
+
+    def _send(self, content: dict[str, Any]) -> None:
+        from distributed import get_worker
+
+        try:
+            worker = get_worker()
+        except ValueError:  # called without Dask
+            return
+        worker.log_event(self.job.topic, {"run": self.job.index, **content})
