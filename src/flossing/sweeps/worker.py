@@ -96,6 +96,7 @@ def _go(job: Job, path: Path, event: threading.Event) -> Outcome:
     else:
         if path.exists():
             shutil.rmtree(path)
+        news.begin()
         result = run(config, reporter=news, stop=event)
     return Outcome("finished" if result.finished else "stopped")
 
@@ -113,6 +114,9 @@ class _News:
     def __init__(self, job: Job):
         self.job = job
         self.last = 0.0
+
+    def begin(self) -> None:
+        self._send({"done": 0, "phase": "start", "status": "compiling"})
 
     def progress(self, phase: str, done: int, total: int, status: str) -> None:
         now = time.monotonic()
