@@ -51,12 +51,12 @@ class Board:
                 self._done[run] = self._steps[run]
             self._show()
             if not self._progress.console.is_terminal or status == "failed":
-                self._progress.console.print(f"{self._names[run]}: {status}", highlight=False)
+                self._progress.console.print(f"{self._names[run]}: {status}", highlight=False, markup=False)
                 self._line()
 
     def message(self, text: str) -> None:
         """A line above the bar."""
-        self._progress.console.print(text, style="yellow", highlight=False)
+        self._progress.console.print(text, style="yellow", highlight=False, markup=False)
 
     def text(self) -> str:
         """Runs, speed and time left."""

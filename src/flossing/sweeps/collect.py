@@ -34,18 +34,13 @@ _LABELS = {
 }
 
 
-def dataset(path: Path, grid: Grid, errors: dict[int, str]) -> xr.Dataset:
-    """What all runs have written, with the swept fields as dimensions.
-
-    Args:
-        path: directory of the sweep.
-        grid: its settings.
-        errors: by the index of a run, the traceback of its failure.
-    """
+def dataset(path: Path, grid: Grid) -> xr.Dataset:
+    """What all runs in the directory of a sweep have written, with the swept fields as dimensions."""
+    errors = [folder.error(path / folder.RUNS / run.name).strip() for run in grid.runs]
     found = [_read(path / folder.RUNS / run.name) for run in grid.runs]
     status = [
-        "failed" if run.index in errors else "finished" if _complete(data) else "missing"
-        for run, data in zip(grid.runs, found, strict=True)
+        "finished" if _complete(data) else "failed" if error else "missing"
+        for error, data in zip(errors, found, strict=True)
     ]
     sizes = {
         "realisation": max(run.config.realisations for run in grid.runs),
@@ -64,7 +59,7 @@ def dataset(path: Path, grid: Grid, errors: dict[int, str]) -> xr.Dataset:
         extent = [sizes[d] for d in own]
         values = np.stack([_padded(_values(data, name), extent) for data in found])
         variables[name] = ((*dims, *own), values.reshape(*shape, *extent), _labels(name))
-    last = [errors[r.index].strip().splitlines()[-1] if r.index in errors else "" for r in grid.runs]
+    last = [error.splitlines()[-1] if error else "" for error in errors]
     for name, texts in (("status", status), ("error", last)):
         variables[name] = (dims, np.asarray(texts, dtype=object).reshape(shape), _labels(name))
     coordinates |= {

@@ -2,12 +2,9 @@
 
 import contextlib
 import dataclasses
-import json
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +13,12 @@ import xarray as xr
 from .._checks import check_integer
 from ..runs import directory as files
 from ..runs.config import RunConfig, to_yaml
-from . import folder, grid as grids
+from . import folder, grid as grids, provenance
 
 if TYPE_CHECKING:
     from distributed import Client, Security
 
     from .drive import Display
-
-_PACKAGES = ("dask", "distributed", "dask-jobqueue", "pandas")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,17 +136,18 @@ def conduct(
     runs = grid.runs
     path = Path(directory).absolute()
     folder.open_directory(path, grid)
-    start = time.time()
     with folder.alone(path, "sweep") as mine:
         if not mine:
             raise ValueError(f"directory: another process is working on the sweep in {path}.")
         done = [run for run in runs if folder.finished(path / folder.RUNS / run.name)]
         left = [run for run in runs if run not in done]
-        errors: dict[int, str] = {}
+        begin = provenance.begin(path)
         with display(runs, done) as shown:
             if left:
-                errors = _work(path, left, where, retries, client, shown, stop or threading.Event())
-        return _write(path, grid, errors, start)
+                _work(path, left, where, retries, client, shown, stop or threading.Event())
+        data = _write(path, grid)
+        provenance.end(path, grid, data, begin)
+        return data
 
 
 def _work(
@@ -162,8 +158,8 @@ def _work(
     client: Any,
     display: "Display",
     stop: threading.Event,
-) -> dict[int, str]:
-    """Runs what is left, the longest first; returns the tracebacks of failures."""
+) -> None:
+    """Runs what is left, the longest first, and records the tracebacks of failures."""
     from .drive import Driver
     from .worker import Job
 
@@ -184,15 +180,8 @@ def _work(
         finally:
             if connect is not None and driver.client is not connected:
                 driver.client.close()
-    errors = {i: outcome.error for i, outcome in outcomes.items() if outcome.status == "failed"}
-    for index in names:
-        file = path / folder.RUNS / names[index] / folder.ERROR
-        if index in errors:
-            file.parent.mkdir(exist_ok=True)
-            files.write_text(file, errors[index])
-        else:
-            file.unlink(missing_ok=True)
-    return errors
+    for index, outcome in outcomes.items():
+        folder.record_error(path / folder.RUNS / names[index], outcome.error)
 
 
 @contextlib.contextmanager
@@ -231,35 +220,11 @@ def _client(
         yield connected, None
 
 
-def _write(path: Path, grid: grids.Grid, errors: dict[int, str], start: float) -> xr.Dataset:
+def _write(path: Path, grid: grids.Grid) -> xr.Dataset:
     from .collect import dataset, table
 
-    data = dataset(path, grid, errors)
+    data = dataset(path, grid)
     files.write_dataset(path / folder.DATASET, data)
     rows = table(data, grid)
     files.write_atomically(path / folder.TABLE, lambda p: rows.to_csv(p, index=False))
-    files.write_json(path / folder.PROVENANCE, _provenance(path, grid, data, errors, start))
     return data
-
-
-def _provenance(
-    path: Path, grid: grids.Grid, data: xr.Dataset, errors: dict[int, str], start: float
-) -> dict[str, Any]:
-    """With what the sweep was made; devices are those that its runs found."""
-    content = files.environment(devices=False)
-    for name in _PACKAGES:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            content["versions"][name] = metadata.version(name)
-    devices: set[str] = set()
-    for run in grid.runs:
-        with contextlib.suppress(OSError, ValueError):
-            text = (path / folder.RUNS / run.name / files.ENVIRONMENT).read_text(encoding="utf-8")
-            devices |= set(json.loads(text)["devices"])
-    status = data["status"].values.ravel().tolist()
-    return content | {
-        "devices": sorted(devices),
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(start)),
-        "wall_seconds": round(time.time() - start, 1),
-        "runs": {run.name: status[run.index] for run in grid.runs},
-        "errors": {grid.runs[i].name: text for i, text in sorted(errors.items())},
-    }

@@ -67,8 +67,9 @@ class Driver:
         Raises:
             ConnectionError: the scheduler is gone and does not come back.
         """
-        self.client.subscribe_topic(self.topic, self._hear)
-        self._send(list(self.jobs))
+        if not self.stop.is_set():
+            self.client.subscribe_topic(self.topic, self._hear)
+            self._send(list(self.jobs))
         return self.wait()
 
     def wait(self) -> dict[int, Outcome]:

@@ -93,6 +93,24 @@ def begun(run: Path) -> bool:
     return all((run / name).is_file() for name in needed)
 
 
+def record_error(run: Path, text: str) -> None:
+    """Writes the traceback of a run, or removes the one of an earlier try when there is none now."""
+    with contextlib.suppress(OSError):  # an obstacle in its place may be the very error
+        if text:
+            run.mkdir(exist_ok=True)
+            files.write_text(run / ERROR, text)
+        elif finished(run):
+            (run / ERROR).unlink(missing_ok=True)
+
+
+def error(run: Path) -> str:
+    """The traceback of a run that failed, empty if it did not."""
+    try:
+        return (run / ERROR).read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
 @contextlib.contextmanager
 def alone(
     sweep: Path, name: str, wait: float = 0.0, stop: Callable[[], bool] = lambda: False
