@@ -108,6 +108,7 @@ def job_cluster(
     host: str,
     dashboard_address: str,
     security: Any = None,
+    submit: bool = True,
 ) -> Iterator[Any]:
     """A scheduler in this process, and ``workers`` jobs (one if not said) that connect to it.
 
@@ -132,5 +133,6 @@ def job_cluster(
             scheduler_options=scheduler, silence_logs=logging.CRITICAL, **full
         ) as cluster,
     ):
-        cluster.scale(jobs=jobs)
+        if submit:
+            cluster.scale(jobs=jobs)
         yield cluster

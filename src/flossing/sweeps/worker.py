@@ -17,6 +17,8 @@ from . import folder
 _LOCK_SECONDS = 600.0
 _NEWS_SECONDS = 0.2
 
+_ENDING = ("closing", "closing_gracefully", "closed", "failed", "stopping", "stopped")
+
 _stops: dict[str, threading.Event] = {}
 _limited = False
 
@@ -53,6 +55,31 @@ def stop(topic: str) -> None:
     stop_event(topic).set()
 
 
+class _Stop(threading.Event):
+    """Set when the sweep stops, and when this worker has lost its scheduler and is about to end.
+
+    The process of such a worker is being taken down around the run, which may be elsewhere by now.
+    """
+
+    def __init__(self, topic: str):
+        super().__init__()
+        self.sweep = stop_event(topic)
+        self.worker = _dask_worker()
+
+    def is_set(self) -> bool:
+        lost = self.worker is not None and self.worker.status.name in _ENDING
+        return lost or self.sweep.is_set()
+
+
+def _dask_worker() -> Any:
+    from distributed import get_worker
+
+    try:
+        return get_worker()
+    except ValueError:  # called without Dask
+        return None
+
+
 def dask_setup(worker: Any) -> None:
     """Called by Dask in a local worker: Ctrl-C is for the process that conducts the sweep."""
     del worker
@@ -65,7 +92,7 @@ def work(job: Job) -> Outcome:
     An exception is returned as an outcome: not every exception survives the way back.
     """
     _limit_threads()
-    event = stop_event(job.topic)
+    event = _Stop(job.topic)
     if event.is_set():
         return Outcome("stopped")
     sweep = Path(job.sweep)
@@ -128,10 +155,5 @@ class _News:
         self._send({"message": text})
 
     def _send(self, content: dict[str, Any]) -> None:
-        from distributed import get_worker
-
-        try:
-            worker = get_worker()
-        except ValueError:  # called without Dask
-            return
-        worker.log_event(self.job.topic, {"run": self.job.index, **content})
+        if (worker := _dask_worker()) is not None:
+            worker.log_event(self.job.topic, {"run": self.job.index, **content})
