@@ -106,7 +106,12 @@ def _start(*arguments):
 
 def _scheduler(port):
     return _start(
-        "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"
+        "distributed.cli.dask_scheduler",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--no-dashboard",
     )
 
 

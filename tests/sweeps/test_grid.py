@@ -62,7 +62,10 @@ def test_commas_within_brackets_do_not_split():
 
 
 def test_names_are_safe_and_different():
-    over = {"flossing.targets": [[0.0], [-0.1]], "flossing.parameters": [["a/b" * 60], ["a/b" * 61]]}
+    over = {
+        "flossing.targets": [[0.0], [-0.1]],
+        "flossing.parameters": [["a/b" * 60], ["a/b" * 61]],
+    }
     base = dataclasses.replace(RunConfig(), seed=1)
     settings = grids.grid(base, over)
     taken = set()
@@ -86,7 +89,10 @@ def test_names_are_safe_and_different():
         ([{"seed": 1}, {"seed": 1}], "entry 2 is the same as entry 1"),
         ([{"seed": 1}, {}], "entry 2: expected fields"),
         ({"directory": ["a"]}, "'directory' cannot be swept"),
-        ({"task.delays": [1]}, "unknown field 'task.delays'; expected one of task.name, task.delay"),
+        (
+            {"task.delays": [1]},
+            "unknown field 'task.delays'; expected one of task.name, task.delay",
+        ),
     ],
 )
 def test_wrong_settings_are_named(over, message, untyped):
@@ -97,7 +103,9 @@ def test_wrong_settings_are_named(over, message, untyped):
 
 def test_every_configuration_is_checked_before_anything_starts():
     grid = grids.grid(RunConfig(), {"task.delay": [10, 400], "cell.gain": [1.0]})
-    with pytest.raises(ValueError, match=r"over: task.delay=400,cell.gain=1: num_steps: a delay of 400"):
+    with pytest.raises(
+        ValueError, match=r"over: task.delay=400,cell.gain=1: num_steps: a delay of 400"
+    ):
         grid.runs  # noqa: B018
     grid = grids.grid(RunConfig(), {"flossing.parameters": [["recurrent"]]})
     with pytest.raises(ValueError, match=r"none of \['recurrent'\] is a parameter"):

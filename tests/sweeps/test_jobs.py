@@ -29,7 +29,7 @@ def test_the_slurm_script_is_that_of_dask_jobqueue():
     assert whole.replace("--name dummy-name", "--name worker") == script
 
 
-@pytest.mark.parametrize("kind", ["slurm", "pbs", "sge", "htcondor"])
+@pytest.mark.parametrize("kind", ["slurm", "pbs", "lsf", "sge", "htcondor"])
 def test_every_kind_limits_blas_and_passes_options_on(kind):
     options = {"cores": 4, "memory": "4GB", "job_script_prologue": ["module load mine"]}
     if kind == "htcondor":
@@ -43,13 +43,19 @@ def test_every_kind_limits_blas_and_passes_options_on(kind):
 
 
 def test_the_command_prints_the_script(capsys):
-    command = "sweep --over seed=1,2 --cluster slurm --print-job-script --cluster-options memory=4GB queue=gpu"
-    assert main(command.split()) == 0
+    command = "sweep --over seed=1,2 --cluster slurm --print-job-script"
+    assert main([*command.split(), "--cluster-options", "memory=4GB", "queue=gpu"]) == 0
     assert "#SBATCH -p gpu" in capsys.readouterr().out
 
 
 def test_options_of_the_command_line():
-    texts = ["queue=gpu", "walltime=02:00:00", "cores=2", 'job-extra-directives=["--gres=gpu:1"]', "nanny=false"]
+    texts = [
+        "queue=gpu",
+        "walltime=02:00:00",
+        "cores=2",
+        'job-extra-directives=["--gres=gpu:1"]',
+        "nanny=false",
+    ]
     assert jobs.parse_options(texts) == {
         "queue": "gpu",
         "walltime": "02:00:00",
@@ -75,7 +81,9 @@ def test_wrong_options_are_named(kind, options, message):
 
 def test_jobs_need_an_address(tmp_path):
     with pytest.raises(ValueError, match="host: expected an address of this machine"):
-        fl.sweep(RunConfig(), {"seed": [1]}, tmp_path / "a", cluster="slurm", cluster_options=OPTIONS)
+        fl.sweep(
+            RunConfig(), {"seed": [1]}, tmp_path / "a", cluster="slurm", cluster_options=OPTIONS
+        )
 
 
 def test_each_worker_has_a_gpu_of_its_own():

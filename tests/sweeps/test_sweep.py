@@ -47,7 +47,9 @@ def test_the_dataset_has_the_swept_fields_as_dimensions(swept):
     assert data["flossing.schedule"].values.tolist() == ["none", "before"]
     assert data["moment"].values.tolist() == ["start", "before training", "end"]
     assert (data["status"] == "finished").all()
-    assert np.isnan(data["exponents"].sel({"flossing.schedule": "none", "moment": "before training"})).all()
+    assert np.isnan(
+        data["exponents"].sel({"flossing.schedule": "none", "moment": "before training"})
+    ).all()
     assert np.isfinite(data["exponents"].sel({"flossing.schedule": "before"})).all()
     assert data.attrs["title"] == "flossing sweep"
     assert yaml.safe_load(data.attrs["config"]) == yaml.safe_load(to_yaml(SMALL))
@@ -156,7 +158,7 @@ def test_workers_listen_on_loopback_with_one_blas_thread(workers):
 
 
 def test_a_client_of_another_kind_is_refused(tmp_path):
-    with pytest.raises(TypeError, match="client: expected a distributed.Client"):
+    with pytest.raises(TypeError, match=r"client: expected a distributed\.Client"):
         fl.sweep(SMALL, {"seed": [1]}, tmp_path / "sweep", client="mine")
     with pytest.raises(ValueError, match="client: cannot be given together with scheduler"):
         fl.sweep(SMALL, {"seed": [1]}, tmp_path, client=1, scheduler="tcp://127.0.0.1:1")

@@ -161,11 +161,17 @@ def _finish(
     )
     for run, state, error in zip(grid.runs, status, data["error"].values.ravel(), strict=True):
         if state == "failed":
-            console.print(f"failed: {run.name}: {error}", style="red", highlight=False, markup=False)
+            console.print(
+                f"failed: {run.name}: {error}", style="red", highlight=False, markup=False
+            )
     if status.count("finished") == len(status):
         return 0
     if stop.is_set() or "missing" in status:
-        given = [] if any(a.split("=")[0] == "--directory" for a in arguments) else ["--directory", str(path)]
+        given = (
+            []
+            if any(a.split("=")[0] == "--directory" for a in arguments)
+            else ["--directory", str(path)]
+        )
         command = shlex.join(["floss", "sweep", *arguments, *given])
         console.print("stopped early; go on with the same command:", highlight=False)
         print(f"  {command}")

@@ -132,7 +132,9 @@ def environment(devices: bool = True) -> dict[str, Any]:
     Without ``devices`` JAX is not started, so that no GPU is taken.
     """
     names = ["flossing", "jax", "jaxlib", "equinox", "optax", "numpy", "scipy", "xarray"]
-    found = [f"{device.platform}: {device.device_kind}" for device in jax.devices()] if devices else []
+    found = (
+        [f"{device.platform}: {device.device_kind}" for device in jax.devices()] if devices else []
+    )
     return {
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

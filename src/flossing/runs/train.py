@@ -256,6 +256,7 @@ class _Runner:
         except OSError as error:
             if last:
                 raise
+            self._log(f"could not write: {error}")
             self.reporter.message(
                 f"could not write to {self.path} ({error}); going on, the last complete files stay"
             )

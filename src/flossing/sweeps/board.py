@@ -51,7 +51,9 @@ class Board:
                 self._done[run] = self._steps[run]
             self._show()
             if not self._progress.console.is_terminal or status == "failed":
-                self._progress.console.print(f"{self._names[run]}: {status}", highlight=False, markup=False)
+                self._progress.console.print(
+                    f"{self._names[run]}: {status}", highlight=False, markup=False
+                )
                 self._line()
 
     def message(self, text: str) -> None:

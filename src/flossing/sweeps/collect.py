@@ -149,10 +149,15 @@ def table(data: xr.Dataset, grid: Grid) -> Any:
 
 def _rows(data: xr.Dataset, grid: Grid) -> Iterator[dict[str, Any]]:
     dims = ("setting",) if grid.axes is None else tuple(grid.axes)
-    flat = data.stack(run=dims, create_index=False) if len(dims) > 1 else data.rename({dims[0]: "run"})
+    if len(dims) > 1:
+        flat = data.stack(run=dims, create_index=False)
+    else:
+        flat = data.rename(dict.fromkeys(dims, "run"))
     for run in grid.runs:
         one = flat.isel(run=run.index)
-        named = {name: fields.shown(v) if isinstance(v, tuple) else v for name, v in run.values.items()}
+        named = {
+            name: fields.shown(v) if isinstance(v, tuple) else v for name, v in run.values.items()
+        }
         for r in range(run.config.realisations):
             net = one.isel(realisation=r)
             leading = net["exponents"].values[:, 0] if data.sizes["exponent"] else [np.nan] * 3

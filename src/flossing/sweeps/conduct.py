@@ -197,7 +197,9 @@ def _client(
 
     if client is not None:
         if not isinstance(client, Client) or client.asynchronous:
-            raise TypeError(f"client: expected a distributed.Client (not asynchronous), got {client!r}.")
+            raise TypeError(
+                f"client: expected a distributed.Client (not asynchronous), got {client!r}."
+            )
         yield client, None
         return
     if where.scheduler:
@@ -213,7 +215,11 @@ def _client(
         )  # fmt: skip
     else:
         made = local_cluster(
-            where.workers, needed, where.host or "127.0.0.1", where.dashboard_address, where.security
+            where.workers,
+            needed,
+            where.host or "127.0.0.1",
+            where.dashboard_address,
+            where.security,
         )
     with made as started, Client(started, set_as_default=False) as connected:
         display.message(f"dashboard: {connected.dashboard_link}")

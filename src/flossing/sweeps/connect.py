@@ -18,11 +18,15 @@ def security(ca_file: str = "", cert: str = "", key: str = "") -> Security | Non
         return None
     for name, path in given.items():
         if not path:
-            raise ValueError(f"{name}: expected a file, because TLS needs all of {', '.join(given)}.")
+            raise ValueError(
+                f"{name}: expected a file, because TLS needs all of {', '.join(given)}."
+            )
         if not Path(path).is_file():
             raise FileNotFoundError(f"{name}: expected a file in PEM format, found none at {path}.")
     roles = ("client", "worker", "scheduler")
-    pairs = {f"tls_{role}_{kind}": given[f"tls_{kind}"] for role in roles for kind in ("cert", "key")}
+    pairs = {
+        f"tls_{role}_{kind}": given[f"tls_{kind}"] for role in roles for kind in ("cert", "key")
+    }
     return Security(tls_ca_file=ca_file, require_encryption=True, **pairs)
 
 

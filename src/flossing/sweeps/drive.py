@@ -176,8 +176,8 @@ class Driver:
 
 def _error_text(future: Future) -> str:
     try:
-        error = future.exception(timeout=30)
-        trace = future.traceback(timeout=30)
+        error: Any = future.exception(timeout=30)
+        trace: Any = future.traceback(timeout=30)
     except Exception as problem:
         return f"the run ended with an error that did not arrive: {problem!r}"
     return "".join(traceback.format_exception(type(error), error, trace))

@@ -23,11 +23,15 @@ def field_name(text: str) -> str:
     if name in {field.name for field in dataclasses.fields(Training)}:
         name = f"training.{name}"
     if name == "directory":
-        raise ValueError("over: 'directory' cannot be swept: every run gets one within the sweep's.")
+        raise ValueError(
+            "over: 'directory' cannot be swept: every run gets one within the sweep's."
+        )
     if name not in _hints():
         section = name.partition(".")[0]
         known = [n for n in _hints() if n.startswith(f"{section}.")] or list(_hints())
-        raise ValueError(f"over: unknown field {text.strip()!r}; expected one of {', '.join(known)}.")
+        raise ValueError(
+            f"over: unknown field {text.strip()!r}; expected one of {', '.join(known)}."
+        )
     return name
 
 

@@ -1,5 +1,6 @@
 """The settings of a sweep: a grid of values or a list, and the run of each."""
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -104,9 +105,7 @@ def _file_name(label: str, taken: set[str]) -> str:
     return name
 
 
-def grid(
-    base: RunConfig, over: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]]
-) -> Grid:
+def grid(base: RunConfig, over: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]]) -> Grid:
     """A grid from values by field, or a list from settings.
 
     Args:
@@ -129,7 +128,9 @@ def grid(
             axes[name] = tuple(fields.convert(name, value) for value in values)
             _refuse_duplicates(name, axes[name])
         if not axes:
-            raise ValueError("over: expected fields and values, such as task.delay=10,20; got none.")
+            raise ValueError(
+                "over: expected fields and values, such as task.delay=10,20; got none."
+            )
         settings = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
         return _with_base(base, axes, settings)
     if isinstance(over, str) or not isinstance(over, Sequence):
@@ -168,7 +169,9 @@ def _from_list(base: RunConfig, over: Sequence[Any]) -> Grid:
     settings = [{n: s[n] if n in s else fields.get(base, n) for n in names} for s in settings]
     for i, setting in enumerate(settings):
         if setting in settings[:i]:
-            raise ValueError(f"list: entry {i + 1} is the same as entry {settings.index(setting) + 1}.")
+            raise ValueError(
+                f"list: entry {i + 1} is the same as entry {settings.index(setting) + 1}."
+            )
     return _with_base(base, None, settings)
 
 
@@ -176,10 +179,10 @@ def _with_base(
     base: RunConfig, axes: dict[str, tuple[Any, ...]] | None, settings: list[dict[str, Any]]
 ) -> Grid:
     """The base's own values of swept fields do not count: they become those of the first setting."""
-    try:
+    with contextlib.suppress(
+        TypeError, ValueError
+    ):  # said when the runs are made, with their names
         base = fields.replace(base, settings[0])
-    except (TypeError, ValueError):
-        pass  # said with the name of the setting when the runs are made
     return Grid(base, axes, tuple(settings))
 
 
@@ -189,7 +192,9 @@ def parse(texts: Sequence[str]) -> dict[str, list[Any]]:
     for text in texts:
         name, equals, values = text.partition("=")
         if not equals or not values:
-            raise ValueError(f"over: expected FIELD=VALUE,VALUE such as task.delay=10,20, got {text!r}.")
+            raise ValueError(
+                f"over: expected FIELD=VALUE,VALUE such as task.delay=10,20, got {text!r}."
+            )
         name = fields.field_name(name)
         if name in over:
             raise ValueError(f"over: {name} is given twice.")

@@ -26,7 +26,9 @@ def parse_options(texts: Sequence[str]) -> dict[str, Any]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.replace("-", "_").isidentifier():
-            raise ValueError(f"cluster_options: expected NAME=VALUE such as queue=gpu, got {text!r}.")
+            raise ValueError(
+                f"cluster_options: expected NAME=VALUE such as queue=gpu, got {text!r}."
+            )
         try:
             options[name.replace("-", "_")] = json.loads(value)
         except ValueError:
@@ -48,7 +50,9 @@ def job_options(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
             full[name] = configured.get(name) or default
         check_integer(f"cluster_options: {name}", full[name], 1)
     if full.get("memory") is None and not configured.get("memory"):
-        raise ValueError("cluster_options: memory: expected the memory of a job, as memory=4GB; got none.")
+        raise ValueError(
+            "cluster_options: memory: expected the memory of a job, as memory=4GB; got none."
+        )
     share = full["cores"] // full["processes"]
     if not share:
         raise ValueError(
@@ -69,7 +73,9 @@ def job_script(kind: str, options: Mapping[str, Any]) -> str:
     full = job_options(kind, options)
     for name in ("scheduler_options", "shared_temp_directory", "security"):
         full.pop(name, None)
-    job = _cluster_class(kind).job_cls("tcp://SCHEDULER:PORT", name="worker", **_checked(kind, full))
+    job = _cluster_class(kind).job_cls(
+        "tcp://SCHEDULER:PORT", name="worker", **_checked(kind, full)
+    )
     return job.job_script()
 
 

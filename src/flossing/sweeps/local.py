@@ -90,7 +90,7 @@ def local_cluster(
     host: str,
     dashboard_address: str,
     security: Security | None,
-) -> Iterator[SpecCluster]:
+) -> Iterator[Any]:
     """A scheduler in this process and worker processes beside it, all listening on ``host`` only.
 
     At most ``needed`` workers are started. They end with this process, however it ends.
@@ -137,7 +137,7 @@ def local_cluster(
                 workers=specs,
                 scheduler=scheduler,
                 security=security,
-                silence_logs=logging.CRITICAL,
+                silence_logs=logging.CRITICAL,  # pyright: ignore[reportArgumentType]
                 name="sweep",
             ) as cluster,
         ):
