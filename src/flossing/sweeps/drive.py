@@ -147,7 +147,7 @@ class Driver:
         try:
             if not self.client.nthreads():
                 return False
-            self.client.run(worker.stop, self.topic, wait=False, on_error="ignore")
+            self.client.run(worker.stop, self.topic, on_error="ignore")
         except Exception:
             return self._connected()
         return True
