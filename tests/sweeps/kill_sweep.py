@@ -1,6 +1,6 @@
 """Kills a sweep again and again, at random moments, and looks at what is lost.
 
-``python tests/sweeps/kill_sweep.py 20`` kills ``floss sweep`` 20 times with SIGKILL, starts it again each
+``python tests/sweeps/kill_sweep.py 20 4000`` (kills, epochs) kills ``floss sweep`` 20 times with SIGKILL, starts it again each
 time, and compares all numbers with those of an undisturbed sweep, bit for bit.
 """
 
@@ -99,7 +99,7 @@ def assert_same(one: Path, other: Path) -> None:
     assert np.isfinite(a["test_accuracy"]).all()
 
 
-def main(kills: int, epochs: int = 12000, seed: int = 0) -> None:
+def main(kills: int, epochs: int = 4000, seed: int = 0) -> None:
     """Prints what happened at each kill."""
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
@@ -125,4 +125,4 @@ def main(kills: int, epochs: int = 12000, seed: int = 0) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 20)
+    main(*map(int, sys.argv[1:])) if len(sys.argv) > 1 else main(20)
