@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from .._checks import check_integer
+from .._checks import check_choice, check_integer
 from ..runs import directory as files
 from ..runs.config import RunConfig, to_yaml
 from . import folder, grid as grids, provenance
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from distributed import Client, Security
 
     from .drive import Display
+
+
+CLUSTERS = ("slurm", "pbs", "lsf", "sge", "htcondor")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,14 +136,19 @@ def conduct(
     ]  # fmt: skip
     if len(chosen) > 1:
         raise ValueError(f"{chosen[0]}: cannot be given together with {chosen[1]}.")
+    if where.workers is not None:
+        check_integer("workers", where.workers, 1)
+    if where.cluster:
+        check_choice("cluster", where.cluster, CLUSTERS)
     runs = grid.runs
+    folder.open_directory(Path(directory), grid)
     path = Path(directory).absolute()
-    folder.open_directory(path, grid)
     with folder.alone(path, "sweep") as mine:
         if not mine:
             raise ValueError(f"directory: another process is working on the sweep in {path}.")
         done = [run for run in runs if folder.finished(path / folder.RUNS / run.name)]
-        left = [run for run in runs if run not in done]
+        ended = {run.index for run in done}
+        left = [run for run in runs if run.index not in ended]
         begin = provenance.begin(path)
         with display(runs, done) as shown:
             if left:
