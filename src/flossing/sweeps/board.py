@@ -26,7 +26,7 @@ class Board:
         self._done = {run.index: run.steps for run in finished}
         self._status = {run.index: "finished" for run in finished}
         self._worked = 0
-        self._start = time.monotonic()
+        self._start: float | None = None
         self._last_line = time.monotonic()
         self._lock = threading.Lock()
         self._task = progress.add_task("sweep", total=sum(self._steps.values()), status="")
@@ -36,6 +36,7 @@ class Board:
         """A run has done so many of its epochs and flossing steps."""
         del status
         with self._lock:
+            self._start = self._start or time.monotonic()
             if run in self._done:
                 self._worked += max(0, done - self._done[run])
             self._done[run] = done
@@ -66,7 +67,7 @@ class Board:
         text = f"{status.count('finished')}/{len(self._names)} runs"
         if failed := status.count("failed"):
             text += f", {failed} failed"
-        if self._worked:
+        if self._worked and self._start is not None:
             rate = self._worked / (time.monotonic() - self._start)
             done = sum(self._done.get(i, 0) for i in self._names if self._status.get(i) != "failed")
             total = sum(n for i, n in self._steps.items() if self._status.get(i) != "failed")

@@ -182,6 +182,8 @@ def _work(
         try:
             outcomes = driver.go()
         except KeyboardInterrupt:
+            if stop.is_set():  # the second one
+                raise
             stop.set()
             driver.wait()
             raise
