@@ -1,7 +1,7 @@
 """Kills a sweep again and again, at random moments, and looks at what is lost.
 
-``python tests/sweeps/kill_sweep.py 20 4000`` (kills, epochs) kills ``floss sweep`` 20 times with SIGKILL, starts it again each
-time, and compares all numbers with those of an undisturbed sweep, bit for bit.
+``python tests/sweeps/kill_sweep.py 20 4000`` (kills, epochs) kills ``floss sweep`` with SIGKILL, starts it
+again each time, and compares all numbers with those of an undisturbed sweep, bit for bit.
 """
 
 import os

@@ -1,6 +1,7 @@
 """Batch systems, GPUs and encryption: what is asked of Dask, without a cluster."""
 
 import pytest
+from sweep_helpers import SMALL
 
 import flossing as fl
 from flossing.cli import main
@@ -120,3 +121,31 @@ def test_tls_needs_three_files(tmp_path):
         connect.security(ca, cert)
     with pytest.raises(FileNotFoundError, match="tls_cert: expected a file in PEM format"):
         connect.security(ca, "nowhere", key)
+
+
+@pytest.fixture
+def batch_system(tmp_path, monkeypatch):
+    """``sbatch`` and ``scancel`` that run a job's script here, as Slurm would elsewhere."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    sbatch = (
+        'cp "$1" "$0.job"\nsetsid bash "$0.job" > "$0.log" 2>&1 &\necho "Submitted batch job $!"\n'
+    )
+    for name, text in (("sbatch", sbatch), ("scancel", 'kill -- "-$1"\n')):
+        (folder / name).write_text(f"#!/bin/bash\n{text}")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+    return folder
+
+
+def test_a_sweep_with_jobs_as_workers(batch_system, tmp_path):
+    data = fl.sweep(
+        SMALL,
+        {"seed": [1, 2]},
+        tmp_path / "sweep",
+        cluster="slurm",
+        cluster_options=OPTIONS,
+        host="127.0.0.1",
+    )
+    assert (data["status"] == "finished").all()
+    assert "export OPENBLAS_NUM_THREADS=1" in (batch_system / "sbatch.job").read_text()
