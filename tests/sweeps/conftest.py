@@ -3,12 +3,22 @@
 import logging
 
 import pytest
+from kill_sweep import keep_compiled
 
 from flossing.sweeps.local import local_cluster
 
 
+@pytest.fixture(scope="session", autouse=True)
+def compiled(tmp_path_factory):
+    """Processes of all tests here take compiled functions from each other."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in keep_compiled(tmp_path_factory.mktemp("compiled")).items():
+            patch.setenv(name, value)
+        yield
+
+
 @pytest.fixture(scope="session")
-def workers():
+def workers(compiled):
     """A client of two worker processes."""
     from distributed import Client
 

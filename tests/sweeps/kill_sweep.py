@@ -24,16 +24,19 @@ SETTINGS = (
 ).split()
 
 
-def start(path: Path, epochs: int, *more: str) -> subprocess.Popen:
-    """``floss sweep`` over two seeds, in a session of its own; compiled functions are kept beside it."""
-    cache = path.parent / "compiled"
-    environment = os.environ | {
-        "PYTHONUNBUFFERED": "1",
-        "JAX_PLATFORMS": "cpu",
+def keep_compiled(cache: Path) -> dict[str, str]:
+    """Environment in which processes take compiled functions from each other."""
+    return {
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
     }
+
+
+def start(path: Path, epochs: int, *more: str) -> subprocess.Popen:
+    """``floss sweep`` over two seeds, in a session of its own; compiled functions are kept beside it."""
+    own = {"PYTHONUNBUFFERED": "1", "JAX_PLATFORMS": "cpu"}
+    environment = keep_compiled(path.parent / "compiled") | os.environ | own
     command = [sys.executable, "-m", "flossing.cli", "sweep", *SETTINGS, "--epochs", str(epochs)]
     return subprocess.Popen(
         [*command, "--over", "seed=1,2", "--directory", str(path), *more],

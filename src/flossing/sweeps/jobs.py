@@ -140,5 +140,6 @@ def job_cluster(
         ) as cluster,
     ):
         if submit:
-            cluster.scale(jobs=jobs)
+            # Unlike scale, this also replaces jobs that end, at their time limit for instance.
+            cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs)
         yield cluster
