@@ -14,7 +14,7 @@ _ROOT = Path(__file__).parents[1]
 _PROMISED = (
     "lyapunov_spectrum local_exponents long_term_jacobian condition_number gradient_norms "
     "kaplan_yorke_dimension entropy_rate covariant_vectors flossing_loss Flossing TanhCell GRUCell "
-    "LSTMCell BinaryCell LIFCell Stack surrogates tasks initialisers"
+    "LSTMCell BinaryCell LIFCell Stack surrogates tasks initialisers sweep"
 ).split()
 
 
@@ -28,6 +28,7 @@ def test_import_is_light():
     heavy = (
         "matplotlib xarray tyro rich yaml h5py h5netcdf threadpoolctl torch plotly jinja2".split()
     )
+    heavy += ["dask", "distributed", "pandas", "tensorboardX", "wandb"]
     code = f"import sys, flossing; print([m for m in {heavy} if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"

@@ -1,5 +1,7 @@
 """flossing: measure, control and understand error gradients in recurrent and spiking networks."""
 
+from typing import TYPE_CHECKING, Any
+
 from . import (
     floss as floss,
     initialisers as initialisers,
@@ -34,3 +36,15 @@ from .lyapunov import (
     lyapunov_spectrum as lyapunov_spectrum,
 )
 from .training import Network as Network, Training as Training
+
+if TYPE_CHECKING:
+    from .sweeps import sweep as sweep
+
+
+def __getattr__(name: str) -> Any:
+    """``sweep`` is loaded when it is used: figures, datasets and Dask would slow the import down."""
+    if name == "sweep":
+        from .sweeps import sweep
+
+        return sweep
+    raise AttributeError(f"module 'flossing' has no attribute {name!r}")

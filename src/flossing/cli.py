@@ -1,4 +1,4 @@
-"""The command line: ``floss demo``, ``train``, ``spectrum``, ``reproduce``, ``report``."""
+"""The command line: ``floss demo``, ``train``, ``sweep``, ``spectrum``, ``reproduce``, ``report``."""
 
 import sys
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 _COMMANDS = {
     "demo": "train networks with and without flossing from the same start, and compare (under two minutes)",
     "train": "train networks on a task, with a flossing schedule",
+    "sweep": "many runs over a grid of settings, on all cores, a Dask cluster or a batch system",
     "spectrum": "the Lyapunov spectrum of a fresh network or of a run's networks",
     "reproduce": "a published figure, with its numbers beside the published ones",
     "report": "figures and one HTML page of a run or a sweep",
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(command: str, arguments: list[str]) -> int:
     from importlib import import_module
 
-    from .commands import one_blas_thread
+    from ._blas import one_blas_thread
 
     one_blas_thread()
     try:

@@ -1,5 +1,6 @@
 """``floss train``: any task, cell and flossing schedule, into a directory of its own."""
 
+import contextlib
 import dataclasses
 import io
 import os
@@ -112,9 +113,14 @@ def use_devices(options: Arguments) -> None:
     check_integer("devices", options.devices, 0)
     check_integer("processes", options.processes, 1)
     check_integer("process", options.process, 0, options.processes - 1)
+    if options.processes > 1 and not options.coordinator:
+        raise ValueError("processes: several of them need a coordinator, an address HOST:PORT.")
     cores = options.devices or len(os.sched_getaffinity(0))
     share = -(-options.run.realisations // options.processes)
-    jax.config.update("jax_num_cpu_devices", min(cores, share))
+    with contextlib.suppress(
+        RuntimeError
+    ):  # JAX is in use already, and its devices are what they are
+        jax.config.update("jax_num_cpu_devices", min(cores, share))
     if options.coordinator:
         try:
             jax.distributed.initialize(
@@ -122,8 +128,6 @@ def use_devices(options: Arguments) -> None:
             )
         except RuntimeError as error:
             raise ValueError(f"coordinator: cannot join {options.coordinator}: {error}") from None
-    elif options.processes > 1:
-        raise ValueError("processes: several of them need a coordinator, an address HOST:PORT.")
 
 
 def finish(console: Console, result: RunResult) -> int:

@@ -43,6 +43,12 @@ def write_checkpoint(directory: Path, state: TrainState, metrics: xr.Dataset) ->
     _rotate_and_write(directory / files.CHECKPOINT, lambda path: _write_state(path, state))
 
 
+def has_checkpoint(directory: Path) -> bool:
+    """Whether a checkpoint was ever written, sound or not."""
+    path = directory / files.CHECKPOINT
+    return path.exists() or previous(path).exists()
+
+
 def discard_previous(directory: Path) -> None:
     """Removes the previous checkpoint of a run that is finished."""
     for name in (files.METRICS, files.CHECKPOINT):

@@ -142,10 +142,9 @@ def write_dataset_plainly(path: Path, dataset: xr.Dataset) -> None:
         for name, variable in dataset.variables.items()
         if variable.dtype.kind in "fiu" and variable.size
     }
-    try:
-        dataset.to_netcdf(path, engine="h5netcdf", encoding=encoding)
-    except RuntimeError as error:
-        raise OSError(f"cannot write {path}: {error}") from error
+    # Made in memory first: on a full disk the HDF5 library fails in ways that end the process.
+    content = dataset.to_netcdf(engine="h5netcdf", encoding=encoding)
+    path.write_bytes(content)
 
 
 def read_dataset(path: Path) -> xr.Dataset:
@@ -162,9 +161,15 @@ def read_dataset(path: Path) -> xr.Dataset:
         raise ValueError(f"{path}: damaged: {error}") from error
 
 
-def environment() -> dict[str, Any]:
-    """What a run ran on: versions, devices, command, and the commit of the directory it started in."""
+def environment(devices: bool = True) -> dict[str, Any]:
+    """What a run ran on: versions, devices, command, and the commit of the directory it started in.
+
+    Without ``devices`` JAX is not started, so that no GPU is taken.
+    """
     names = ["flossing", "jax", "jaxlib", "equinox", "optax", "numpy", "scipy", "xarray"]
+    found = (
+        [f"{device.platform}: {device.device_kind}" for device in jax.devices()] if devices else []
+    )
     return {
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -172,7 +177,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cores": os.cpu_count(),
-        "devices": [f"{device.platform}: {device.device_kind}" for device in jax.devices()],
+        "devices": found,
         "x64": bool(jax.config.read("jax_enable_x64")),
         "git_commit": _git_commit(),
     }

@@ -129,7 +129,7 @@ def resume(
     reporter = reporter or Silent()
     state = begin(config.networks(), config.training, config.flossing)
     record, notes = Record(), ["there is no checkpoint yet; starting from the beginning"]
-    if any(path.glob("checkpoint*")):
+    if checkpoint.has_checkpoint(path):
         state, record, notes = checkpoint.read_checkpoint(path, state)
     job = _Job(config, path if jax.process_index() == 0 else None, state, record, reporter, stop)
     job.say(notes)

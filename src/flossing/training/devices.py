@@ -43,11 +43,12 @@ def spread(function: Callable, realisations: PyTree, *shared: PyTree, axes: tupl
     """
     arrays, rest = eqx.partition(realisations, eqx.is_array)
     count = jax.tree.leaves(arrays)[0].shape[0]
-    parts = min(count, jax.device_count())
-    if parts == 1:
-        return function(realisations, *shared)
+    parts = jax.device_count()
+    if jax.process_count() == 1:  # several processes must not leave one out
+        parts = -(-count // -(-count // parts))
+        if parts == 1:
+            return function(realisations, *shared)
     share = -(-count // parts)
-    parts = -(-count // share)
     static = []
 
     def of_arrays(arrays: PyTree, *shared: PyTree) -> PyTree:
@@ -80,8 +81,16 @@ def everywhere(tree: PyTree) -> PyTree:
         return tree
     mesh = Mesh(np.asarray(jax.devices()), (_AXIS,))
     shared = NamedSharding(mesh, PartitionSpec())
+
+    def share(array: jax.Array) -> jax.Array:
+        if not array.is_fully_addressable:
+            return array
+        if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(share(jax.random.key_data(array)))
+        return jax.make_array_from_process_local_data(shared, np.asarray(array))
+
     arrays, rest = eqx.partition(tree, eqx.is_array)
-    return eqx.combine(jax.device_put(arrays, shared), rest)
+    return eqx.combine(jax.tree.map(share, arrays), rest)
 
 
 def any_process(flag: bool) -> bool:

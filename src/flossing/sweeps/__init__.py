@@ -1,0 +1,3 @@
+"""Many runs over a grid or list of settings, on local processes, a Dask cluster or a batch system."""
+
+from .conduct import sweep as sweep

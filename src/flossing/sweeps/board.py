@@ -1,0 +1,117 @@
+"""One line for a whole sweep: runs, epochs per second, time left."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from .grid import Run
+
+_LINE_SECONDS = 30.0
+
+
+class Board:
+    """Adds up what the runs report; on a terminal a bar, elsewhere a line now and then.
+
+    Epochs and flossing steps both count as epochs.
+    """
+
+    def __init__(self, progress: Progress, runs: Sequence[Run], finished: Sequence[Run]):
+        self._progress = progress
+        self._names = {run.index: run.name for run in runs}
+        self._steps = {run.index: run.steps for run in runs}
+        self._done = {run.index: run.steps for run in finished}
+        self._status = {run.index: "finished" for run in finished}
+        self._worked = 0
+        self._start: float | None = None
+        self._last_line = time.monotonic()
+        self._lock = threading.Lock()
+        self._task = progress.add_task("sweep", total=sum(self._steps.values()), status="")
+        self._show()
+
+    def progress(self, run: int, done: int, status: str) -> None:
+        """A run has done so many of its epochs and flossing steps."""
+        del status
+        with self._lock:
+            self._start = self._start or time.monotonic()
+            if run in self._done:
+                self._worked += max(0, done - self._done[run])
+            self._done[run] = done
+            self._show()
+            if time.monotonic() - self._last_line > _LINE_SECONDS:
+                self._line()
+
+    def ended(self, run: int, status: str) -> None:
+        """A run is ``finished``, ``failed`` or ``stopped``."""
+        with self._lock:
+            self._status[run] = status
+            if status == "finished":
+                self._done[run] = self._steps[run]
+            self._show()
+            if not self._progress.console.is_terminal or status == "failed":
+                self._progress.console.print(
+                    f"{self._names[run]}: {status}", highlight=False, markup=False
+                )
+                self._line()
+
+    def message(self, text: str) -> None:
+        """A line above the bar."""
+        self._progress.console.print(text, style="yellow", highlight=False, markup=False)
+
+    def text(self) -> str:
+        """Runs, speed and time left."""
+        status = list(self._status.values())
+        text = f"{status.count('finished')}/{len(self._names)} runs"
+        if failed := status.count("failed"):
+            text += f", {failed} failed"
+        if self._worked and self._start is not None:
+            rate = self._worked / (time.monotonic() - self._start)
+            done = sum(self._done.get(i, 0) for i in self._names if self._status.get(i) != "failed")
+            total = sum(n for i, n in self._steps.items() if self._status.get(i) != "failed")
+            text += f", {rate:.1f} epochs/s, {_duration((total - done) / rate)} left"
+        return text
+
+    def _show(self) -> None:
+        self._progress.update(
+            self._task, completed=sum(self._done.values()), status=self.text(), refresh=False
+        )
+
+    def _line(self) -> None:
+        self._last_line = time.monotonic()
+        if not self._progress.console.is_terminal:
+            self._progress.console.print(f"sweep: {self.text()}", highlight=False)
+
+
+class Silent:
+    """A display that shows nothing."""
+
+    def progress(self, run: int, done: int, status: str) -> None:
+        """Nothing."""
+
+    def ended(self, run: int, status: str) -> None:
+        """Nothing."""
+
+    def message(self, text: str) -> None:
+        """Nothing."""
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+@contextmanager
+def sweep_display(console: Console) -> Iterator[Progress]:
+    """A display with one bar."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[status]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        yield progress

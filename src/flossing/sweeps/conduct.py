@@ -1,0 +1,246 @@
+"""A sweep from its settings to its directory."""
+
+import contextlib
+import dataclasses
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+from .._checks import check_choice, check_integer
+from ..runs import directory as files
+from ..runs.config import RunConfig, to_yaml
+from . import folder, grid as grids, provenance
+
+if TYPE_CHECKING:
+    from distributed import Client, Security
+
+    from .drive import Display
+
+
+CLUSTERS = ("slurm", "pbs", "lsf", "sge", "htcondor")
+
+
+@dataclasses.dataclass(frozen=True)
+class Where:
+    """On what a sweep runs: by default on worker processes of this machine."""
+
+    workers: int | None = None
+    """Worker processes (default: one per core, or per GPU) or jobs (default: one)."""
+    scheduler: str = ""
+    """Address of a running Dask scheduler."""
+    cluster: str = ""
+    """slurm, pbs, lsf, sge or htcondor."""
+    cluster_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Passed to dask-jobqueue."""
+    host: str = ""
+    """Address that the scheduler and local workers listen on; local ones listen on 127.0.0.1."""
+    dashboard_address: str = "127.0.0.1:0"
+    """Address of the dashboard; port 0 is any free one."""
+    security: "Security | None" = None
+    """TLS."""
+
+
+def sweep(
+    base: RunConfig,
+    over: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]],
+    directory: str | Path,
+    *,
+    client: Any = None,
+    workers: int | None = None,
+    retries: int = 1,
+    scheduler: str = "",
+    cluster: str = "",
+    cluster_options: Mapping[str, Any] | None = None,
+    host: str = "",
+    dashboard_address: str = "127.0.0.1:0",
+    security: Any = None,
+) -> xr.Dataset:
+    """Runs a configuration with other values of some of its fields, many at once.
+
+    The directory can be that of the same sweep, interrupted or killed: finished runs are left alone,
+    others go on from their last block, failed ones are tried again. A run that fails more often than
+    ``retries`` is recorded (``status``, ``error``, ``runs/NAME/error.txt``) while the others go on.
+    Local workers are new processes: in a script, call this under ``if __name__ == "__main__":``.
+
+    Args:
+        base: the fields that are not swept.
+        over: fields and their values, as ``{"task.delay": [10, 20]}``, of which every combination is
+            run; or a list of settings, as ``[{"task.delay": 10, "seed": 1}, {"task.delay": 20}]``.
+        directory: of the sweep, on a file system that all workers share.
+        client: a Dask client of yours; its cluster does the work.
+        workers: worker processes, by default one per core or per GPU; or jobs of ``cluster``.
+        retries: how often a run that fails is tried again.
+        scheduler: address of a running Dask scheduler, instead of local processes.
+        cluster: ``slurm``, ``pbs``, ``lsf``, ``sge`` or ``htcondor``: workers are jobs there.
+        cluster_options: for dask-jobqueue, as ``{"queue": "gpu", "memory": "4GB"}``.
+        host: address to listen on, 127.0.0.1 for local workers; needed for ``cluster``.
+        dashboard_address: of the scheduler's web page.
+        security: a ``distributed.Security`` for TLS.
+
+    Returns:
+        The dataset of ``sweep.nc``: swept fields are dimensions (``setting`` for a list).
+
+    Raises:
+        ValueError, TypeError: wrong fields or values, or a directory of another sweep.
+        FileExistsError: the directory holds something else. ConnectionError: no scheduler there.
+        ImportError: Dask or pandas is missing. KeyboardInterrupt: after the runs' current blocks.
+    """
+    require_extra()
+    where = Where(
+        workers, scheduler, cluster, cluster_options or {}, host, dashboard_address, security
+    )
+    return conduct(grids.grid(base, over), directory, where, retries, client=client)
+
+
+def require_extra() -> None:
+    """Raises ``ImportError`` with the command that installs what is missing."""
+    try:
+        import distributed  # noqa: F401
+        import pandas  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f"sweeps need Dask and pandas ({error}); install them with: pip install 'flossing[sweep]'"
+        ) from None
+
+
+@contextlib.contextmanager
+def _no_display(runs: Any, finished: Any) -> Iterator["Display"]:
+    from .board import Silent
+
+    del runs, finished
+    yield Silent()
+
+
+def conduct(
+    grid: grids.Grid,
+    directory: str | Path,
+    where: Where,
+    retries: int = 1,
+    *,
+    client: Any = None,
+    display: Callable[..., contextlib.AbstractContextManager["Display"]] = _no_display,
+    stop: threading.Event | None = None,
+) -> xr.Dataset:
+    """``sweep`` with its arguments bundled; ``stop``, when set, ends it after the runs' current blocks."""
+    check_integer("retries", retries, 0)
+    chosen = [
+        name
+        for name, value in (
+            ("client", client), ("scheduler", where.scheduler), ("cluster", where.cluster)
+        )
+        if value
+    ]  # fmt: skip
+    if len(chosen) > 1:
+        raise ValueError(f"{chosen[0]}: cannot be given together with {chosen[1]}.")
+    if where.workers is not None:
+        check_integer("workers", where.workers, 1)
+    if where.cluster:
+        check_choice("cluster", where.cluster, CLUSTERS)
+    runs = grid.runs
+    folder.open_directory(Path(directory), grid)
+    path = Path(directory).absolute()
+    with folder.alone(path, "sweep") as mine:
+        if not mine:
+            raise ValueError(f"directory: another process is working on the sweep in {path}.")
+        done = [run for run in runs if folder.finished(path / folder.RUNS / run.name)]
+        ended = {run.index for run in done}
+        left = [run for run in runs if run.index not in ended]
+        begin = provenance.begin(path)
+        with display(runs, done) as shown:
+            if left:
+                _work(path, left, where, retries, client, shown, stop or threading.Event())
+        data = _write(path, grid)
+        provenance.end(path, grid, data, begin)
+        return data
+
+
+def _work(
+    path: Path,
+    runs: Sequence[grids.Run],
+    where: Where,
+    retries: int,
+    client: Any,
+    display: "Display",
+    stop: threading.Event,
+) -> None:
+    """Runs what is left, the longest first, and records the tracebacks of failures."""
+    from .drive import Driver
+    from .worker import Job
+
+    topic = f"flossing-{uuid.uuid4().hex[:12]}"
+    jobs = [
+        Job(run.index, run.name, to_yaml(run.config), str(path), topic)
+        for run in sorted(runs, key=lambda run: -run.cost)
+    ]
+    names = {run.index: run.name for run in runs}
+    with _client(where, len(jobs), client, display) as (connected, connect):
+        driver = Driver(connected, connect, jobs, retries, display, stop)
+        try:
+            outcomes = driver.go()
+        except KeyboardInterrupt:
+            if stop.is_set():  # the second one
+                raise
+            stop.set()
+            driver.wait()
+            raise
+        finally:
+            if connect is not None and driver.client is not connected:
+                driver.client.close()
+    for index, outcome in outcomes.items():
+        folder.record_error(path / folder.RUNS / names[index], outcome.error)
+
+
+@contextlib.contextmanager
+def _client(
+    where: Where, needed: int, client: Any, display: "Display"
+) -> Iterator[tuple["Client", Callable[[], "Client"] | None]]:
+    """A client of the scheduler that does the work, and how to get another if that one is lost."""
+    from distributed import Client
+
+    from .connect import connect
+    from .jobs import job_cluster
+    from .local import local_cluster
+
+    if client is not None:
+        if not isinstance(client, Client) or client.asynchronous:
+            raise TypeError(
+                f"client: expected a distributed.Client (not asynchronous), got {client!r}."
+            )
+        yield client, None
+        return
+    if where.scheduler:
+        again = lambda: connect(where.scheduler, where.security)  # noqa: E731
+        with again() as connected:
+            display.message(f"dashboard: {connected.dashboard_link}")
+            yield connected, again
+        return
+    if where.cluster:
+        made = job_cluster(
+            where.cluster, where.cluster_options, where.workers, where.host,
+            where.dashboard_address, where.security,
+        )  # fmt: skip
+    else:
+        made = local_cluster(
+            where.workers,
+            needed,
+            where.host or "127.0.0.1",
+            where.dashboard_address,
+            where.security,
+        )
+    with made as started, Client(started, set_as_default=False) as connected:
+        display.message(f"dashboard: {connected.dashboard_link}")
+        yield connected, None
+
+
+def _write(path: Path, grid: grids.Grid) -> xr.Dataset:
+    from .collect import dataset, table
+
+    data = dataset(path, grid)
+    files.write_dataset(path / folder.DATASET, data)
+    rows = table(data, grid)
+    files.write_atomically(path / folder.TABLE, lambda p: rows.to_csv(p, index=False))
+    return data

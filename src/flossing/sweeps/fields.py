@@ -1,0 +1,121 @@
+"""Fields of a run's configuration by their dotted names, and values for them."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import yaml
+
+from ..runs.config import RunConfig, _convert
+from ..training import Training
+
+
+def field_name(text: str) -> str:
+    """The full dotted name of a field; fields of training may come without ``training.``.
+
+    Raises:
+        ValueError: there is no such field, or it cannot be swept.
+    """
+    name = text.strip().replace("-", "_")
+    if name in {field.name for field in dataclasses.fields(Training)}:
+        name = f"training.{name}"
+    if name == "directory":
+        raise ValueError(
+            "over: 'directory' cannot be swept: every run gets one within the sweep's."
+        )
+    if name not in _hints():
+        section = name.partition(".")[0]
+        known = [n for n in _hints() if n.startswith(f"{section}.")] or list(_hints())
+        raise ValueError(
+            f"over: unknown field {text.strip()!r}; expected one of {', '.join(known)}."
+        )
+    return name
+
+
+def _hints() -> dict[str, Any]:
+    """The type of every field that can be swept, by dotted name."""
+    found: dict[str, Any] = {}
+    for name, hint in typing.get_type_hints(RunConfig).items():
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+            found |= {f"{name}.{n}": h for n, h in typing.get_type_hints(hint).items()}
+        elif name != "directory":
+            found[name] = hint
+    return found
+
+
+def convert(name: str, value: Any) -> Any:
+    """A value of the field's type from a Python or YAML value; raises ``ValueError`` naming the field."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, tuple):
+        value = list(value)
+    return _convert(_hints()[name], value, name)
+
+
+def read(name: str, text: str) -> Any:
+    """A value of the field's type from the command line; raises ``ValueError`` naming the field."""
+    hint, text = _hints()[name], text.strip()
+    options = typing.get_args(hint)
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
+        if text.lower() in ("none", "null"):
+            return None
+        hint = next(option for option in options if option is not types.NoneType)
+    if hint is str or typing.get_origin(hint) is Literal:
+        return convert(name, text)
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    return convert(name, text if value is None else value)
+
+
+def split(text: str) -> list[str]:
+    """Splits at commas that are not within brackets: ``[0, 1],[2]`` are two values."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter == "[") - (letter == "]")
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
+
+
+def get(config: RunConfig, name: str) -> Any:
+    """The value of a field."""
+    value: Any = config
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def replace(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
+    """The configuration with other values, all at once; raises what the configuration raises."""
+    sections: dict[str, dict[str, Any]] = {}
+    changes: dict[str, Any] = {}
+    for name, value in values.items():
+        section, _, field = name.partition(".")
+        if field:
+            sections.setdefault(section, {})[field] = value
+        else:
+            changes[section] = value
+    for section, fields in sections.items():
+        changes[section] = dataclasses.replace(getattr(config, section), **fields)
+    return dataclasses.replace(config, **changes)
+
+
+def plain(value: Any) -> Any:
+    """A value as YAML knows it."""
+    return list(value) if isinstance(value, tuple) else value
+
+
+def shown(value: Any) -> str:
+    """A value as it stands in names and messages."""
+    if value is None:
+        return "none"
+    if isinstance(value, tuple):
+        return "[" + ",".join(map(shown, value)) + "]"
+    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)

@@ -1,0 +1,112 @@
+"""Fields and values of a sweep, and what wrong ones are told."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from flossing.runs import RunConfig
+from flossing.sweeps import grid as grids
+from flossing.sweeps.fields import read, split
+
+
+def test_a_grid_has_every_combination():
+    texts = ["task.delay=10,20", "batch-size=4,8", "flossing.schedule=none,before"]
+    grid = grids.grid(RunConfig(), grids.parse(texts))
+    assert grid.names == ["task.delay", "training.batch_size", "flossing.schedule"]
+    assert len(grid.runs) == len({run.name for run in grid.runs}) == 8
+    last = grid.runs[-1]
+    assert last.name == "task.delay=20,training.batch_size=8,flossing.schedule=before"
+    assert (last.config.task.delay, last.config.training.batch_size) == (20, 8)
+    assert last.config.flossing.schedule == "before"
+
+
+def test_a_list_fills_in_the_base():
+    grid = grids.grid(RunConfig(seed=5), [{"task.delay": 10}, {"seed": 2}])
+    assert grid.settings == ({"task.delay": 10, "seed": 5}, {"task.delay": 20, "seed": 2})
+    assert grid.axes is None
+
+
+def test_flossed_runs_cost_more_and_count_their_steps():
+    none, both = grids.grid(RunConfig(), {"flossing.schedule": ["none", "both"]}).runs
+    assert both.cost > none.cost
+    assert (none.steps, both.steps) == (3001, 3001 + 500 + 2 * 500)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("task.delay", "10", 10),
+        ("training.learning_rate", "1e-3", 1e-3),
+        ("cell.dale", "none", None),
+        ("cell.dale", "0.8", 0.8),
+        ("flossing.schedule", "none", "none"),
+        ("flossing.targets", "[0, -0.1]", (0.0, -0.1)),
+        ("flossing.parameters", "[recurrent_weight]", ("recurrent_weight",)),
+        ("training.train_initial_state", "false", False),
+    ],
+)
+def test_values_have_the_type_of_their_field(name, text, value):
+    assert read(name, text) == value
+    assert type(read(name, text)) is type(value)
+
+
+def test_values_from_numpy_are_taken():
+    grid = grids.grid(RunConfig(), {"task.delay": np.arange(10, 30, 10), "cell.gain": (0.5, 1)})
+    assert [run.values["task.delay"] for run in grid.runs] == [10, 10, 20, 20]
+    assert type(grid.runs[0].config.task.delay) is int
+
+
+def test_commas_within_brackets_do_not_split():
+    assert split("[0,1],[2],3") == ["[0,1]", "[2]", "3"]
+
+
+def test_names_are_safe_and_different():
+    over = {
+        "flossing.targets": [[0.0], [-0.1]],
+        "flossing.parameters": [["a/b" * 60], ["a/b" * 61]],
+    }
+    base = dataclasses.replace(RunConfig(), seed=1)
+    settings = grids.grid(base, over)
+    taken = set()
+    for setting in settings.settings:
+        label = ",".join(f"{n}={v}" for n, v in setting.items())
+        taken.add(grids._file_name(label, taken))
+    assert len(taken) == 4
+    assert all("/" not in name and len(name) < 200 for name in taken)
+
+
+@pytest.mark.parametrize(
+    ("over", "message"),
+    [
+        ({}, "over: expected fields and values"),
+        ([], "list: expected at least one setting"),
+        ({"task.delay": []}, "task.delay: expected at least one value"),
+        ({"task.delay": 10}, "task.delay: expected a list of values, got 10"),
+        ({"task.delay": "10"}, "task.delay: expected a list of values, got '10'"),
+        ({"task.delay": [10, 10]}, "over: task.delay: 10 is given twice"),
+        ({"epochs": [1], "training.epochs": [2]}, "training.epochs is given twice"),
+        ([{"seed": 1}, {"seed": 1}], "entry 2 is the same as entry 1"),
+        ([{"seed": 1}, {}], "entry 2: expected fields"),
+        ({"directory": ["a"]}, "'directory' cannot be swept"),
+        (
+            {"task.delays": [1]},
+            "unknown field 'task.delays'; expected one of task.name, task.delay",
+        ),
+    ],
+)
+def test_wrong_settings_are_named(over, message, untyped):
+    with pytest.raises((ValueError, TypeError)) as caught:
+        grids.grid(RunConfig(), over)
+    assert message in str(caught.value)
+
+
+def test_every_configuration_is_checked_before_anything_starts():
+    grid = grids.grid(RunConfig(), {"task.delay": [10, 400], "cell.gain": [1.0]})
+    with pytest.raises(
+        ValueError, match=r"over: task.delay=400,cell.gain=1: num_steps: a delay of 400"
+    ):
+        grid.runs  # noqa: B018
+    grid = grids.grid(RunConfig(), {"flossing.parameters": [["recurrent"]]})
+    with pytest.raises(ValueError, match=r"none of \['recurrent'\] is a parameter"):
+        grid.runs  # noqa: B018
