@@ -102,9 +102,11 @@ def flossing_loss(
     if num_starts is None or num_starts == 1:
         exponents, lost = spectrum(*one, key)
     else:
-        all_exponents, all_lost = jax.vmap(spectrum)(
-            state, inputs, jax.random.split(key, num_starts)
-        )
+        each = state, inputs, jax.random.split(key, num_starts)
+        if jax.default_backend() == "cpu":
+            all_exponents, all_lost = jax.lax.map(lambda one: spectrum(*one), each)
+        else:
+            all_exponents, all_lost = jax.vmap(spectrum)(*each)
         exponents, lost = all_exponents.mean(0), all_lost.any(0)
 
     weights = jnp.where(lost, 0, jnp.asarray(weights, exponents.dtype))

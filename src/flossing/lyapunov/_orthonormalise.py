@@ -45,7 +45,7 @@ class Factors(NamedTuple):
     order: Int[Array, " k"]
     whole: Float[Array, ""]
     lean: Float[Array, ""]
-    """Largest logarithm of a living row's length over its part that is orthogonal to those before it."""
+    """Largest logarithm of a row's length over its part that is orthogonal to those before it."""
     done: Bool[Array, ""]
     """Whether there was a factorisation at all; see ``due`` of ``orthonormalise``."""
 
@@ -67,6 +67,7 @@ def _householder(x: Float[Array, "k n"]) -> Factors:
     alive = seen | (dependent & ~lost)
     hole = jnp.any(~alive[:-1] & alive[1:])
 
+    tiny = float(jnp.finfo(x.dtype).tiny)
     mask = seen.astype(x.dtype)
     sign = jnp.where(diagonal < 0, -mask, mask)
     triangle = r.T * sign
@@ -84,7 +85,7 @@ def _householder(x: Float[Array, "k n"]) -> Factors:
         alive=alive[order],
         order=order,
         whole=1 - hole.astype(x.dtype),
-        lean=-jnp.log(jnp.min(jnp.where(lost, 1, rest))),
+        lean=-jnp.log(jnp.maximum(jnp.min(jnp.where(scale > 0, rest, 1)), tiny)),
         done=jnp.asarray(True),
     )
 

@@ -7,10 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.ad_checkpoint import checkpoint_name
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .._checks import check_integer
-from ._orthonormalise import SAVED, Factors, orthonormalise
+from ._automatic import propagate_automatically
+from ._basis import Basis, renormalise
+from ._orthonormalise import SAVED, Factors
 from ._steps import Step, push, take
 
 RenormaliseEvery = int | Literal["auto"]
@@ -25,91 +27,11 @@ def check_renormalise_every(name: str, value: object) -> RenormaliseEvery:
     return check_integer(name, value, 1)
 
 
-class Basis(NamedTuple):
-    """Tangent vectors in the rows of ``vectors``.
-
-    Slots are sorted by growth; a lost direction has a zero row, at the end. ``origin[i]`` names the
-    row of the first basis that slot ``i`` continues, so that logarithms stay with their direction
-    when a lost one moves to the end.
-    """
-
-    vectors: Float[Array, "k n"]
-    alive: Bool[Array, " k"]
-    origin: Int[Array, " k"]
-
-    @classmethod
-    def start(cls, vectors: Float[Array, "k n"]) -> "Basis":
-        """A basis of living directions."""
-        k = vectors.shape[0]
-        return cls(vectors, jnp.ones(k, bool), jnp.arange(k))
-
-    @classmethod
-    def random(cls, key: PRNGKeyArray, n: int, k: int, dtype: Any) -> "Basis":
-        """A random orthonormal basis."""
-        return cls.start(jnp.linalg.qr(jax.random.normal(key, (n, k), dtype))[0].T)
-
-
 class Logs(NamedTuple):
     """Logarithms of the stretching factors of each interval, by row of the first basis."""
 
     log_growth: Float[Array, "intervals k"]
     lost: Bool[Array, "intervals k"]
-
-
-class Pace(NamedTuple):
-    """When the next automatic renormalisation is due."""
-
-    left: Int[Array, ""]
-    """Steps until then."""
-    since: Int[Array, ""]
-    """Steps since the last one."""
-
-    @classmethod
-    def start(cls) -> "Pace":
-        """Due at once."""
-        return cls(jnp.asarray(0), jnp.asarray(0))
-
-    def after(self, factors: Factors) -> "Pace":
-        """The pace after a factorisation, or after none.
-
-        The loss of independence and the growth of the last interval, taken as linear in time, say how
-        many steps the tangents can go without losing precision. No interval is longer than twice the
-        last one, and none is longer than ``LONGEST``.
-        """
-        lean = jax.lax.stop_gradient(factors.lean)
-        growth = jnp.max(jnp.abs(jax.lax.stop_gradient(factors.log_growth)))
-        used = jnp.maximum(lean / most_lean(lean.dtype), growth / MOST_GROWTH)
-        fitting = jnp.floor(self.since / jnp.maximum(used, 1e-3)).astype(int)
-        following = jnp.clip(jnp.minimum(fitting, 2 * self.since), 1, LONGEST)
-        following = jnp.where(factors.whole > 0, following, 1)
-        return Pace(
-            jnp.where(factors.done, following, self.left),
-            jnp.where(factors.done, 0, self.since),
-        )
-
-    def step(self) -> "Pace":
-        """One step later."""
-        return Pace(self.left - 1, self.since + 1)
-
-
-LONGEST = 16
-"""Most steps of an automatic interval."""
-MOST_GROWTH = 16.0
-"""Logarithm of the largest growth in such an interval; its square must fit the numbers."""
-
-
-def most_lean(dtype: Any) -> float:
-    """Logarithm of the largest loss of independence in an automatic interval."""
-    return 1.75 if jnp.finfo(dtype).eps > 1e-10 else 3.5
-
-
-def renormalise(
-    basis: Basis, due: Bool[Array, ""] | None = None, exact: bool = True
-) -> tuple[Basis, Factors]:
-    """Orthonormalises a basis (if it is ``due``); returns it with the factors."""
-    factors = orthonormalise(basis.vectors, due, exact)
-    alive = factors.alive if due is None else jnp.where(factors.done, factors.alive, basis.alive)
-    return Basis(factors.vectors, alive, basis.origin[factors.order]), factors
 
 
 def propagate(
@@ -130,25 +52,58 @@ def propagate(
 
     Returns the last state, the last basis, one row of logarithms per interval (see
     ``interval_lengths``), and what ``collect`` made of the start and of each interval's end, one row
-    more.
+    more (not with ``"auto"``).
 
     The backward pass of a derivative keeps the tangents and the factors of each renormalisation and
     computes all else again, because writing and reading it takes longer.
     """
+    if renormalise_every == "auto":
+        flags = np.zeros(num_steps, bool)
+        flags[[edge for edge in edges if edge < num_steps]] = True
+        state, basis, growth = propagate_automatically(
+            step, state, basis, inputs, jnp.asarray(flags), exact
+        )
+        by_row, lost = _by_row(growth.logs, growth.alive, growth.origin)
+        collected = None
+    else:
+        state, basis, logs, collected = _regularly(
+            step, state, basis, inputs, num_steps, renormalise_every, collect, exact
+        )
+        by_row, lost = _by_row(*logs)
+        by_row, lost = by_row[1:].at[0].add(by_row[0]), lost[1:]
+    # A direction lost in the last interval leaves the growth of those behind it uncounted, and
+    # Cholesky QR a little of all.
+    basis, rest = renormalise(basis)
+    return state, basis, Logs(by_row.at[-1, basis.origin].add(rest.log_growth), lost), collected
+
+
+def _by_row(
+    logs: Float[Array, "rows k"], alive: Bool[Array, "rows k"], origin: Int[Array, "rows k"]
+) -> tuple[Array, Array]:
+    """Growth and losses, which come by slot, by row of the first basis."""
+    rows = jnp.arange(logs.shape[0])[:, None]
+    by_row = jnp.zeros_like(logs).at[rows, origin].set(logs)
+    return by_row, jnp.zeros(alive.shape, bool).at[rows, origin].set(~alive)
+
+
+def _regularly(
+    step: Step,
+    state: PyTree,
+    basis: Basis,
+    inputs: PyTree,
+    num_steps: int,
+    every: int,
+    collect: Any,
+    exact: bool,
+) -> tuple[PyTree, Basis, tuple, Any]:
     keep = jax.checkpoint_policies.save_only_these_names(SAVED)
 
     def remember(factors: Factors, state: PyTree, basis: Basis) -> tuple:
         logs = factors.log_growth, basis.alive, basis.origin
         return logs, collect(state, basis, factors.triangle)
 
-    def automatic(carry: tuple, at: tuple) -> tuple[tuple, tuple]:
-        state, basis, pace = carry
-        input, edge = at
-        basis, factors = renormalise(basis, (pace.left <= 0) | edge, exact)
-        pace = pace.after(factors)
-        before = remember(factors, state, basis)
-        state, vectors = push(step, state, basis.vectors, input)
-        return (state, basis._replace(vectors=vectors), pace.step()), before
+    def kept(pushed: tuple) -> tuple:
+        return pushed[0], checkpoint_name(pushed[1], SAVED)
 
     def interval(carry: tuple, inputs: PyTree, length: int) -> tuple[tuple, tuple]:
         state, basis = carry
@@ -167,47 +122,23 @@ def propagate(
             )
         return (state, basis._replace(vectors=vectors)), before
 
-    def kept(pushed: tuple) -> tuple:
-        return pushed[0], checkpoint_name(pushed[1], SAVED)
-
-    parts = []
-    if renormalise_every == "auto":
-        flags = np.zeros(num_steps, bool)
-        flags[[edge for edge in edges if edge < num_steps]] = True
-        body = jax.checkpoint(automatic, prevent_cse=False, policy=keep)
-        carry, out = jax.lax.scan(
-            body, (state, basis, Pace.start()), (inputs, jnp.asarray(flags)), length=num_steps
+    body = jax.checkpoint(lambda c, u: interval(c, u, every), prevent_cse=False, policy=keep)
+    whole, rest = divmod(num_steps, every)
+    carry, parts = (state, basis), []
+    if whole:
+        blocks = jax.tree.map(
+            lambda x: x[: whole * every].reshape(whole, every, *x.shape[1:]), inputs
         )
-        carry = carry[:2]
+        carry, out = jax.lax.scan(body, carry, blocks, length=whole)
         parts.append(out)
-    else:
-        body = jax.checkpoint(
-            lambda c, u: interval(c, u, renormalise_every), prevent_cse=False, policy=keep
-        )
-        whole, rest = divmod(num_steps, renormalise_every)
-        carry = state, basis
-        if whole:
-            split = whole * renormalise_every
-            blocks = jax.tree.map(
-                lambda x: x[:split].reshape(whole, renormalise_every, *x.shape[1:]), inputs
-            )
-            carry, out = jax.lax.scan(body, carry, blocks, length=whole)
-            parts.append(out)
-        if rest:
-            carry, out = interval(carry, take(inputs, num_steps - rest, num_steps), rest)
-            parts.append(jax.tree.map(lambda x: x[None], out))
+    if rest:
+        carry, out = interval(carry, take(inputs, num_steps - rest, num_steps), rest)
+        parts.append(jax.tree.map(lambda x: x[None], out))
     state, basis = carry
     basis, last = renormalise(basis)
     parts.append(jax.tree.map(lambda x: x[None], remember(last, state, basis)))
-    (logs, alive, origin), collected = jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
-    rows = jnp.arange(logs.shape[0])[:, None]
-    by_row = jnp.zeros_like(logs).at[rows, origin].set(logs)
-    lost = jnp.zeros(alive.shape, bool).at[rows, origin].set(~alive)
-    growth = by_row[1:].at[0].add(by_row[0])
-    # A direction lost in the last interval leaves the growth of those behind it uncounted.
-    basis, rest_of_last = renormalise(basis)
-    growth = growth.at[-1, basis.origin].add(rest_of_last.log_growth)
-    return state, basis, Logs(growth, lost[1:]), collected
+    logs, collected = jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
+    return state, basis, logs, collected
 
 
 def interval_lengths(num_steps: int, renormalise_every: RenormaliseEvery) -> list[int]:

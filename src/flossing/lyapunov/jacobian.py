@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from .._checks import check_integer, check_key, is_concrete
-from ._propagate import Basis, renormalise
+from ._basis import Basis, renormalise
 from ._steps import Step, check_run, dimension, flatten, pull, push
 
 

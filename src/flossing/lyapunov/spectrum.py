@@ -14,9 +14,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from .._checks import check_integer, check_key, check_positive, is_concrete
+from ._basis import Basis
 from ._orthonormalise import orthonormalise
 from ._propagate import (
-    Basis,
     RenormaliseEvery,
     check_renormalise_every,
     interval_lengths,

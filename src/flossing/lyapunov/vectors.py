@@ -6,7 +6,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from .._checks import check_integer, check_key, is_concrete
-from ._propagate import Basis, propagate
+from ._basis import Basis
+from ._propagate import propagate
 from ._steps import Step, check_run, dimension, flatten, run, take
 
 

@@ -143,8 +143,18 @@ def write_dataset_plainly(path: Path, dataset: xr.Dataset) -> None:
         if variable.dtype.kind in "fiu" and variable.size
     }
     # Made in memory first: on a full disk the HDF5 library fails in ways that end the process.
-    content = dataset.to_netcdf(engine="h5netcdf", encoding=encoding)
+    with _no_cluster():
+        content = dataset.to_netcdf(engine="h5netcdf", encoding=encoding)
     path.write_bytes(content)
+
+
+def _no_cluster() -> contextlib.AbstractContextManager:
+    """Keeps xarray on a Dask worker from asking the cluster for a lock on what is in memory."""
+    if "dask" not in sys.modules:
+        return contextlib.nullcontext()
+    import dask
+
+    return dask.config.set(scheduler="synchronous")
 
 
 def read_dataset(path: Path) -> xr.Dataset:

@@ -120,6 +120,10 @@ def flossing_update(
         lambda x: jnp.broadcast_to(x, (flossing.starts, *x.shape)), network.initial_state
     )
 
+    every = flossing.renormalise_every
+    if every == "auto" and jax.default_backend() != "cpu":
+        every = 1  # networks in a batch would wait for each other, and pay for both branches
+
     def loss_of(flossed: PyTree) -> tuple[Array, Array]:
         return flossing_loss(  # pyright: ignore[reportReturnType]
             eqx.combine(flossed, rest),
@@ -132,7 +136,7 @@ def flossing_update(
             num_starts=flossing.starts,
             warmup=flossing.state_warmup,
             basis_warmup=flossing.basis_warmup,
-            renormalise_every=flossing.renormalise_every,
+            renormalise_every=every,
             key=basis_key,
             return_exponents=True,
         )

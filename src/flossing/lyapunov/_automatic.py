@@ -1,0 +1,145 @@
+"""Tangents that are renormalised as rarely as their precision allows, with a guard."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from ._basis import Basis, renormalise
+from ._orthonormalise import SAVED, Factors
+from ._steps import Step, push, take
+
+LONGEST = 16
+"""Most steps between renormalisations."""
+BLOCK = 64
+"""Steps after which the guard looks back."""
+MOST_GROWTH = 16.0
+"""Logarithm of the largest growth between renormalisations; its square must fit the numbers."""
+
+
+class Limits(NamedTuple):
+    """Logarithms of losses of independence."""
+
+    aim: float
+    """What an interval should not exceed: rounding errors stay as they are at every step."""
+    most: float
+    """What it must not exceed: beyond, the block is computed again with every step renormalised."""
+
+    @classmethod
+    def of(cls, dtype: Any) -> "Limits":
+        """For numbers of this precision."""
+        return cls(1.75, 5.0) if jnp.finfo(dtype).eps > 1e-10 else cls(3.5, 10.0)
+
+
+class Pace(NamedTuple):
+    """When the next automatic renormalisation is due."""
+
+    left: Int[Array, ""]
+    """Steps until then."""
+    since: Int[Array, ""]
+    """Steps since the last one."""
+
+    @classmethod
+    def start(cls) -> "Pace":
+        """Due at once."""
+        return cls(jnp.asarray(0), jnp.asarray(0))
+
+    def after(self, factors: Factors) -> "Pace":
+        """The pace after a factorisation, or after none.
+
+        The loss of independence and the growth of the last interval, taken as linear in time, say how
+        many steps the tangents can go without losing precision. No interval is longer than twice the
+        last one, and none is longer than ``LONGEST``.
+        """
+        lean = jax.lax.stop_gradient(factors.lean)
+        growth = jnp.max(jnp.abs(jax.lax.stop_gradient(factors.log_growth)))
+        used = jnp.maximum(lean / Limits.of(lean.dtype).aim, growth / MOST_GROWTH)
+        fitting = jnp.floor(self.since / jnp.maximum(used, 1e-3)).astype(int)
+        following = jnp.clip(jnp.minimum(fitting, 2 * self.since), 1, LONGEST)
+        following = jnp.where(factors.whole > 0, following, 1)
+        return Pace(
+            jnp.where(factors.done, following, self.left),
+            jnp.where(factors.done, 0, self.since),
+        )
+
+    def step(self) -> "Pace":
+        """One step later."""
+        return Pace(self.left - 1, self.since + 1)
+
+
+class Growth(NamedTuple):
+    """Of each step of a stretch, by slot; where nothing was renormalised, zero."""
+
+    logs: Float[Array, "steps k"]
+    alive: Bool[Array, "steps k"]
+    origin: Int[Array, "steps k"]
+
+
+def propagate_automatically(
+    step: Step,
+    state: PyTree,
+    basis: Basis,
+    inputs: PyTree,
+    edges: Bool[Array, " steps"],
+    exact: bool = False,
+) -> tuple[PyTree, Basis, Growth]:
+    """Steps of a state and its tangents, renormalised when ``Pace`` says so, after ``edges`` and at the end.
+
+    ``edges[t]`` asks for a renormalisation before step ``t``. The growth of an interval stands at its last
+    step. Where a block turns out to have lost too much independence between two renormalisations
+    (a spectrum that suddenly widened), it is computed again with a renormalisation at every step.
+    """
+    carry = state, basis, Pace.start()
+    steps = len(edges)
+    whole = 0 if steps < 2 * BLOCK else steps // BLOCK
+    parts = []
+    if whole:
+        blocks = jax.tree.map(
+            lambda x: x[: whole * BLOCK].reshape(whole, BLOCK, *x.shape[1:]), (inputs, edges)
+        )
+        carry, growth = jax.lax.scan(lambda c, b: _block(step, c, *b, exact), carry, blocks)
+        parts.append(jax.tree.map(lambda x: x.reshape(whole * BLOCK, *x.shape[2:]), growth))
+    if whole * BLOCK < steps:
+        carry, growth = _block(
+            step, carry, take(inputs, whole * BLOCK, steps), edges[whole * BLOCK :], exact
+        )
+        parts.append(growth)
+    return carry[0], carry[1], jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
+
+
+def _block(
+    step: Step, carry: tuple, inputs: PyTree, edges: Bool[Array, " steps"], exact: bool
+) -> tuple[tuple, Growth]:
+    keep = jax.checkpoint_policies.save_only_these_names(SAVED)
+
+    def one(carry: tuple, at: tuple) -> tuple[tuple, tuple[Growth, Array]]:
+        state, basis, pace = carry
+        input, edge = at
+        basis, factors = renormalise(basis, (pace.left <= 0) | edge, exact)
+        pace = pace.after(factors)
+        state, vectors = push(step, state, basis.vectors, input)
+        growth = Growth(factors.log_growth, basis.alive, basis.origin)
+        return (state, basis._replace(vectors=vectors), pace.step()), (growth, factors.lean)
+
+    body = jax.checkpoint(one, prevent_cse=False, policy=keep)
+
+    def run(carry: tuple, inputs: PyTree, edges: Array) -> tuple[tuple, Growth, Array]:
+        (state, basis, pace), (growth, leans) = jax.lax.scan(body, carry, (inputs, edges))
+        basis, factors = renormalise(basis, None, exact)
+        last = Growth(factors.log_growth, basis.alive, basis.origin)
+        # Row t so far is what was found before step t; it belongs to step t - 1.
+        before, after = growth.logs[0], jnp.concatenate([growth.logs[1:], last.logs[None]])
+        rest = [
+            jnp.concatenate([a[1:], b[None]]) for a, b in zip(growth[1:], last[1:], strict=True)
+        ]
+        lean = jnp.maximum(jnp.max(leans), factors.lean)
+        return (state, basis, pace.after(factors)), Growth(after.at[0].add(before), *rest), lean
+
+    carried, growth, lean = run(carry, inputs, edges)
+
+    def again() -> tuple[tuple, Growth]:
+        return jax.checkpoint(run)(carry, inputs, jnp.ones_like(edges))[:2]
+
+    enough = jax.lax.stop_gradient(lean) <= Limits.of(lean.dtype).most
+    return jax.lax.cond(enough, lambda: (carried, growth), again)

@@ -1,0 +1,156 @@
+"""``renormalise_every="auto"``: exponents and gradients of every step, with fewer factorisations."""
+
+from functools import partial
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+
+import flossing as fl
+from flossing.lyapunov import _automatic
+from flossing.lyapunov._basis import Basis
+from flossing.lyapunov._propagate import propagate
+
+KEY = jax.random.key(0)
+
+
+def problem(cell, steps, k=None):
+    inputs = jax.random.bernoulli(jax.random.key(1), 0.5, (steps, cell.input_size))
+    return cell, cell.initial_state(key=KEY), inputs.astype(jnp.result_type(float)), k
+
+
+def spectrum_and_gradient(cell, state, inputs, k, every, **options):
+    @eqx.filter_jit
+    @eqx.filter_value_and_grad(has_aux=True)
+    def value(cell):
+        spectrum = fl.lyapunov_spectrum(
+            cell, state, inputs, num_exponents=k, renormalise_every=every, key=KEY, **options
+        )
+        finite = jnp.where(spectrum.lost, 0, spectrum.exponents)
+        return jnp.sum(jnp.square(finite)), spectrum
+
+    (_, spectrum), gradient = value(cell)
+    return spectrum, gradient
+
+
+CELLS = {
+    "tanh": lambda: problem(fl.TanhCell(1, 8, key=KEY), 200),
+    "tanh, few directions": lambda: problem(fl.TanhCell(1, 8, key=KEY), 90, 3),
+    "GRU": lambda: problem(fl.GRUCell(1, 5, key=KEY), 130),
+    "LIF": lambda: problem(fl.LIFCell(4, 6, input_gain=6.0, key=KEY), 200),
+    "LIF without reset": lambda: problem(fl.LIFCell(4, 6, reset="none", key=KEY), 150, 7),
+}
+
+
+@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.filterwarnings("ignore::flossing.lyapunov.spectrum.LostDirectionsWarning")
+def test_spectra_and_gradients_are_those_of_every_step(name, x64):
+    auto, gradient = spectrum_and_gradient(*CELLS[name](), "auto", warmup=5, basis_warmup=9)
+    every, exact = spectrum_and_gradient(*CELLS[name](), 1, warmup=5, basis_warmup=9)
+    np.testing.assert_array_equal(auto.lost, every.lost)
+    np.testing.assert_allclose(auto.exponents, every.exponents, atol=1e-10)
+    np.testing.assert_allclose(auto.finite_time, every.finite_time, atol=1e-10)
+    np.testing.assert_allclose(auto.standard_errors, every.standard_errors, atol=1e-10)
+    for ours, theirs in zip(jax.tree.leaves(gradient), jax.tree.leaves(exact), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-8 * max(1, np.abs(theirs).max()))
+
+
+def test_hessian_vector_products_are_those_of_every_step(x64):
+    cell, state, inputs, _ = problem(fl.TanhCell(1, 5, key=KEY), 40)
+
+    def loss(weight, every):
+        moved = eqx.tree_at(lambda c: c.recurrent_weight, cell, weight)
+        return fl.flossing_loss(moved, state, inputs, renormalise_every=every, key=KEY)
+
+    weight = cell.recurrent_weight
+    direction = jax.random.normal(KEY, weight.shape)
+    auto, every = (
+        jax.jvp(jax.grad(partial(loss, every=choice)), (weight,), (direction,))[1]
+        for choice in ("auto", 1)
+    )
+    np.testing.assert_allclose(auto, every, atol=1e-8)
+
+
+def turns(seed, depths):
+    """Inputs of ``turning``: two random rotations and a depth for each step."""
+    matrices = np.random.default_rng(seed).normal(size=(len(depths), 2, 6, 6))
+    return jnp.asarray(np.linalg.qr(matrices)[0], jnp.float32), jnp.asarray(depths, jnp.float32)
+
+
+def turning(state, input):
+    """Flattens space in a random direction: singular values from 1 to exp(-depth)."""
+    turn, depth = input
+    scales = jnp.exp(-depth * jnp.arange(6) / 5)
+    return turn[1] @ (scales * (turn[0] @ state))
+
+
+def intervals(step, state, inputs, steps, k, edges=()):
+    """Lengths of the intervals between renormalisations."""
+    n = state.size
+    basis = Basis.random(KEY, n, k, state.dtype)
+    out = propagate(step, state, basis, inputs, steps, "auto", edges=edges)
+    logs = np.asarray(out[2].log_growth)
+    return np.diff(np.flatnonzero(np.abs(logs).max(1) > 0), prepend=-1)
+
+
+def test_a_narrow_spectrum_is_renormalised_rarely_and_a_wide_one_often():
+    narrow = intervals(turning, jnp.ones(6), turns(0, np.full(200, 0.02)), 200, 6)
+    wide = intervals(turning, jnp.ones(6), turns(0, np.full(200, 4.0)), 200, 6)
+    assert len(narrow) < 30
+    assert narrow.max() == _automatic.LONGEST
+    assert len(wide) == 200
+
+
+def test_edges_are_kept():
+    found = intervals(lambda s, _: 0.9 * s, jnp.ones(4), None, 100, 4, edges=[0, 37, 38, 90])
+    assert {36, 37, 89} <= set(np.cumsum(found) - 1)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    seed=st.integers(0, 100),
+    calm=st.integers(1, 150),
+    depth=st.floats(0.1, 4.0),
+    k=st.sampled_from([3, 6]),
+)
+def test_a_spectrum_that_suddenly_widens_loses_nothing(seed, calm, depth, k):
+    """Calm steps, then steps that flatten space in random directions, in float32.
+
+    Without the guard, 16 steps of a condition number of exp(4) each would leave one direction.
+    """
+    inputs = turns(seed, np.where(np.arange(220) < calm, 0.0, depth))
+    auto, every = (
+        fl.lyapunov_spectrum(
+            turning, jnp.ones(6), inputs, basis=jnp.eye(6, k), renormalise_every=choice
+        )
+        for choice in ("auto", 1)
+    )
+    assert not auto.lost.any()
+    np.testing.assert_allclose(auto.exponents, every.exponents, atol=2e-4)
+
+
+def test_growth_does_not_overflow():
+    """A single direction never loses independence, but may grow without bounds."""
+    spectrum = fl.lyapunov_spectrum(
+        lambda s, _: s, jnp.ones(3), None, num_exponents=1, num_steps=300, key=KEY
+    )
+    np.testing.assert_allclose(spectrum.exponents, 0, atol=1e-6)
+
+    def explosive(state, _):
+        return jnp.tanh(1e3 * state)
+
+    spectrum = fl.lyapunov_spectrum(
+        explosive, jnp.zeros(3), None, num_steps=300, num_exponents=2, key=KEY
+    )
+    np.testing.assert_allclose(spectrum.exponents, np.log(1e3), rtol=1e-5)
+
+
+@pytest.mark.parametrize("value", ["often", "AUTO", 0, -1, 2.5, True])
+def test_other_words_and_numbers_are_refused(value):
+    with pytest.raises((TypeError, ValueError), match="renormalise_every"):
+        fl.lyapunov_spectrum(
+            lambda s, _: s, jnp.ones(2), None, num_steps=3, renormalise_every=value, key=KEY
+        )
