@@ -164,3 +164,12 @@ def test_resume_finishes_a_run(tmp_path, capsys):
     assert main(["train", *TINY, "--directory", str(path)]) == 0
     assert main(["train", "--resume", str(path)]) == 0
     assert "held-out" in capsys.readouterr().out
+
+
+def test_reproduce_lists_its_experiments(capsys):
+    from flossing.experiments import NAMES
+
+    assert main(["reproduce"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(NAMES)
+    assert all(len(line.split()) > 5 for line in lines)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from flossing.experiments import EXPERIMENTS, Claim
+from flossing.experiments import NAMES, Claim, experiment
 from flossing.experiments.target_exponents import TARGETS, Settings, published, run
 
 
@@ -39,7 +39,8 @@ def test_first_exponents_reach_their_targets(small):
 def test_the_result_is_complete(small):
     json.dumps(small.numbers)
     assert len(small.figure.axes) == 3
-    assert "target-exponents" in EXPERIMENTS
+    assert experiment("target-exponents") is run
+    assert "target-exponents" in NAMES
 
 
 def test_claims():

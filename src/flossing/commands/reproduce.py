@@ -1,6 +1,7 @@
 """``floss reproduce``: a published figure, with its numbers beside the published ones and a verdict."""
 
 import dataclasses
+import inspect
 import time
 from collections.abc import Sequence
 
@@ -9,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .._checks import check_choice
-from ..experiments import EXPERIMENTS, Result
+from ..experiments import NAMES, Result, experiment
 from ..runs import directory as files
 from ..runs.plots import save
 
@@ -18,8 +19,8 @@ from ..runs.plots import save
 class Arguments:
     """Run an experiment and compare it with what was published."""
 
-    name: tyro.conf.Positional[str]
-    """Which experiment: target-exponents."""
+    name: tyro.conf.Positional[str] = ""
+    """Which experiment; without it, all are listed."""
     quick: bool = False
     """A small version, for a first look; its verdict is indicative."""
     directory: str = ""
@@ -29,12 +30,17 @@ class Arguments:
 def main(arguments: Sequence[str]) -> int:
     """Runs the command; the exit status is 1 when a claim does not hold."""
     options = tyro.cli(Arguments, args=list(arguments), prog="floss reproduce")
-    check_choice("name", options.name, tuple(EXPERIMENTS))
+    if not options.name:
+        for name in NAMES:
+            about = (inspect.getdoc(inspect.getmodule(experiment(name))) or "").splitlines()[0]
+            print(f"{name:<22} {about}")
+        return 0
+    check_choice("name", options.name, NAMES)
     path = files.free_directory(options.directory or files.default_directory(options.name))
     console = Console()
     start = time.perf_counter()
     with console.status(f"running {options.name}"):
-        result = EXPERIMENTS[options.name](options.quick)
+        result = experiment(options.name)(options.quick)
     seconds = time.perf_counter() - start
     console.print(verdict(result))
     path = files.new_directory(path)

@@ -1,9 +1,20 @@
 """Published figures as experiments: parameters, run, and comparison with the published numbers."""
 
 from collections.abc import Callable
+from importlib import import_module
 
-from . import target_exponents
 from ._result import Claim as Claim, Result as Result
 
-EXPERIMENTS: dict[str, Callable[..., Result]] = {"target-exponents": target_exponents.run}
-"""By name, as ``floss reproduce`` takes them; each is called with ``quick``."""
+NAMES = (
+    "target-exponents",
+    "spectra",
+    "condition-number",
+    "binary-first-exponent",
+    "binary-spectra",
+)
+"""As ``floss reproduce`` takes them."""
+
+
+def experiment(name: str) -> Callable[..., Result]:
+    """The function of an experiment, called with ``quick``."""
+    return import_module(f"flossing.experiments.{name.replace('-', '_')}").run

@@ -6,10 +6,7 @@ so each flossing step averages it over several trajectories, and results are mea
 one long trajectory that flossing never saw.
 """
 
-import csv
 import dataclasses
-from collections import defaultdict
-from importlib import resources
 from typing import Any
 
 import equinox as eqx
@@ -24,6 +21,7 @@ from ..initialisers import Gaussian
 from ..runs.plots import COLOURS, style
 from ..tasks import DelayedXOR
 from ..training import Network, Training, begin, floss_block, measure_exponents
+from ._published import curves
 from ._result import Claim, Result
 
 TARGETS = (-1.0, -0.5, 0.0)
@@ -48,23 +46,18 @@ class Settings:
 QUICK = Settings(hidden_size=40, epochs=60, starts=16)
 
 
-def published() -> dict[float, dict[int, np.ndarray]]:
+def published() -> dict[float, dict[str, np.ndarray]]:
     """Published curves: target, realisation, and rows of (epoch, first exponent per step)."""
-    text = (
-        resources.files("flossing.experiments") / "published" / "rate_first_exponent_to_target.csv"
-    ).read_text()
-    curves: dict[float, dict[int, list]] = defaultdict(lambda: defaultdict(list))
-    for row in csv.DictReader(text.splitlines()):
-        point = (float(row["epoch"]), float(row["first_exponent_per_step"]))
-        curves[float(row["target"])][int(row["realisation"])].append(point)
-    return {t: {r: np.array(c) for r, c in nets.items()} for t, nets in curves.items()}
+    return curves(
+        "rate_first_exponent_to_target", "target", "realisation", "epoch", "first_exponent_per_step"
+    )
 
 
 def run(quick: bool = False, settings: Settings | None = None) -> Result:
     """Runs the experiment; the quick version has smaller networks and fewer epochs."""
     settings = settings or (QUICK if quick else Settings())
-    curves = published()
-    starts = np.array([curve[0, 1] for curve in curves[0.0].values()])
+    theirs_all = published()
+    starts = np.array([curve[0, 1] for curve in theirs_all[0.0].values()])
     keys = jax.random.split(jax.random.key(settings.seed), len(starts))
     networks = _networks_starting_at(starts, keys, settings)
     ours = {target: _drive(networks, keys, target, settings) for target in TARGETS}
@@ -78,7 +71,9 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
     }
     theirs = {
         target: {
-            epoch: float(np.median([abs(_at(c, epoch) - target) for c in curves[target].values()]))
+            epoch: float(
+                np.median([abs(_at(c, epoch) - target) for c in theirs_all[target].values()])
+            )
             for epoch in _MOMENTS
         }
         for target in TARGETS
@@ -111,7 +106,7 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
         settings=dataclasses.asdict(settings),
         numbers=numbers,
         claims=claims,
-        figure=_figure(ours, curves),
+        figure=_figure(ours, theirs_all),
     )
 
 
@@ -163,14 +158,14 @@ def _drive(networks: Network, keys: jax.Array, target: float, settings: Settings
 
 
 def _figure(
-    ours: dict[float, dict[str, Any]], curves: dict[float, dict[int, np.ndarray]]
+    ours: dict[float, dict[str, Any]], theirs: dict[float, dict[str, np.ndarray]]
 ) -> Figure:
     with style():
         figure = Figure(figsize=(10.5, 3.3), layout="constrained")
         for axis, target, colour in zip(
             figure.subplots(1, 3, sharey=True), TARGETS, COLOURS, strict=False
         ):
-            for i, curve in enumerate(curves[target].values()):
+            for i, curve in enumerate(theirs[target].values()):
                 label = "published" if i == 0 else None
                 axis.plot(*curve.T, color="0.7", linewidth=0.8, label=label)
             track = ours[target]

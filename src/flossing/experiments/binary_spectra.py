@@ -1,0 +1,134 @@
+"""Surrogate Lyapunov spectra of binary networks before and after flossing (Engelken & Abbott 2024).
+
+The first k = 1, 16 or 32 of 80 exponents are flossed. Published: the flossed ones end within 0.06 of
+zero, a gap opens behind the k-th, and the rest stays near where it was. The published caption says
+sharpness 1; its spectrum before flossing is that of sharpness 0.5, which is used here.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ..floss import Flossing
+from ..runs.config import CellConfig, TaskConfig
+from ..runs.plots import COLOURS, style
+from ._flossed import Networks
+from ._published import curves
+from ._result import Claim, Result
+
+FLOSSED = (1, 16, 32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What may be varied."""
+
+    hidden_size: int = 80
+    networks: int = 9
+    steps: int = 400
+    learning_rate: float = 3e-3
+    window: int = 120
+    basis_warmup: int = 30
+    starts: int = 2
+    sharpness: float = 0.5
+    delay: int = 18
+    measured_steps: int = 2000
+    seed: int = 1
+
+
+QUICK = Settings(networks=3, steps=100, learning_rate=5e-3, starts=1, measured_steps=500)
+
+
+def run(quick: bool = False, settings: Settings | None = None) -> Result:
+    """Runs the experiment; the quick version has three networks and fewer steps."""
+    settings = settings or (QUICK if quick else Settings())
+    published = curves(
+        "binary_spectrum", "flossed_exponents_k", "realisation", "index", "exponent_per_step"
+    )
+    cell = CellConfig("binary", settings.hidden_size, sharpness=settings.sharpness)
+    networks = Networks(cell, TaskConfig("xor", settings.delay), settings.networks, settings.seed)
+    spectra = {0: _measure(networks, networks.fresh, settings)}
+    for k in FLOSSED:
+        flossing = Flossing(
+            num_exponents=k,
+            window=settings.window,
+            basis_warmup=settings.basis_warmup,
+            starts=settings.starts,
+            learning_rate=settings.learning_rate,
+        )
+        flossed, _ = networks.flossed(flossing, settings.steps)
+        spectra[k] = _measure(networks, flossed, settings)
+    return Result(
+        name="binary-spectra",
+        title="surrogate spectra of binary networks before and after flossing",
+        source="Engelken & Abbott 2024 (surrogate gradient flossing), curves read from the figure",
+        settings=dataclasses.asdict(settings),
+        numbers={
+            "spectra": {str(k): s.round(4).tolist() for k, s in spectra.items()},
+            "published_mean": {str(int(k)): c["mean"].tolist() for k, c in published.items()},
+        },
+        claims=_claims(spectra, published),
+        figure=_figure(spectra, published),
+    )
+
+
+def _measure(networks: Networks, current: Any, settings: Settings) -> np.ndarray:
+    return networks.spectra(current, settings.hidden_size, settings.measured_steps)
+
+
+def _claims(
+    spectra: dict[int, np.ndarray], published: dict[float, dict[str, np.ndarray]]
+) -> list[Claim]:
+    mean = {k: s.mean(0) for k, s in spectra.items()}
+    theirs = {k: published[k]["mean"][:, 1] for k in spectra}
+    upper = len(mean[0]) // 2
+    claims = [
+        Claim(
+            f"before: mean |lambda_i - published|, i <= {upper}",
+            float(np.abs(mean[0][:upper] - theirs[0][:upper]).mean()),
+            0.05,
+        )
+    ]
+    for k in FLOSSED:
+        gap = float(mean[k][k - 1] - mean[k][k])
+        known = float(theirs[k][k - 1] - theirs[k][k])
+        claims += [
+            Claim(
+                f"k = {k}: largest |lambda_i| of the flossed (mean of networks)",
+                float(np.abs(mean[k][:k]).max()),
+                0.06,
+                float(np.abs(theirs[k][:k]).max()),
+            ),
+            Claim(
+                f"k = {k}: largest |lambda_i| of the flossed, worst network",
+                float(np.abs(spectra[k][:, :k]).max()),
+                0.12,
+            ),
+            Claim(f"k = {k}: gap behind the k-th exponent", gap, known / 2, known, below=False),
+        ]
+    return claims
+
+
+def _figure(
+    spectra: dict[int, np.ndarray], published: dict[float, dict[str, np.ndarray]]
+) -> Figure:
+    with style():
+        figure = Figure(figsize=(10.5, 3.3), layout="constrained")
+        axes = figure.subplots(1, 3, sharey=True)
+        for axis, k, colour in zip(axes, FLOSSED, COLOURS, strict=False):
+            axis.plot(
+                *published[0]["mean"].T, color="0.7", linewidth=2.6, label="published, before"
+            )
+            axis.plot(*published[k]["mean"].T, color="0.4", linewidth=2.6, label="published, after")
+            index = np.arange(1, len(spectra[k][0]) + 1)
+            axis.plot(index, spectra[0].mean(0), "--", color=colour, linewidth=1.2, label="before")
+            axis.plot(index, spectra[k].T, color=colour, linewidth=0.5, alpha=0.6)
+            axis.plot(index, spectra[k].mean(0), color=colour, linewidth=1.4, label="after")
+            axis.axvline(k + 0.5, color="k", linewidth=0.6, linestyle=":")
+            axis.axhline(0, color="k", linewidth=0.6, linestyle=":")
+            axis.set(xlabel="index i", title=f"k = {k} flossed", ylim=(-2.0, 0.2))
+        axes[0].set_ylabel("surrogate exponent $\\lambda_i$ (nats per step)")
+        axes[0].legend(loc="lower left")
+    return figure

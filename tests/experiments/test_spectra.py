@@ -1,0 +1,101 @@
+"""Experiments on spectra and Jacobians, small: complete, and right in kind."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from flossing.experiments import (
+    NAMES,
+    binary_first_exponent,
+    binary_spectra,
+    condition_number,
+    experiment,
+    spectra,
+)
+from flossing.experiments._published import curves
+
+
+def check(result, name, panels):
+    json.dumps(result.numbers)
+    assert result.name == name
+    assert name in NAMES
+    assert len(result.figure.axes) == panels
+    assert all(np.isfinite(claim.measured) for claim in result.claims)
+
+
+def test_published_binary_curves_have_the_published_means():
+    first = curves(
+        "binary_first_exponent",
+        "surrogate_sharpness",
+        "realisation",
+        "epoch",
+        "first_exponent_per_step",
+    )
+    assert first[0.5]["mean"][0, 1] == pytest.approx(-0.2234)
+    assert first[1.0]["mean"][-1, 1] == pytest.approx(0.0013)
+    assert len(first[1.0]) == 10
+    spectrum = curves(
+        "binary_spectrum", "flossed_exponents_k", "realisation", "index", "exponent_per_step"
+    )
+    for k in (16, 32):
+        mean = spectrum[k]["mean"][:, 1]
+        assert np.abs(mean[:k]).max() < 0.06
+        assert mean[k - 1] - mean[k] > 0.2
+
+
+def test_first_surrogate_exponents_go_to_zero():
+    settings = binary_first_exponent.Settings(
+        hidden_size=40, networks=3, epochs=40, starts=2, learning_rate=5e-3
+    )
+    result = binary_first_exponent.run(settings=settings)
+    check(result, "binary-first-exponent", 2)
+    for sharpness, before in (("0.5", -0.2), ("1.0", -0.45)):
+        measured = result.numbers[sharpness]["measured"]
+        assert np.mean(measured["0"]) == pytest.approx(before, abs=0.15)
+        assert abs(np.mean(measured["40"])) < abs(np.mean(measured["0"])) / 2
+
+
+def test_the_first_k_surrogate_exponents_go_to_zero_and_a_gap_opens():
+    settings = dataclasses.replace(
+        binary_spectra.QUICK, hidden_size=40, networks=2, steps=80, learning_rate=1e-2
+    )
+    result = binary_spectra.run(settings=settings)
+    check(result, "binary-spectra", 3)
+    found = {int(k): np.mean(s, 0) for k, s in result.numbers["spectra"].items()}
+    for k in binary_spectra.FLOSSED:
+        assert np.abs(found[k][:k]).mean() < np.abs(found[0][:k]).mean() / 2
+        assert found[k][k - 1] - found[k][k] > 2 * (found[0][k - 1] - found[0][k])
+
+
+def test_spectra_of_tanh_networks_are_flattened():
+    settings = dataclasses.replace(
+        spectra.QUICK, networks=2, steps=60, epochs=20, epochs_between=20, measured_steps=300
+    )
+    result = spectra.run(settings=settings)
+    check(result, "spectra", 3)
+    found = {int(k): np.mean(s, 0) for k, s in result.numbers["spectra"].items()}
+    for k in spectra.FLOSSED:
+        assert np.abs(found[k][:k]).mean() < np.abs(found[0][:k]).mean() / 2
+
+
+def test_condition_numbers_grow_as_exponents_say():
+    settings = condition_number.Settings(
+        hidden_size=24, networks=2, steps=60, horizons=(5, 10, 20, 30), max_sweeps=6, delay=10
+    )
+    settings = dataclasses.replace(settings, measured_steps=600)
+    result = condition_number.run(settings=settings)
+    check(result, "condition-number", 3)
+    for predicted, measured, _ in (result.numbers["slopes"]["0"][m] for m in ("2", "16")):
+        assert measured == pytest.approx(predicted, rel=0.35, abs=0.02)
+
+
+def test_effective_rank():
+    logs = np.log([[1.0, 1.0, 1.0, 1e-9], [1.0, 1e-9, 1e-9, 1e-9]]) + 500.0
+    np.testing.assert_allclose(condition_number.effective_rank(logs), [3, 1])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_experiment_is_found_by_its_name(name):
+    assert callable(experiment(name))
