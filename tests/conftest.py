@@ -13,6 +13,13 @@ with jaxtyping.install_import_hook("flossing", "typechecker.check"):
     import flossing  # noqa: F401
 
 
+@pytest.fixture(autouse=True, scope="module")
+def forget_compiled():
+    """Compiled functions of a module go with it: thousands of them exhaust a process's memory maps."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def x64():
     """Double precision within one test."""

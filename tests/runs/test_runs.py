@@ -16,13 +16,13 @@ from flossing.runs import (
     CellConfig,
     RunConfig,
     TaskConfig,
+    checkpoint,
     directory as files,
     from_yaml,
     load,
     resume,
     run,
     to_yaml,
-    train as train_module,
 )
 from flossing.runs.record import epochs_to
 
@@ -74,6 +74,7 @@ def test_everything_is_in_the_directory(finished):
     assert names == {
         "config.yaml",
         "metrics.nc",
+        "metrics.jsonl",
         "weights.eqx",
         "checkpoint.eqx",
         "environment.json",
@@ -169,15 +170,15 @@ def test_a_failed_write_keeps_the_old_file(tmp_path):
 
 def test_a_full_disk_during_training_is_said_and_survived(finished, tmp_path, monkeypatch):
     """Writing fails in the middle of the run and works again at the end: nothing is lost."""
-    write, calls = files.write_arrays, []
+    write, calls = checkpoint.write_checkpoint, []
 
-    def sometimes(path, tree):
-        calls.append(path.name)
+    def sometimes(*arguments):
+        calls.append(arguments)
         if len(calls) == 2:
             raise OSError(28, "No space left on device")
-        write(path, tree)
+        write(*arguments)
 
-    monkeypatch.setattr(train_module.files, "write_arrays", sometimes)
+    monkeypatch.setattr(checkpoint, "write_checkpoint", sometimes)
     reporter = StopAfter(1000)
     result = run(small(tmp_path / "run"), reporter=reporter)
     assert any("No space" in text for text in reporter.messages)

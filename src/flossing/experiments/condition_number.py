@@ -23,7 +23,6 @@ from ..training.devices import over_realisations, spread
 from ._flossed import Networks
 from ._result import Claim, Result
 
-FLOSSED = (0, 1, 16, 32, 75)
 DIRECTIONS = (2, 16, 32, 64)
 
 
@@ -32,6 +31,8 @@ class Settings:
     """What may be varied."""
 
     hidden_size: int = 80
+    flossed: tuple[int, ...] = (0, 1, 16, 32, 75)
+    """Numbers k of flossed exponents; 0 for none."""
     networks: int = 5
     steps: int = 300
     learning_rate: float = 5e-3
@@ -57,7 +58,7 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
         settings.seed,
     )
     found = {}
-    for k in FLOSSED:
+    for k in settings.flossed:
         current = networks.fresh
         if k:
             flossing = Flossing(
@@ -85,7 +86,7 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
                 for k, by_m in slopes.items()
             },
         },
-        claims=_claims(found, slopes),
+        claims=_claims(found, slopes, settings),
         figure=_figure(found, settings),
     )
 
@@ -162,10 +163,11 @@ def _slopes(
 def _claims(
     found: dict[int, dict[str, np.ndarray]],
     slopes: dict[int, dict[int, tuple[float, float, float]]],
+    settings: Settings,
 ) -> list[Claim]:
     claims = []
-    for k in (0, 1):
-        for m, (predicted, measured, decades) in slopes[k].items():
+    for k, by_m in slopes.items():
+        for m, (predicted, measured, decades) in by_m.items():
             if decades >= 6:
                 claims.append(
                     Claim(
@@ -175,24 +177,30 @@ def _claims(
                         0.1,
                     )
                 )
-    fresh, flossed = (_log_condition(found[k], 32)[:, -1].mean() / np.log(10) for k in (0, 75))
-    claims.append(
+    most, m = max(settings.flossed), _shown(settings)
+    fresh, flossed = (_log_condition(found[k], m)[:, -1].mean() / np.log(10) for k in (0, most))
+    lost, kept = (
+        float(np.abs(found[k]["log_gradient_norms"][:, -1]).mean() / np.log(10)) for k in (0, most)
+    )
+    return [
+        *claims,
         Claim(
-            f"decades of the condition number in 32 directions at the longest horizon, k = 75 "
+            f"decades of the condition number in {m} directions at the longest horizon, k = {most} "
             f"(not flossed: {fresh:.1f})",
             float(flossed),
             float(fresh) / 4,
-        )
-    )
-    claims.append(
+        ),
         Claim(
-            "decades that the gradient norm loses over the longest horizon, k = 75 (not flossed: "
-            f"{-found[0]['log_gradient_norms'][:, -1].mean() / np.log(10):.1f})",
-            float(np.abs(found[75]["log_gradient_norms"][:, -1]).mean() / np.log(10)),
+            f"decades by which the gradient norm changes over the longest horizon, k = {most} "
+            f"(not flossed: {lost:.1f})",
+            kept,
             1.5,
-        )
-    )
-    return claims
+        ),
+    ]
+
+
+def _shown(settings: Settings) -> int:
+    return min(32, settings.hidden_size)
 
 
 def effective_rank(log_singular_values: np.ndarray) -> np.ndarray:
@@ -207,7 +215,7 @@ def effective_rank(log_singular_values: np.ndarray) -> np.ndarray:
 
 def _figure(found: dict[int, dict[str, np.ndarray]], settings: Settings) -> Figure:
     horizons = np.array(settings.horizons)
-    m = 32
+    m = _shown(settings)
     with style():
         figure = Figure(figsize=(10.5, 3.4), layout="constrained")
         condition, gradient, rank = figure.subplots(1, 3)
@@ -228,7 +236,7 @@ def _figure(found: dict[int, dict[str, np.ndarray]], settings: Settings) -> Figu
         condition.set(
             xlabel="horizon t (steps)",
             ylabel=f"log$_{{10}}$ condition number, {m} directions",
-            title="points: measured; lines: exp(($\\lambda_1-\\lambda_{32}$) t)",
+            title=f"points: measured; lines: exp(($\\lambda_1-\\lambda_{{{m}}}$) t)",
         )
         gradient.set(
             xlabel="steps back in time",

@@ -18,14 +18,14 @@ from ..training import Network, Training, begin, train_block
 from ._flossed import Networks
 from ._result import Claim, Result
 
-FLOSSED = (1, 16, 32, 75)
-
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """What may be varied."""
 
     hidden_size: int = 80
+    flossed: tuple[int, ...] = (1, 16, 32, 75)
+    """Numbers k of flossed exponents."""
     networks: int = 9
     steps: int = 300
     learning_rate: float = 5e-3
@@ -52,7 +52,7 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
         settings.seed,
     )
     flossed = {0: networks.fresh}
-    for k in FLOSSED:
+    for k in settings.flossed:
         flossing = Flossing(
             num_exponents=k,
             window=settings.window,
@@ -65,7 +65,7 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
         k: networks.spectra(nets, settings.hidden_size, settings.measured_steps)
         for k, nets in flossed.items()
     }
-    tracks = {k: _train(networks, flossed[k], settings) for k in (0, FLOSSED[-1])}
+    tracks = {k: _train(networks, flossed[k], settings) for k in (0, max(settings.flossed))}
     return Result(
         name="spectra",
         title="spectra of tanh networks before and after flossing, and during training",
@@ -78,7 +78,7 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
                 for k, track in tracks.items()
             },
         },
-        claims=_claims(spectra),
+        claims=_claims(spectra, settings),
         figure=_figure(spectra, tracks),
     )
 
@@ -97,9 +97,9 @@ def _train(networks: Networks, start: Network, settings: Settings) -> dict[int, 
     return found
 
 
-def _claims(spectra: dict[int, np.ndarray]) -> list[Claim]:
+def _claims(spectra: dict[int, np.ndarray], settings: Settings) -> list[Claim]:
     claims = []
-    for k in FLOSSED:
+    for k in settings.flossed:
         median = np.median(np.abs(spectra[k][:, :k]), axis=0)
         claims.append(
             Claim(
@@ -132,6 +132,8 @@ def _figure(spectra: dict[int, np.ndarray], tracks: dict[int, dict[int, np.ndarr
             epochs = list(track)
             name = "not flossed" if k == 0 else f"k = {k}"
             for index, line in ((0, "-"), (15, "--"), (39, ":")):
+                if index >= track[0].shape[1]:
+                    continue
                 values = np.array([s[:, index] for s in track.values()])
                 right.plot(
                     epochs, np.median(values, 1), line, color=colour, linewidth=1.5,

@@ -31,7 +31,7 @@ def flossing_loss(
     num_steps: int | None = None,
     warmup: int = 0,
     basis_warmup: int = 0,
-    renormalise_every: RenormaliseEvery = "auto",
+    renormalise_every: RenormaliseEvery = 1,
     key: PRNGKeyArray,
     return_exponents: bool = False,
 ) -> Float[Array, ""] | tuple[Float[Array, ""], Float[Array, " k"]]:

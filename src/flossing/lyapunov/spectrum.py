@@ -81,7 +81,7 @@ def lyapunov_spectrum(
     num_steps: int | None = None,
     warmup: int = 0,
     basis_warmup: int = 0,
-    renormalise_every: RenormaliseEvery = "auto",
+    renormalise_every: RenormaliseEvery = 1,
     num_windows: int = 10,
     time_step: float | None = None,
     basis: Float[Array, "n k"] | None = None,
@@ -106,7 +106,8 @@ def lyapunov_spectrum(
         basis_warmup: the steps after those, in which tangents are pushed but not counted.
         renormalise_every: steps between orthonormalisations. The exponents do not depend on it while
             the tangents stay independent to working precision. ``"auto"`` chooses it along the way, from
-            how fast they lose their independence; the wider the spectrum, the more often.
+            how fast they lose their independence; the wider the spectrum, the more often. It is faster on
+            a CPU, and takes longer to compile.
         num_windows: windows of equal length (as far as possible) for the standard errors.
         time_step: length of a step in time units; exponents are then per unit time.
         basis: start tangents, shape (N, k), orthonormalised before use; default random from ``key``. A
@@ -266,7 +267,7 @@ def local_exponents(
     num_steps: int | None = None,
     warmup: int = 0,
     basis_warmup: int = 0,
-    renormalise_every: RenormaliseEvery = "auto",
+    renormalise_every: RenormaliseEvery = 1,
     time_step: float | None = None,
     basis: Float[Array, "n k"] | None = None,
     key: PRNGKeyArray | None = None,

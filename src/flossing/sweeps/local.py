@@ -129,6 +129,7 @@ def local_cluster(
     settings = {
         "distributed.scheduler.worker-saturation": 1.0,
         "distributed.nanny.pre-spawn-environ": early,
+        "distributed.worker.profile.enabled": False,  # its samples hold up tracing and compiling
     }
     try:
         with (
