@@ -211,7 +211,10 @@ def test_a_full_disk_leaves_the_last_checkpoint(half, undisturbed):
     limit = (half / "checkpoint.eqx").stat().st_size - 1
     shutil.copy(half / "checkpoint.eqx", half.parent / "saved")
     done = subprocess.run(
-        [sys.executable, "-c", FULL, str(half), str(limit)], capture_output=True, text=True
+        # -B: Python would leave compiled modules of ours cut off at the limit
+        [sys.executable, "-B", "-c", FULL, str(half), str(limit)],
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 2, done.stderr
     assert "could not write to" in done.stdout
