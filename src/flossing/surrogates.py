@@ -153,6 +153,10 @@ class Surrogate(eqx.Module):
         """Distance from threshold at which the derivative has fallen to half its peak."""
         return self._shape_half_width / self.sharpness
 
+    def scaled(self, factor: float | Float[Array, "..."]) -> "Surrogate":
+        """The same spikes with a derivative that is ``factor`` times as high."""
+        return eqx.tree_at(lambda s: s.peak, self, self.peak * factor)
+
     def describe(self) -> dict[str, Any]:
         """Everything needed to tell this surrogate from another, as plain numbers and strings.
 

@@ -3,16 +3,24 @@
 import dataclasses
 import inspect
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 
 import tyro
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from .._checks import check_choice
 from ..experiments import NAMES, Result, experiment
 from ..runs import directory as files
+from ..runs.console import ConsoleReporter, progress_display
 from ..runs.plots import save
+from ._cores import use_cores
+
+RUNS = "runs"
+NUMBERS = "numbers.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,14 +44,15 @@ def main(arguments: Sequence[str]) -> int:
             print(f"{name:<22} {about}")
         return 0
     check_choice("name", options.name, NAMES)
-    path = files.free_directory(options.directory or files.default_directory(options.name))
+    path = _directory(options)
+    use_cores()
     console = Console()
     start = time.perf_counter()
-    with console.status(f"running {options.name}"):
-        result = experiment(options.name)(options.quick)
+    with progress_display(console) as progress:
+        result = _run(experiment(options.name), options.quick, path, progress)
     seconds = time.perf_counter() - start
     console.print(verdict(result))
-    path = files.new_directory(path)
+    path.mkdir(parents=True, exist_ok=True)
     report = {
         "experiment": result.name,
         "quick": options.quick,
@@ -54,10 +63,26 @@ def main(arguments: Sequence[str]) -> int:
         "numbers": result.numbers,
         "environment": files.environment(),
     }
-    files.write_json(path / "numbers.json", report)
+    files.write_json(path / NUMBERS, report)
     paths = save(result.figure, path, result.name)
     console.print(f"{seconds:.0f} s; written: {path / 'numbers.json'}, {paths[0]}")
     return 0 if all(claim.holds for claim in result.claims) else 1
+
+
+def _directory(options: Arguments) -> Path:
+    """A free directory, or one in which this experiment began and did not end."""
+    path = Path(options.directory or files.default_directory(options.name))
+    unfinished = (path / RUNS).is_dir() and not (path / NUMBERS).exists()
+    return path if unfinished else files.free_directory(path)
+
+
+def _run(run: Callable[..., Result], quick: bool, path: Path, progress: Progress) -> Result:
+    """The experiment; one that consists of training runs keeps them in the directory."""
+    if "folder" in inspect.signature(run).parameters:
+        reporters = partial(ConsoleReporter, progress)
+        return run(quick, folder=path / RUNS, reporters=reporters)
+    progress.add_task("running", total=None, status="")
+    return run(quick)
 
 
 def verdict(result: Result) -> Table:

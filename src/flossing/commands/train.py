@@ -1,9 +1,7 @@
 """``floss train``: any task, cell and flossing schedule, into a directory of its own."""
 
-import contextlib
 import dataclasses
 import io
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -20,13 +18,15 @@ from ..runs.plots import run_figure, save
 from ..runs.summary import describe
 from ..runs.trackers import TrackerName
 from ..runs.train import RunResult, read_config, resume, run
+from ._cores import use_cores
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
     """Train recurrent networks on a task with a long horizon, with gradient flossing around it.
 
-    The defaults are the published example call of gradient flossing (Engelken 2023).
+    Sizes and rates are those of the published example call of gradient flossing (Engelken 2023); the
+    flossing schedule is adaptive.
     """
 
     run: Annotated[RunConfig, tyro.conf.arg(name="")] = RunConfig()
@@ -115,12 +115,8 @@ def use_devices(options: Arguments) -> None:
     check_integer("process", options.process, 0, options.processes - 1)
     if options.processes > 1 and not options.coordinator:
         raise ValueError("processes: several of them need a coordinator, an address HOST:PORT.")
-    cores = options.devices or len(os.sched_getaffinity(0))
     share = -(-options.run.realisations // options.processes)
-    with contextlib.suppress(
-        RuntimeError
-    ):  # JAX is in use already, and its devices are what they are
-        jax.config.update("jax_num_cpu_devices", min(cores, share))
+    use_cores(options.devices, most=share)
     if options.coordinator:
         try:
             jax.distributed.initialize(

@@ -9,6 +9,9 @@ NAMES = (
     "target-exponents",
     "spectra",
     "condition-number",
+    "xor",
+    "copy",
+    "parity",
     "binary-first-exponent",
     "binary-spectra",
 )

@@ -2,24 +2,27 @@
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from .._checks import check_choice, check_finite, check_integer, check_positive
 from ..lyapunov._propagate import RenormaliseEvery, check_renormalise_every
+from .adaptive import Adaptive
 from .objective import Penalty
+
+Schedule = Literal["none", "before", "between", "both", "adaptive"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Flossing:
     """How a network is flossed around its training.
 
-    The defaults are those of the published example call (Engelken 2023). Its window of 55 steps, of
-    which 39 count, leaves exponents at about -0.045 that it believes to be 0; for long delays use a
-    longer ``window``, several ``starts`` and short phases ``every`` few epochs.
+    ``Flossing.published()`` has the settings of the published example call (Engelken 2023). Its window of
+    55 steps, of which 39 count, leaves exponents at about -0.045 that it believes to be 0; the defaults
+    have a longer window and larger steps.
     """
 
-    schedule: Literal["none", "before", "between", "both"] = "both"
-    """When: never, before training, at intervals during training, or both."""
+    schedule: Schedule = "adaptive"
+    """When: never, before training, at intervals during training, both, or before and when needed."""
     num_exponents: int = 75
     """k, how many leading exponents are flossed; cut to the dimension of the state."""
     targets: tuple[float, ...] = (0.0,)
@@ -28,17 +31,17 @@ class Flossing:
     """Indices of the exponents that count; empty for all k."""
     penalty: Penalty = "two-sided"
     """Count exponents on both sides of the target, only those above, or only those below."""
-    window: int = 55
+    window: int = 100
     """Steps of tangent propagation in each flossing step, basis warm-up included."""
-    basis_warmup: int = 16
+    basis_warmup: int = 25
     """First steps of the window, which turn the random basis and are not counted."""
-    state_warmup: int = 0
+    state_warmup: int = 50
     """Steps before the window in which only the state moves, from the network's initial state."""
     starts: int = 1
     """Trajectories, with inputs and bases of their own, over which exponents are averaged."""
     renormalise_every: RenormaliseEvery = "auto"
     """Steps between orthonormalisations, or auto: as rarely as precision allows."""
-    steps_before: int = 500
+    steps_before: int = 200
     """Flossing steps before training."""
     every: int = 100
     """Training epochs between flossing phases during training."""
@@ -46,13 +49,15 @@ class Flossing:
     """At most so many flossing phases during training."""
     steps_between: int = 500
     """Flossing steps in each of those."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 5e-3
     """Of flossing's own Adam."""
     parameters: tuple[str, ...] = ()
     """Names of the parameters of the cell that are flossed, such as recurrent_weight; empty for all."""
+    adaptive: Adaptive = Adaptive()
+    """The rules of the adaptive schedule."""
 
     def __post_init__(self) -> None:
-        check_choice("flossing.schedule", self.schedule, ("none", "before", "between", "both"))
+        check_choice("flossing.schedule", self.schedule, get_args(Schedule))
         check_choice("flossing.penalty", self.penalty, ("two-sided", "above", "below"))
         for name, minimum in [
             ("num_exponents", 1),
@@ -82,6 +87,23 @@ class Flossing:
                 f"{self.window} to count."
             )
 
+    @classmethod
+    def published(cls) -> "Flossing":
+        """The settings of the published example call (Engelken 2023)."""
+        return cls(
+            schedule="both",
+            window=55,
+            basis_warmup=16,
+            state_warmup=0,
+            steps_before=500,
+            learning_rate=1e-3,
+        )
+
+    @property
+    def before(self) -> bool:
+        """Whether networks are flossed before training."""
+        return self.schedule in ("before", "both", "adaptive")
+
     @property
     def steps(self) -> int:
         """Steps of input that one flossing step needs per trajectory."""
@@ -102,7 +124,7 @@ def plan(flossing: Flossing, epochs: int) -> Iterator[Phase]:
     Flossing phases count their own steps from 0 (``stop`` is their number); ``start`` of a flossing phase
     is 0, and it takes place at the epoch where the training phase after it starts.
     """
-    if flossing.schedule in ("before", "both") and flossing.steps_before:
+    if flossing.before and flossing.steps_before:
         yield Phase("floss", 0, flossing.steps_before)
     start = 0
     if flossing.schedule in ("between", "both") and flossing.steps_between:

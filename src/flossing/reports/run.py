@@ -141,7 +141,7 @@ def _row(summary: NetworkSummary, data: xr.Dataset, config: RunConfig) -> list[s
     else:
         reached = "not reached" if data.sizes["epoch"] >= config.training.epochs else "not yet"
     before = words.exponent(summary.leading_before)
-    if summary.leading_before is None and config.flossing.schedule not in ("before", "both"):
+    if summary.leading_before is None and not config.flossing.before:
         before = "not flossed"
     return [
         str(summary.network),

@@ -16,7 +16,7 @@ from .. import cells, initialisers, surrogates
 from .._checks import check_choice, check_finite, check_integer, check_positive
 from ..floss import Flossing
 from ..tasks import Copy, DelayedXOR, Parity
-from ..training import Network, Training
+from ..training import Network, Training, free_surrogates
 
 SURROGATES = (
     "super-spike",
@@ -201,7 +201,11 @@ class RunConfig:
                 cell, task.output_size, readout_gain=self.cell.readout_std, key=network_key
             )
 
-        return eqx.filter_vmap(one)(self.keys())
+        networks = eqx.filter_vmap(one)(self.keys())
+        scaled = self.flossing.schedule == "adaptive" and (
+            self.flossing.adaptive.control == "surrogate"
+        )
+        return free_surrogates(networks) if scaled else networks
 
 
 def to_yaml(config: Any) -> str:

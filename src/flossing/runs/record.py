@@ -79,6 +79,8 @@ class Record:
                 ("accuracy", "fraction of right answers on a fresh batch before the update", "1"),
                 ("gradient_norm", "norm of the gradient with respect to the initial state", "nats"),
                 ("skipped", "1: update left out because the gradient was not finite", "1"),
+                ("floss_steps", "flossing steps of the adaptive schedule before the epoch", "1"),
+                ("watched", "first exponent as the adaptive schedule found it", "nats per step"),
             ]
             for (name, text, unit), values in zip(described, rows, strict=True):
                 variables[name] = (by_epoch, _plain(values), _labels(text, unit))
@@ -131,8 +133,9 @@ class Record:
         """The record as it was after so many epochs and flossing steps; what came later is dropped."""
         record = cls()
         if epochs:
-            names = ("loss", "accuracy", "gradient_norm", "skipped")
-            record.training.append(TrainMetrics(*_arrays(data[n].values[:epochs] for n in names)))
+            record.training.append(
+                TrainMetrics(*_arrays(data[n].values[:epochs] for n in TrainMetrics._fields))
+            )
         if floss_steps:
             names = ("flossing_loss", "flossing_exponents", "flossing_skipped")
             record.flossing.append(

@@ -269,7 +269,13 @@ class _Job:
             next_measure = done + every - done % every if every else until
             count = min(_BLOCK, until - done, next_measure - done)
             self.state, metrics = train_block(
-                self.state, self.keys, jnp.asarray(count), _BLOCK, self.task, self.config.training
+                self.state,
+                self.keys,
+                jnp.asarray(count),
+                _BLOCK,
+                self.task,
+                self.config.training,
+                self.config.flossing,
             )
             self.record.add_training(metrics, count)
             self._tell("training", done, self.record.training[-1])

@@ -35,14 +35,14 @@ def field_name(text: str) -> str:
     return name
 
 
-def _hints() -> dict[str, Any]:
+def _hints(kind: type = RunConfig, prefix: str = "") -> dict[str, Any]:
     """The type of every field that can be swept, by dotted name."""
     found: dict[str, Any] = {}
-    for name, hint in typing.get_type_hints(RunConfig).items():
+    for name, hint in typing.get_type_hints(kind).items():
         if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-            found |= {f"{name}.{n}": h for n, h in typing.get_type_hints(hint).items()}
+            found |= _hints(hint, f"{prefix}{name}.")
         elif name != "directory":
-            found[name] = hint
+            found[prefix + name] = hint
     return found
 
 
@@ -92,7 +92,7 @@ def get(config: RunConfig, name: str) -> Any:
     return value
 
 
-def replace(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
+def replace(config: Any, values: Mapping[str, Any]) -> Any:
     """The configuration with other values, all at once; raises what the configuration raises."""
     sections: dict[str, dict[str, Any]] = {}
     changes: dict[str, Any] = {}
@@ -103,7 +103,7 @@ def replace(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
         else:
             changes[section] = value
     for section, fields in sections.items():
-        changes[section] = dataclasses.replace(getattr(config, section), **fields)
+        changes[section] = replace(getattr(config, section), fields)
     return dataclasses.replace(config, **changes)
 
 

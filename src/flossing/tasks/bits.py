@@ -1,6 +1,7 @@
 """Tasks on a stream of random bits whose answer lies a known number of steps back (Engelken 2023)."""
 
 import dataclasses
+import math
 from typing import NamedTuple
 
 import jax
@@ -57,6 +58,16 @@ class Parity:
     def output_size(self) -> int:
         """Number of outputs: 1."""
         return 1
+
+    @property
+    def horizon(self) -> int:
+        """The longest delay, in steps."""
+        return self.delay
+
+    @property
+    def chance_loss(self) -> float:
+        """Loss of the best constant output, in nats."""
+        return math.log(2)
 
     @property
     def lags(self) -> tuple[int, ...]:

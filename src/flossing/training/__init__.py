@@ -1,5 +1,6 @@
 """Training networks, with flossing around it, many realisations at a time."""
 
+from .adapting import Adaptation as Adaptation, free_surrogates as free_surrogates
 from .configuration import Training as Training
 from .devices import any_process as any_process
 from .loop import (

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 from ..floss import Flossing
 from ..lyapunov import lyapunov_spectrum
 from ..tasks.bits import Parity
+from .adapting import Adaptation, adapt
 from .configuration import Training
 from .devices import everywhere, over_realisations, spread
 from .losses import binary_accuracy, binary_cross_entropy
@@ -37,6 +38,8 @@ class TrainState(eqx.Module):
     networks: Network
     optimiser: PyTree
     flosser: PyTree
+    mean_loss: Float[Array, " realisations"]
+    """Training loss, averaged over the last epochs; infinite before the first."""
     epochs: Int[Array, ""]
     """Training epochs done so far."""
     floss_steps: Int[Array, ""]
@@ -50,7 +53,7 @@ class Evaluation(NamedTuple):
     accuracy: Float[Array, " realisations"]
 
 
-_DATA, _FLOSS, _EVALUATE, _MEASURE = range(4)
+_DATA, _FLOSS, _EVALUATE, _MEASURE, _ADAPT = range(5)
 
 
 def begin(networks: Network, training: Training, flossing: Flossing) -> TrainState:
@@ -61,6 +64,7 @@ def begin(networks: Network, training: Training, flossing: Flossing) -> TrainSta
         networks,
         jax.vmap(optimiser_of(training).init)(arrays),
         jax.vmap(flosser_of(training, flossing).init)(flossed),
+        jnp.full(networks.readout_bias.shape[0], jnp.inf, networks.readout_bias.dtype),
         jnp.asarray(0),
         jnp.asarray(0),
     )
@@ -96,32 +100,76 @@ def train_block(
     size: int,
     task: Parity,
     training: Training,
+    flossing: Flossing,
 ) -> tuple[TrainState, TrainMetrics]:
-    """``count`` training epochs; metrics have ``size`` rows, of which ``count`` hold."""
-    return _train_block(*everywhere((state, keys, count)), size, task, training)
+    """``count`` training epochs; metrics have ``size`` rows, of which ``count`` hold.
+
+    With the adaptive schedule, flossing takes place between them.
+    """
+    if flossing.schedule != "adaptive":
+        flossing = Flossing("none")  # one compilation serves all the others
+    return _train_block(*everywhere((state, keys, count)), size, task, training, flossing)
 
 
 @eqx.filter_jit
 def _train_block(
-    state: TrainState, keys: Array, count: Array, size: int, task: Parity, training: Training
+    state: TrainState,
+    keys: Array,
+    count: Array,
+    size: int,
+    task: Parity,
+    training: Training,
+    flossing: Flossing,
 ) -> tuple[TrainState, TrainMetrics]:
+    rules = flossing.adaptive
+
+    def one(
+        network: Network, optimiser: PyTree, flosser: PyTree, loss: Array, key: Array, epoch: Array
+    ) -> tuple:
+        look = None
+        if flossing.schedule == "adaptive":
+            floss_key = jax.random.fold_in(jax.random.fold_in(key, _ADAPT), epoch)
+            network, flosser, look = _sometimes(
+                (epoch > 0) & (epoch % rules.every == 0),
+                lambda n, f: adapt(n, f, loss, floss_key, task, training, flossing),
+                (network, flosser),
+                loss,
+            )
+        data_key = jax.random.fold_in(jax.random.fold_in(key, _DATA), epoch)
+        network, optimiser, metrics = epoch_update(network, optimiser, data_key, task, training)
+        if look is not None:
+            metrics = metrics._replace(**look._asdict())
+        change = jnp.where(jnp.isfinite(metrics.loss), metrics.loss - loss, 0) / rules.memory
+        loss = jnp.where(jnp.isfinite(loss), loss + change, metrics.loss)
+        return network, optimiser, flosser, loss, metrics
+
     def block(realisations: tuple, first: Array, count: Array) -> tuple[tuple, TrainMetrics]:
-        carry, keys = realisations
+        *carry, keys = realisations
 
         def body(carry: tuple, epoch: Array) -> tuple[tuple, TrainMetrics]:
-            networks, optimiser, metrics = over_realisations(
-                lambda n, o, k: epoch_update(n, o, k, task, training),
-                *carry,
-                _fold(keys, _DATA, epoch),
+            *changed, metrics = over_realisations(
+                lambda *one_of_each: one(*one_of_each, epoch), *carry, keys
             )
-            return (networks, optimiser), metrics
+            return tuple(changed), metrics
 
-        return _scan_block(body, carry, first, count, size)
+        return _scan_block(body, tuple(carry), first, count, size)
 
-    realisations = (state.networks, state.optimiser), keys
+    realisations = state.networks, state.optimiser, state.flosser, state.mean_loss, keys
     carry, metrics = spread(block, realisations, state.epochs, count, axes=(0, 1))
-    epochs = state.epochs + count
-    return TrainState(*carry, state.flosser, epochs, state.floss_steps), metrics
+    return TrainState(*carry, state.epochs + count, state.floss_steps), metrics
+
+
+def _sometimes(when: Array, change: Any, carry: tuple, like: Array) -> tuple:
+    """``change`` of one network and its flosser when it is due; else nothing, and nobody looked."""
+    arrays, rest = eqx.partition(carry, eqx.is_array)
+
+    def do(arrays: PyTree) -> tuple[PyTree, Adaptation]:
+        network, flosser, look = change(*eqx.combine(arrays, rest))
+        return eqx.filter((network, flosser), eqx.is_array), look
+
+    idle = Adaptation(jnp.asarray(0), jnp.full_like(like, jnp.nan))
+    arrays, look = jax.lax.cond(when, do, lambda arrays: (arrays, idle), arrays)
+    return *eqx.combine(arrays, rest), look
 
 
 def floss_block(
@@ -164,7 +212,9 @@ def _floss_block(
     carry, metrics = spread(block, realisations, state.floss_steps, count, axes=(0, 1))
     networks, flosser = carry
     steps = state.floss_steps + count
-    return TrainState(networks, state.optimiser, flosser, state.epochs, steps), metrics
+    return TrainState(
+        networks, state.optimiser, flosser, state.mean_loss, state.epochs, steps
+    ), metrics
 
 
 def evaluate(

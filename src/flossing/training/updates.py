@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from ..floss import Flossing, flossing_loss
 from ..lyapunov._steps import dimension
@@ -26,6 +26,10 @@ class TrainMetrics(NamedTuple):
     """Norm of the gradient with respect to the initial state, |dL/dh_0|."""
     skipped: Bool[Array, "epochs realisations"]
     """The gradient or the loss was not finite and the update was left out."""
+    floss_steps: Int[Array, "epochs realisations"]
+    """Flossing steps that the adaptive schedule took before that epoch."""
+    watched: Float[Array, "epochs realisations"]
+    """The first exponent as the adaptive schedule found it before; NaN where it did not look."""
 
 
 class FlossMetrics(NamedTuple):
@@ -55,13 +59,16 @@ def flosser_of(training: Training, flossing: Flossing) -> optax.GradientTransfor
 def flossed_leaves(cell: PyTree, names: tuple[str, ...]) -> PyTree:
     """A mask of the cell's leaves: those that flossing changes.
 
+    Parameters of surrogate derivatives, which do not belong to the forward pass, have to be named.
+
     Raises:
         ValueError: none of the names is a parameter of the cell.
     """
 
     def chosen(path: tuple, leaf: Any) -> bool:
         parts = {str(getattr(part, "name", getattr(part, "idx", part))) for part in path}
-        return eqx.is_inexact_array(leaf) and (not names or not parts.isdisjoint(names))
+        wanted = not parts.isdisjoint(names) if names else "surrogate" not in parts
+        return eqx.is_inexact_array(leaf) and wanted
 
     mask = jax.tree_util.tree_map_with_path(chosen, cell)
     if not any(jax.tree.leaves(mask)):
@@ -98,7 +105,9 @@ def epoch_update(
     updates, new_optimiser = optimiser_of(training).update(gradient, optimiser, arrays)
     arrays = apply_if(good, optax.apply_updates(arrays, updates), arrays)
     optimiser = apply_if(good, new_optimiser, optimiser)
-    metrics = TrainMetrics(loss, binary_accuracy(outputs, targets, mask), norm, ~good)
+    accuracy = binary_accuracy(outputs, targets, mask)
+    unseen = jnp.full_like(loss, jnp.nan)
+    metrics = TrainMetrics(loss, accuracy, norm, ~good, jnp.asarray(0), unseen)
     return eqx.combine(arrays, rest), optimiser, metrics
 
 

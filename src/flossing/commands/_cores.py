@@ -1,0 +1,13 @@
+"""CPU cores as devices."""
+
+import contextlib
+import os
+
+import jax
+
+
+def use_cores(count: int = 0, most: int | None = None) -> None:
+    """Makes ``count`` devices of the CPU, or one of each core (at most ``most``), unless JAX is in use."""
+    count = count or len(os.sched_getaffinity(0))
+    with contextlib.suppress(RuntimeError):  # devices are what they are by then
+        jax.config.update("jax_num_cpu_devices", min(count, most or count))

@@ -1,0 +1,214 @@
+"""Accuracy against delay, with and without flossing: what xor, copy and parity have in common."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy.stats import binomtest
+
+from ..floss import Flossing
+from ..floss.schedules import Schedule
+from ..runs import CellConfig, RunConfig, TaskConfig, epochs_to
+from ..runs.plots import COLOURS, style
+from ..training import Training
+from ._result import Claim, Result
+from ._runs import Outcome, Reporters, do_runs
+
+SOLVED = 0.95
+"""Held-out accuracy from which a network counts as successful."""
+_NAMES = {
+    "none": "not flossed",
+    "before": "before training",
+    "both": "before and between",
+    "adaptive": "adaptive",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Delays:
+    """What may be varied."""
+
+    task: Literal["xor", "copy", "parity"]
+    order: int = 2
+    """Of the parity task."""
+    delays: tuple[int, ...] = ()
+    """Of the networks of ``hidden_size`` units, with every schedule."""
+    hidden_size: int = 80
+    larger: tuple[tuple[int, int], ...] = ()
+    """Other (units, delay), with the adaptive schedule only."""
+    schedules: tuple[Schedule, ...] = ("none", "before", "both", "adaptive")
+    target: float = 0.0
+    """Of the flossed exponents, nats per step."""
+    networks: int = 9
+    epochs: int = 3001
+    steps_before: int = 200
+    seed: int = 1
+
+    def runs(self) -> dict[str, RunConfig]:
+        """All runs by name."""
+        grid = [(self.hidden_size, d, s) for d in self.delays for s in self.schedules]
+        found = {f"N={n},d={d},{s}": self._run(n, d, s) for n, d, s in grid}
+        return found | {
+            f"N={n},d={d},adaptive": self._run(n, d, "adaptive") for n, d in self.larger
+        }
+
+    def _run(self, units: int, delay: int, schedule: str) -> RunConfig:
+        return RunConfig(
+            task=TaskConfig(self.task, delay, self.order),
+            cell=CellConfig(hidden_size=units),
+            flossing=Flossing(
+                schedule=cast(Schedule, schedule),
+                num_exponents=max(1, units - 5),
+                targets=(self.target,),
+                steps_before=self.steps_before,
+                max_times=10,
+                steps_between=20,
+            ),
+            training=Training(epochs=self.epochs),
+            realisations=self.networks,
+            seed=self.seed,
+            measure_every=0,
+        )
+
+
+def summary(outcome: Outcome) -> dict[str, Any]:
+    """What the figure and the verdict need of a run; lists have one entry per network."""
+    data = outcome.data
+    accuracy = data["accuracy"].values
+    sums = np.cumsum(np.concatenate([np.zeros((1, accuracy.shape[1])), accuracy]), axis=0)
+    tested = data["test_accuracy"].values
+    solved = int((tested >= SOLVED).sum())
+    interval = binomtest(solved, len(tested)).proportion_ci(method="wilson")
+    with np.errstate(divide="ignore"):
+        logs = np.log10(data["gradient_norm"].values)
+    return {
+        "test_accuracy": tested.round(4).tolist(),
+        "best_accuracy_of_10_epochs": ((sums[10:] - sums[:-10]) / 10).max(0).round(4).tolist(),
+        "epochs_to_95": epochs_to(accuracy),
+        "solved": solved,
+        "success_rate_interval": [round(interval.low, 3), round(interval.high, 3)],
+        "log10_gradient_norm_first_epochs": np.median(logs[:10], 0).round(2).tolist(),
+        "first_exponent_start": data["exponents"].values[0, :, 0].round(4).tolist(),
+        "first_exponent_end": data["exponents"].values[-1, :, 0].round(4).tolist(),
+        "flossing_steps_during_training": data["floss_steps"].values.sum(0).tolist(),
+        "median_accuracy_every_100_epochs": np.median(smooth_hundred(accuracy), 1)
+        .round(4)
+        .tolist(),
+        "wall_seconds": round(outcome.seconds, 1),
+    }
+
+
+def smooth_hundred(accuracy: np.ndarray) -> np.ndarray:
+    """Means over whole hundreds of epochs (over all, if there are fewer), shape (parts, networks)."""
+    width = min(100, len(accuracy))
+    whole = len(accuracy) // width
+    return accuracy[: whole * width].reshape(whole, width, -1).mean(1)
+
+
+def largest_solved(numbers: dict[str, Any], units: int, schedule: str, among: Sequence[int]) -> int:
+    """The largest delay whose median held-out accuracy is 95 % or more; 0 if there is none."""
+    solved = [
+        d
+        for d in among
+        if np.median(numbers[f"N={units},d={d},{schedule}"]["test_accuracy"]) >= SOLVED
+    ]
+    return max(solved, default=0)
+
+
+def remembers_longer(settings: Delays, numbers: dict[str, Any]) -> list[Claim]:
+    """Adaptively flossed networks solve longer delays than networks that are not flossed."""
+    n = settings.hidden_size
+    best = {s: largest_solved(numbers, n, s, settings.delays) for s in settings.schedules}
+    text = f"N = {n}: largest d with median at 95 %"
+    return [
+        Claim(f"{text}, adaptive", best["adaptive"], best["none"], below=False),
+        Claim(f"{text}, not flossed", best["none"], best["adaptive"]),
+    ]
+
+
+def reproduce(
+    name: str,
+    title: str,
+    settings: Delays,
+    claims: Any,
+    folder: Path | None,
+    reporters: Reporters | None,
+) -> Result:
+    """Does the runs and puts them together.
+
+    Args:
+        name, title: of the experiment.
+        settings: what to do.
+        claims: a function of the summaries by name of the run.
+        folder, reporters: see ``do_runs``.
+    """
+    more = {} if reporters is None else {"reporters": reporters}
+    outcomes = do_runs(settings.runs(), folder, **more)
+    numbers = {run: summary(outcome) for run, outcome in outcomes.items()}
+    return Result(
+        name=name,
+        title=title,
+        source="Engelken 2023 (gradient flossing)",
+        settings=dataclasses.asdict(settings),
+        numbers=numbers,
+        claims=claims(numbers),
+        figure=_figure(numbers, settings, title),
+    )
+
+
+def _figure(numbers: dict[str, Any], settings: Delays, title: str) -> Figure:
+    sizes = sorted({n for n, _ in settings.larger} | {settings.hidden_size})
+    with style():
+        figure = Figure(figsize=(11 if len(sizes) > 1 else 8.5, 3.3), layout="constrained")
+        axes = figure.subplots(1, 3 if len(sizes) > 1 else 2)
+        spread = np.linspace(-0.6, 0.6, len(settings.schedules)) if settings.delays else []
+        for schedule, colour, shift in zip(settings.schedules, COLOURS, spread, strict=False):
+            rows = [numbers[f"N={settings.hidden_size},d={d},{schedule}"] for d in settings.delays]
+            where = np.array(settings.delays) + shift
+            accuracy = 100 * np.array([row["test_accuracy"] for row in rows])
+            axes[0].plot(where, accuracy, "o", color=colour, markersize=3, alpha=0.5)
+            axes[0].plot(where, np.median(accuracy, 1), color=colour, label=_NAMES[schedule])
+            rate = np.array([row["solved"] for row in rows]) / settings.networks
+            bounds = np.array([row["success_rate_interval"] for row in rows])
+            axes[1].errorbar(
+                where, 100 * rate, 100 * np.abs(bounds.T - rate), color=colour, capsize=2,
+                linewidth=1.4, elinewidth=0.8,
+            )  # fmt: skip
+        axes[0].axhline(50, color="0.6", linewidth=0.8, linestyle=":")
+        axes[0].set(
+            xlabel="delay d (steps)", ylabel="held-out accuracy (%)", ylim=(45, 102),
+            title=f"N = {settings.hidden_size}; line: median of {settings.networks}",
+        )  # fmt: skip
+        axes[0].legend(loc="lower left", fontsize=7)
+        axes[1].set(
+            xlabel="delay d (steps)", ylabel="networks at 95 % (%), 95 % interval", ylim=(-4, 104),
+            title="success",
+        )  # fmt: skip
+        if len(sizes) > 1:
+            _solved_against_size(axes[2], numbers, settings, sizes)
+        figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def _solved_against_size(
+    axis: Any, numbers: dict[str, Any], settings: Delays, sizes: list[int]
+) -> None:
+    """The largest solved delay, and the smallest one that was tried beyond it."""
+    for n in sizes:
+        tried = sorted({d for m, d in settings.larger if m == n})
+        if n == settings.hidden_size:
+            tried = sorted({*tried, *settings.delays})
+        best = largest_solved(numbers, n, "adaptive", tried)
+        failed = [d for d in tried if d > best]
+        label = n == sizes[0]
+        axis.plot(n, best, "o", color=COLOURS[3], label="largest solved" if label else None)
+        if failed:
+            axis.plot(
+                n, min(failed), "x", color="k", label="smallest not solved" if label else None
+            )
+    axis.plot([0, max(sizes) * 1.05], [0, max(sizes) * 1.05], ":", color="0.5", label="d = N")
+    axis.set(xlabel="units N", ylabel="delay d (steps)", title="adaptive: median at 95 % or more")
+    axis.legend(loc="upper left", fontsize=7)

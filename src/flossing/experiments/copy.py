@@ -1,0 +1,31 @@
+"""Copy task: accuracy against delay without, before, between and with adaptive flossing (Engelken 2023)."""
+
+from functools import partial
+from pathlib import Path
+
+from ._delays import Delays, remembers_longer, reproduce
+from ._result import Result
+from ._runs import Reporters
+
+FULL = Delays("copy", delays=(20, 40, 60, 80, 100))
+QUICK = Delays(
+    "copy",
+    delays=(20,),
+    hidden_size=32,
+    schedules=("none", "adaptive"),
+    networks=3,
+    epochs=300,
+    steps_before=100,
+)
+
+
+def run(
+    quick: bool = False,
+    settings: Delays | None = None,
+    folder: Path | None = None,
+    reporters: Reporters | None = None,
+) -> Result:
+    """Runs the experiment; the quick version has three small networks, one delay, 300 epochs."""
+    settings = settings or (QUICK if quick else FULL)
+    claims = partial(remembers_longer, settings)
+    return reproduce("copy", "copy: s[t - d], tanh networks", settings, claims, folder, reporters)

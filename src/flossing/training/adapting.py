@@ -1,0 +1,139 @@
+"""Adaptive flossing of one network between two training epochs."""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+
+from ..floss import Flossing
+from ..lyapunov import lyapunov_spectrum
+from ..lyapunov._steps import dimension
+from ..surrogates import Surrogate
+from ..tasks.bits import Parity
+from .configuration import Training
+from .network import Network
+from .updates import flossing_update
+
+
+class Adaptation(NamedTuple):
+    """What was seen and done before an epoch."""
+
+    floss_steps: Int[Array, "*epochs realisations"]
+    watched: Float[Array, "*epochs realisations"]
+    """The first exponent as it was found, nats per step; NaN when nobody looked."""
+
+
+def adapt(
+    network: Network,
+    flosser: PyTree,
+    loss: Float[Array, ""],
+    key: PRNGKeyArray,
+    task: Parity,
+    training: Training,
+    flossing: Flossing,
+) -> tuple[Network, PyTree, Adaptation]:
+    """Looks at the leading exponents, and moves them as long as they are where they must not be.
+
+    Args:
+        network: one network.
+        flosser: the state of flossing's optimiser.
+        loss: its training loss, averaged over some epochs.
+        key: random key of the inputs and bases.
+        task, training, flossing: as for ``flossing_update``; ``flossing.adaptive`` has the rules.
+    """
+    rules = flossing.adaptive
+    look_key, floss_key = jax.random.split(key)
+    watched = min(rules.watched, flossing.num_exponents, dimension(network.initial_state))
+    goals = jnp.asarray(flossing.targets)[:watched] + rules.centre / task.horizon
+    width = rules.band / task.horizon
+
+    def settled(exponents: Array) -> Array:
+        return jnp.max(jnp.abs(exponents[:watched] - goals)) <= rules.settle * width
+
+    def look(network: Network) -> Array:
+        return _look(network, look_key, task, flossing, watched)
+
+    found = look(network)
+    above = ~jnp.all(found - goals <= width)  # true for NaN, too
+    below = found[0] - goals[0] < -width
+    if rules.control == "parameters":
+        below &= loss > rules.learned * task.chance_loss
+
+    def floss(network: Network, flosser: PyTree, done: Array, seen: Array) -> tuple:
+        step_key = jax.random.fold_in(floss_key, done)
+        network, flosser, metrics = flossing_update(
+            network, flosser, step_key, task, training, flossing
+        )
+        return network, flosser, metrics.exponents[:watched]
+
+    def scale(network: Network, flosser: PyTree, done: Array, seen: Array) -> tuple:
+        change = jnp.nan_to_num(goals[0] - seen[0], nan=-1, posinf=1, neginf=-1)
+        network = _scale_surrogates(network, jnp.exp(jnp.clip(change, -1, 1)))
+        return network, flosser, look(network)
+
+    act = floss if rules.control == "parameters" else scale
+    arrays, rest = eqx.partition((network, flosser), eqx.is_array)
+
+    def step(carry: tuple) -> tuple:
+        arrays, done, seen = carry
+        network, flosser, seen = act(*eqx.combine(arrays, rest), done, seen)
+        return eqx.filter((network, flosser), eqx.is_array), done + 1, seen
+
+    def go_on(carry: tuple) -> Array:
+        _, done, seen = carry
+        return jnp.where(done == 0, above | below, ~settled(seen) & (done < rules.max_steps))
+
+    arrays, done, _ = jax.lax.while_loop(go_on, step, (arrays, jnp.asarray(0), found))
+    network, flosser = eqx.combine(arrays, rest)
+    return network, flosser, Adaptation(done, found[0])
+
+
+def _scale_surrogates(network: Network, factor: Float[Array, ""]) -> Network:
+    """The same activity, with surrogate derivatives ``factor`` times as high."""
+    return jax.tree.map(
+        lambda part: part.scaled(factor) if isinstance(part, Surrogate) else part,
+        network,
+        is_leaf=lambda part: isinstance(part, Surrogate),
+    )
+
+
+def free_surrogates(networks: Network) -> Network:
+    """Stacked networks whose surrogates have heights of their own, for ``control="surrogate"``.
+
+    Raises:
+        ValueError: the networks have no surrogates.
+    """
+    if not _has_surrogates(networks):
+        raise ValueError(
+            'flossing.adaptive.control: "surrogate" needs a network with surrogate derivatives (binary, '
+            f"lif), got {type(networks.cell).__name__}."
+        )
+    return _scale_surrogates(networks, jnp.ones_like(networks.readout_bias[..., 0]))
+
+
+def _has_surrogates(network: Network) -> bool:
+    parts = jax.tree.leaves(network, is_leaf=lambda part: isinstance(part, Surrogate))
+    return any(isinstance(part, Surrogate) for part in parts)
+
+
+def _look(
+    network: Network, key: PRNGKeyArray, task: Parity, flossing: Flossing, watched: int
+) -> Float[Array, " watched"]:
+    """The leading exponents on trajectories that nothing has been fitted to."""
+
+    def one(key: Array) -> Array:
+        input_key, basis_key = jax.random.split(key)
+        return lyapunov_spectrum(
+            network.cell,
+            network.initial_state,
+            task.sample_inputs(input_key, flossing.steps),
+            num_exponents=watched,
+            warmup=flossing.state_warmup,
+            basis_warmup=flossing.basis_warmup,
+            num_windows=1,
+            key=basis_key,
+        ).exponents
+
+    return jax.vmap(one)(jax.random.split(key, flossing.starts)).mean(0)
