@@ -5,12 +5,13 @@ import pytest
 from flossing.floss import Flossing, plan
 
 
-def phases(epochs, **settings):
-    return [(p.kind, p.start, p.stop) for p in plan(Flossing(**settings), epochs)]
+def phases(epochs, flossing=None, **settings):
+    flossing = flossing or Flossing(**settings)
+    return [(p.kind, p.start, p.stop) for p in plan(flossing, epochs)]
 
 
 def test_the_published_schedule():
-    assert phases(3001) == [
+    assert phases(3001, Flossing.published()) == [
         ("floss", 0, 500),
         ("train", 0, 100),
         ("floss", 0, 500),
@@ -25,6 +26,7 @@ def test_the_published_schedule():
     [
         ("none", [("train", 0, 10)]),
         ("before", [("floss", 0, 7), ("train", 0, 10)]),
+        ("adaptive", [("floss", 0, 7), ("train", 0, 10)]),
         (
             "between",
             [("train", 0, 4), ("floss", 0, 3), ("train", 4, 8), ("floss", 0, 3), ("train", 8, 10)],
@@ -36,7 +38,7 @@ def test_schedules(schedule, expected):
     assert phases(10, **settings) == expected
 
 
-@pytest.mark.parametrize("schedule", ["none", "before", "between", "both"])
+@pytest.mark.parametrize("schedule", ["none", "before", "between", "both", "adaptive"])
 @pytest.mark.parametrize("epochs", [1, 4, 5, 8, 23])
 def test_every_epoch_is_trained_once_in_order(schedule, epochs):
     trained = [

@@ -12,6 +12,7 @@ SMALL = RunConfig(
     task=TaskConfig("copy", 3),
     cell=CellConfig(hidden_size=8),
     flossing=fl.Flossing(
+        "both",
         num_exponents=3,
         window=8,
         basis_warmup=2,

@@ -30,6 +30,7 @@ SMALL = RunConfig(
     task=TaskConfig("copy", 3),
     cell=CellConfig(hidden_size=6),
     flossing=fl.Flossing(
+        "both",
         num_exponents=3,
         window=8,
         basis_warmup=2,

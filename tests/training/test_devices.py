@@ -26,17 +26,19 @@ def numbers(realisations):
     import jax.numpy as jnp
 
     import flossing as fl
+    from flossing.floss import Adaptive
     from flossing.tasks import Copy
     from flossing.training import begin, evaluate, floss_block, measure_exponents, train_block
 
     task, training = Copy(3), fl.Training(epochs=4, batch_size=4, num_steps=12)
-    flossing = fl.Flossing(num_exponents=3, window=10, basis_warmup=4)
+    rules = Adaptive(every=1, max_steps=2)
+    flossing = fl.Flossing(num_exponents=3, window=10, basis_warmup=4, adaptive=rules)
     keys = jax.random.split(jax.random.key(5), realisations)
     networks = eqx.filter_vmap(lambda key: fl.Network(fl.TanhCell(1, 6, key=key), 1, key=key))(keys)
     state = begin(networks, training, flossing)
     state, flossed = floss_block(state, keys, jnp.asarray(2), 2, task, training, flossing)
-    state, trained = train_block(state, keys, jnp.asarray(2), 2, task, training)
-    state, trained = train_block(state, keys, jnp.asarray(1), 2, task, training)
+    state, trained = train_block(state, keys, jnp.asarray(2), 2, task, training, flossing)
+    state, trained = train_block(state, keys, jnp.asarray(1), 2, task, training, flossing)
     found = {
         "devices": jax.device_count(),
         "flossing": flossed.exponents,

@@ -24,7 +24,9 @@ from flossing.training import (
 
 TASK = Copy(3)
 TRAINING = Training(epochs=8, batch_size=4, num_steps=12, learning_rate=1e-2)
-FLOSSING = fl.Flossing(num_exponents=3, window=10, basis_warmup=4, learning_rate=1e-2)
+FLOSSING = fl.Flossing(
+    "none", num_exponents=3, window=10, basis_warmup=4, state_warmup=0, learning_rate=1e-2
+)
 
 
 def networks(count, cell=fl.TanhCell):
@@ -37,7 +39,7 @@ def networks(count, cell=fl.TanhCell):
 
 
 def train(state, keys, count, size=4, training=TRAINING):
-    return train_block(state, keys, jnp.asarray(count), size, TASK, training)
+    return train_block(state, keys, jnp.asarray(count), size, TASK, training, FLOSSING)
 
 
 def floss(state, keys, count, size=4, flossing=FLOSSING):

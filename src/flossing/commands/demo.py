@@ -33,7 +33,7 @@ class Arguments:
     hidden_size: int = 80
     """Units per network."""
     flossing_steps: int = 200
-    """Flossing steps before training; a tenth as many every 50 epochs."""
+    """Flossing steps before training; during training there are as many as it takes (adaptive)."""
     seed: int = 1
     """Of weights and data."""
     directory: str = ""
@@ -43,15 +43,7 @@ class Arguments:
 def configs(options: Arguments) -> dict[str, RunConfig]:
     """The two runs, by label."""
     flossing = Flossing(
-        schedule="both",
-        num_exponents=min(75, options.hidden_size),
-        window=100,
-        basis_warmup=25,
-        steps_before=options.flossing_steps,
-        every=50,
-        max_times=4,
-        steps_between=options.flossing_steps // 10,
-        learning_rate=5e-3,
+        num_exponents=min(75, options.hidden_size), steps_before=options.flossing_steps
     )
     flossed = RunConfig(
         task=TaskConfig("xor", options.delay),

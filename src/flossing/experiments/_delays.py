@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
+import xarray as xr
 from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
@@ -93,12 +94,20 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "log10_gradient_norm_first_epochs": np.median(logs[:10], 0).round(2).tolist(),
         "first_exponent_start": data["exponents"].values[0, :, 0].round(4).tolist(),
         "first_exponent_end": data["exponents"].values[-1, :, 0].round(4).tolist(),
-        "flossing_steps_during_training": data["floss_steps"].values.sum(0).tolist(),
+        "flossing_steps_during_training": _between(data),
         "median_accuracy_every_100_epochs": np.median(smooth_hundred(accuracy), 1)
         .round(4)
         .tolist(),
         "wall_seconds": round(outcome.seconds, 1),
     }
+
+
+def _between(data: xr.Dataset) -> list[int]:
+    """Flossing steps of each network after training began."""
+    if "floss_steps" in data:
+        return data["floss_steps"].values.sum(0).tolist()
+    steps = int((data["flossing_epoch"].values > 0).sum()) if "flossing_epoch" in data else 0
+    return [steps] * data.sizes["realisation"]
 
 
 def smooth_hundred(accuracy: np.ndarray) -> np.ndarray:

@@ -50,7 +50,14 @@ class Flossing:
     steps_between: int = 500
     """Flossing steps in each of those."""
     learning_rate: float = 5e-3
-    """Of flossing's own Adam."""
+    """Of flossing's own Adam, at its first step."""
+    final_learning_rate: float | None = None
+    """To which it falls along a cosine over ``steps_before`` steps, and where it stays; none: a tenth."""
+    clip_norm: float = 0.03
+    """Largest gradient norm of each array in a flossing step; 0 for no limit.
+
+    The gradient of an exponent can explode, and Adam needs hundreds of steps to forget it.
+    """
     parameters: tuple[str, ...] = ()
     """Names of the parameters of the cell that are flossed, such as recurrent_weight; empty for all."""
     adaptive: Adaptive = Adaptive()
@@ -73,6 +80,9 @@ class Flossing:
             check_integer(f"flossing.{name}", getattr(self, name), minimum)
         check_renormalise_every("flossing.renormalise_every", self.renormalise_every)
         check_positive("flossing.learning_rate", self.learning_rate)
+        if self.final_learning_rate is not None:
+            check_positive("flossing.final_learning_rate", self.final_learning_rate)
+        check_positive("flossing.clip_norm", self.clip_norm, zero=True)
         check_finite("flossing.targets", self.targets)
         if len(self.targets) not in (1, self.num_exponents):
             raise ValueError(
@@ -97,6 +107,8 @@ class Flossing:
             state_warmup=0,
             steps_before=500,
             learning_rate=1e-3,
+            final_learning_rate=1e-3,
+            clip_norm=0.0,
         )
 
     @property

@@ -19,6 +19,10 @@ def tell(log: Log, kind: str, first: int, rows: TrainMetrics | FlossMetrics) -> 
         log(kind, first + i, {name: getattr(rows, name)[i] for name in rows._fields})
 
 
+_ADAPTIVE = ("floss_steps", "watched")
+"""Metrics of the adaptive schedule, left out where it never looked."""
+
+
 class Measurement(NamedTuple):
     """Spectra of all networks at one moment."""
 
@@ -82,7 +86,10 @@ class Record:
                 ("floss_steps", "flossing steps of the adaptive schedule before the epoch", "1"),
                 ("watched", "first exponent as the adaptive schedule found it", "nats per step"),
             ]
+            looked = np.isfinite(rows[-1]).any()
             for (name, text, unit), values in zip(described, rows, strict=True):
+                if name in _ADAPTIVE and not looked:
+                    continue
                 variables[name] = (by_epoch, _plain(values), _labels(text, unit))
             coordinates["epoch"] = np.arange(len(rows[0]))
         if self.flossing:
@@ -133,8 +140,11 @@ class Record:
         """The record as it was after so many epochs and flossing steps; what came later is dropped."""
         record = cls()
         if epochs:
+            shape = data["loss"].shape
+            rows = dict(zip(_ADAPTIVE, (np.zeros(shape, int), np.full(shape, np.nan)), strict=True))
+            rows |= {str(name): variable.values for name, variable in data.data_vars.items()}
             record.training.append(
-                TrainMetrics(*_arrays(data[n].values[:epochs] for n in TrainMetrics._fields))
+                TrainMetrics(*_arrays(rows[n][:epochs] for n in TrainMetrics._fields))
             )
         if floss_steps:
             names = ("flossing_loss", "flossing_exponents", "flossing_skipped")

@@ -100,13 +100,13 @@ def train_block(
     size: int,
     task: Parity,
     training: Training,
-    flossing: Flossing,
+    flossing: Flossing | None = None,
 ) -> tuple[TrainState, TrainMetrics]:
     """``count`` training epochs; metrics have ``size`` rows, of which ``count`` hold.
 
-    With the adaptive schedule, flossing takes place between them.
+    With ``flossing`` of the adaptive schedule, networks are flossed between epochs when they need it.
     """
-    if flossing.schedule != "adaptive":
+    if flossing is None or flossing.schedule != "adaptive":
         flossing = Flossing("none")  # one compilation serves all the others
     return _train_block(*everywhere((state, keys, count)), size, task, training, flossing)
 

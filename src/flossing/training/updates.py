@@ -52,8 +52,13 @@ def optimiser_of(training: Training) -> optax.GradientTransformation:
 
 
 def flosser_of(training: Training, flossing: Flossing) -> optax.GradientTransformation:
-    """Flossing's own Adam."""
-    return optax.adam(flossing.learning_rate, training.beta1, training.beta2)
+    """Clipping and Adam of flossing."""
+    clip = clip_by_array_norm(flossing.clip_norm) if flossing.clip_norm else optax.identity()
+    last = flossing.final_learning_rate
+    share = 0.1 if last is None else last / flossing.learning_rate
+    steps = max(1, flossing.steps_before)
+    rate = optax.cosine_decay_schedule(flossing.learning_rate, steps, share)
+    return optax.chain(clip, optax.adam(rate, training.beta1, training.beta2))
 
 
 def flossed_leaves(cell: PyTree, names: tuple[str, ...]) -> PyTree:
