@@ -1,0 +1,24 @@
+"""What surrogate gradients are: where they are exact, where they are biased, that they are no gradients."""
+
+from .bias import (
+    BiasMap as BiasMap,
+    BiasProfile as BiasProfile,
+    bias_map as bias_map,
+    bias_profile as bias_profile,
+    sign_agreement as sign_agreement,
+)
+from .curl import Curl as Curl, curl as curl, plane_curl as plane_curl
+from .line_integrals import (
+    LineIntegral as LineIntegral,
+    along_path as along_path,
+    line_integral as line_integral,
+)
+from .paths import circle as circle, random_plane as random_plane, segment as segment
+from .smooth_nets import TwoPathNet as TwoPathNet, logistic_step as logistic_step
+from .surrogate_gradient import (
+    SmoothStep as SmoothStep,
+    surrogate_gradient as surrogate_gradient,
+    true_gradient as true_gradient,
+    with_smooth_steps as with_smooth_steps,
+    with_surrogate as with_surrogate,
+)
