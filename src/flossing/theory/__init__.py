@@ -7,7 +7,23 @@ from .bias import (
     bias_profile as bias_profile,
     sign_agreement as sign_agreement,
 )
+from .comparison import (
+    Comparison as Comparison,
+    compare as compare,
+    expected_gradient as expected_gradient,
+)
 from .curl import Curl as Curl, curl as curl, plane_curl as plane_curl
+from .estimators import (
+    Draw as Draw,
+    Estimator as Estimator,
+    Exact as Exact,
+    FiniteDifference as FiniteDifference,
+    ScoreFunction as ScoreFunction,
+    SmoothedStochasticDerivative as SmoothedStochasticDerivative,
+    StochasticDerivative as StochasticDerivative,
+    StraightThrough as StraightThrough,
+    Surrogate as Surrogate,
+)
 from .line_integrals import (
     LineIntegral as LineIntegral,
     along_path as along_path,
@@ -15,6 +31,18 @@ from .line_integrals import (
 )
 from .paths import circle as circle, random_plane as random_plane, segment as segment
 from .smooth_nets import TwoPathNet as TwoPathNet, logistic_step as logistic_step
+from .stochastic import (
+    EscapeNoise as EscapeNoise,
+    ExponentialNoise as ExponentialNoise,
+    ShapeNoise as ShapeNoise,
+    SigmoidNoise as SigmoidNoise,
+    StepNoise as StepNoise,
+)
+from .stochastic_net import (
+    StochasticNet as StochasticNet,
+    exact_gradient as exact_gradient,
+    expected_loss as expected_loss,
+)
 from .surrogate_gradient import (
     SmoothStep as SmoothStep,
     surrogate_gradient as surrogate_gradient,

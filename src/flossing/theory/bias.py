@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from .._checks import check_integer
+from .._checks import check_fraction, check_integer
 from .line_integrals import along_path, inner
 from .paths import move
 from .surrogate_gradient import Choice, split, surrogate_gradient, true_gradient
@@ -69,10 +69,17 @@ class BiasProfile(NamedTuple):
         """From the true minimum to that of the integrated surrogate gradient."""
         return self.surrogate_minimum - self.minimum
 
-    @property
-    def wrong_sign(self) -> float:
-        """Share of the positions at which the surrogate gradient has not the sign of the true one."""
-        return 1 - sign_agreement(self.gradient, self.surrogate)
+    def wrong_sign(self, negligible: float = 0.0) -> float:
+        """Share of the positions at which the surrogate gradient has not the sign of the true one.
+
+        Args:
+            negligible: positions count only if the true gradient is larger than this fraction of its
+                largest absolute value.
+        """
+        check_fraction("negligible", negligible)
+        sizes = np.abs(self.gradient)
+        counted = sizes > negligible * sizes.max() if negligible else sizes >= 0
+        return float(np.mean(np.sign(self.gradient) != np.sign(self.surrogate), where=counted))
 
 
 def bias_profile(
