@@ -11,6 +11,8 @@ NAMES = (
     "condition-number",
     "binary-first-exponent",
     "binary-spectra",
+    "closed-loop",
+    "bias",
 )
 """As ``floss reproduce`` takes them."""
 

@@ -44,6 +44,7 @@ from .stochastic_net import (
     expected_loss as expected_loss,
 )
 from .surrogate_gradient import (
+    GradientField as GradientField,
     SmoothStep as SmoothStep,
     surrogate_gradient as surrogate_gradient,
     true_gradient as true_gradient,

@@ -15,7 +15,7 @@ from jaxtyping import Array, PyTree
 from .._checks import check_fraction, check_integer
 from .line_integrals import along_path, inner
 from .paths import move
-from .surrogate_gradient import Choice, split, surrogate_gradient, true_gradient
+from .surrogate_gradient import Choice, GradientField, split, surrogate_gradient, true_gradient
 
 
 def sign_agreement(first: PyTree, second: PyTree) -> float:
@@ -104,10 +104,8 @@ def bias_profile(
     check_integer("num_points", num_points, 2)
     s = np.linspace(0, 1, num_points)
     output = np.asarray(_outputs(function, path, jnp.asarray(s, float)), float)
-    gradient = along_path(lambda net: true_gradient(function, net), path, s)
-    declared = along_path(
-        lambda net: surrogate_gradient(function, net, surrogate=surrogate), path, s
-    )
+    gradient = along_path(GradientField(function, true=True), path, s)
+    declared = along_path(GradientField(function, surrogate), path, s)
     steps = (declared[1:] + declared[:-1]) / 2 * np.diff(s)
     integrated = output[0] + np.concatenate([[0.0], np.cumsum(steps)])
     return BiasProfile(s, output, gradient, declared, integrated)

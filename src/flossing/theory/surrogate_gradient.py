@@ -179,9 +179,7 @@ def surrogate_gradient(
     return _gradient(loss, network, _replace(network, replace), args)
 
 
-def true_gradient(
-    loss: Callable[..., Float[Array, ""]], network: PyTree, *args: Any
-) -> PyTree:
+def true_gradient(loss: Callable[..., Float[Array, ""]], network: PyTree, *args: Any) -> PyTree:
     """Gradient of ``loss(network, *args)`` with the true derivatives of the values.
 
     For spikes they are zero; for ``SmoothStep`` those of its ``forward``. Arguments, result and errors are
@@ -193,6 +191,27 @@ def true_gradient(
         return SmoothStep(old.forward) if isinstance(old, SmoothStep) else _Spike(flat)
 
     return _gradient(loss, network, _replace(network, replace), args)
+
+
+class GradientField(eqx.Module):
+    """A gradient as a function of the network, for ``line_integral``, ``curl`` and ``along_path``.
+
+    Args:
+        loss: scalar function of a network.
+        surrogate: as for ``surrogate_gradient``. Where its sharpness is an array, fields that differ in
+            it only are compiled once.
+        true: ``true_gradient`` instead.
+    """
+
+    loss: Callable[..., Array] = eqx.field(static=True)
+    surrogate: Choice | None = None
+    true: bool = eqx.field(static=True, default=False)
+
+    def __call__(self, network: PyTree) -> PyTree:
+        """The gradient at a network."""
+        if self.true:
+            return true_gradient(self.loss, network)
+        return surrogate_gradient(self.loss, network, surrogate=self.surrogate)
 
 
 class Parts(NamedTuple):
