@@ -13,6 +13,7 @@ NAMES = (
     "binary-spectra",
     "closed-loop",
     "bias",
+    "single-neuron",
 )
 """As ``floss reproduce`` takes them."""
 

@@ -172,7 +172,7 @@ def _maps(figure: Figure, axes: Any, maps: dict) -> None:
     thin = slice(len(first.first) // 20, None, max(len(first.first) // 10, 1))
     for axis, (beta, found) in zip(axes[1:], maps.items(), strict=False):
         image = axis.pcolormesh(
-            found.first, found.second, found.cosine.T, cmap="RdBu_r", vmin=-1, vmax=1,
+            found.first, found.second, found.cosine.T, cmap="Blues_r", vmin=0, vmax=1,
             rasterized=True,
         )  # fmt: skip
         for values, colour in ((found.gradient, "0.1"), (found.surrogate, COLOURS[4])):
@@ -183,6 +183,6 @@ def _maps(figure: Figure, axes: Any, maps: dict) -> None:
             axis.quiver(*grid, arrows[..., 0], arrows[..., 1], color=colour, scale=16, width=0.006)
         axis.set(
             xlabel="$v_1$", ylabel="$v_2$", aspect="equal",
-            title=f"$\\beta_{{SG}} = {beta:g}$: descent, true (black), surrogate (orange)",
+            title=f"$\\beta_{{SG}} = {beta:g}$: true (black), surrogate (orange)",
         )  # fmt: skip
         figure.colorbar(image, ax=axis, shrink=0.85, label="cosine of the angle")

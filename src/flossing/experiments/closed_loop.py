@@ -1,9 +1,9 @@
 """Surrogate gradients are not gradients: their integral around a closed loop (Gygax & Zenke 2025).
 
 A network of five parameters and nearly binary neurons (steepness 1e4), with the derivatives of less steep
-neurons: the published circle, how quadrature converges, the curl in its plane. Then the same for all weights of
-a recurrent LIF network: small loops of shrinking radius, whose integral over the enclosed area tends to the
-curl, while larger loops cross surfaces on which a spike appears.
+neurons: the published circle, how quadrature converges, the curl in its plane. Then the same for all
+weights of a recurrent LIF network: small loops of shrinking radius, whose integral over the enclosed area
+tends to the curl, while larger loops cross surfaces on which a spike appears.
 """
 
 import dataclasses
@@ -86,7 +86,9 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
         )
     )
     numbers = {
-        "circle": {str(b): _plain(v, ("integral", "error", "evaluations")) for b, v in small.items()},
+        "circle": {
+            str(b): _plain(v, ("integral", "error", "evaluations")) for b, v in small.items()
+        },
         "trapezoid": {
             "intervals": list(settings.points),
             **{str(b): v["trapezoid"] for b, v in small.items()},
@@ -242,7 +244,9 @@ def _figure(settings: Settings, small: dict, loops: dict) -> Figure:
             start = found["output"][0]
             along.plot(found["s"], start + found["integrated"], color=colour, label=label)
             errors = np.abs(np.array(found["trapezoid"]) - found["integral"])
-            convergence.loglog(settings.points, errors, "o-", color=colour, markersize=3, label=label)
+            convergence.loglog(
+                settings.points, errors, "o-", color=colour, markersize=3, label=label
+            )
         along.set(
             xlabel="position on the circle (turns)",
             ylabel="integral of the surrogate gradient",

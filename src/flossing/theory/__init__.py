@@ -1,5 +1,6 @@
 """What surrogate gradients are: where they are exact, where they are biased, that they are no gradients."""
 
+from ._estimator import Draw as Draw, Estimator as Estimator
 from .bias import (
     BiasMap as BiasMap,
     BiasProfile as BiasProfile,
@@ -11,16 +12,14 @@ from .comparison import (
     Comparison as Comparison,
     compare as compare,
     expected_gradient as expected_gradient,
+    gradient_samples as gradient_samples,
+    summarise as summarise,
 )
 from .curl import Curl as Curl, curl as curl, plane_curl as plane_curl
 from .estimators import (
-    Draw as Draw,
-    Estimator as Estimator,
     Exact as Exact,
     FiniteDifference as FiniteDifference,
     ScoreFunction as ScoreFunction,
-    SmoothedStochasticDerivative as SmoothedStochasticDerivative,
-    StochasticDerivative as StochasticDerivative,
     StraightThrough as StraightThrough,
     Surrogate as Surrogate,
 )
@@ -37,6 +36,10 @@ from .stochastic import (
     ShapeNoise as ShapeNoise,
     SigmoidNoise as SigmoidNoise,
     StepNoise as StepNoise,
+)
+from .stochastic_derivatives import (
+    SmoothedStochasticDerivative as SmoothedStochasticDerivative,
+    StochasticDerivative as StochasticDerivative,
 )
 from .stochastic_net import (
     StochasticNet as StochasticNet,

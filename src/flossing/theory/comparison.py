@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._checks import check_integer, check_key, check_positive
-from .estimators import Draw, Estimator, Gradient
+from ._estimator import Draw, Estimator, Gradient
 from .stochastic_net import Loss, StochasticNet, exact_gradient, patterns
 
 _MOST = 16
@@ -84,8 +84,27 @@ def compare(
     """
     check_integer("num_samples", num_samples, 2)
     check_key("key", key)
-    exact, samples = _samples(estimator, network, input, loss, num_samples, key)
+    exact, samples = _both(estimator, network, input, loss, num_samples, key)
     return summarise(np.asarray(exact), np.asarray(samples), estimator.passes(network))
+
+
+def gradient_samples(
+    estimator: Estimator,
+    network: StochasticNet,
+    input: Float[Array, " input"],
+    loss: Loss,
+    num_samples: int,
+    key: PRNGKeyArray,
+) -> Float[Array, "samples parameters"]:
+    """Independent samples of an estimator, flattened; for use under ``jit`` and ``vmap``.
+
+    Arguments as for ``compare``.
+    """
+    keys = jax.random.split(key, num_samples)
+    draws = jax.vmap(lambda key: Draw.random(network, key))(keys)
+    gradients = estimator.many(network, input, loss, draws)
+    rows = [g.reshape(num_samples, -1) for g in jax.tree.leaves(gradients)]
+    return jnp.concatenate(rows, axis=1)
 
 
 def summarise(
@@ -172,7 +191,7 @@ def _expected(estimator: Estimator, network: StochasticNet, input: Array, loss: 
 
 
 @eqx.filter_jit
-def _samples(
+def _both(
     estimator: Estimator,
     network: StochasticNet,
     input: Array,
@@ -180,10 +199,5 @@ def _samples(
     num_samples: int,
     key: PRNGKeyArray,
 ) -> tuple[Array, Array]:
-    keys = jax.random.split(key, num_samples)
-    draws = jax.vmap(lambda key: Draw.random(network, key))(keys)
-    gradients = estimator.many(network, input, loss, draws)
-    exact = exact_gradient(network, input, loss)
-    flat = jax.flatten_util.ravel_pytree(exact)[0]
-    rows = [g.reshape(num_samples, -1) for g in jax.tree.leaves(gradients)]
-    return flat, jnp.concatenate(rows, axis=1)
+    exact = jax.flatten_util.ravel_pytree(exact_gradient(network, input, loss))[0]
+    return exact, gradient_samples(estimator, network, input, loss, num_samples, key)

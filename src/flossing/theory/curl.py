@@ -81,9 +81,7 @@ def curl(
     return Curl(float(np.sqrt(odd)), float(np.sqrt(even)), ratio, float(error))
 
 
-def plane_curl(
-    field: Field, point: PyTree, first: PyTree, second: PyTree
-) -> Float[Array, ""]:
+def plane_curl(field: Field, point: PyTree, first: PyTree, second: PyTree) -> Float[Array, ""]:
     """The curl in a plane: ``second . J first - first . J second``.
 
     The line integral around a small circle from ``first`` towards ``second`` is this number times the

@@ -68,16 +68,20 @@ class SigmoidNoise(EscapeNoise):
         self.sharpness = sharpness
 
     def probability(self, x: Values) -> Values:
+        """Probability of a spike, between 0 and 1."""
         return jax.nn.sigmoid(self.sharpness * x)
 
     def slope(self, x: Values) -> Values:
+        """Derivative of the probability."""
         u = self.sharpness * x
         return self.sharpness * jax.nn.sigmoid(u) * jax.nn.sigmoid(-u)
 
     def jump_up(self, x: Values) -> Values:
+        """``slope / (1 - probability)``."""
         return self.sharpness * jax.nn.sigmoid(self.sharpness * x)
 
     def jump_down(self, x: Values) -> Values:
+        """``slope / probability``."""
         return self.sharpness * jax.nn.sigmoid(-self.sharpness * x)
 
 
@@ -116,22 +120,26 @@ class ExponentialNoise(EscapeNoise):
         self.saturation = saturation
 
     def probability(self, x: Values) -> Values:
+        """Probability of a spike, between 0 and 1."""
         if self.saturation == "hazard":
             return -jnp.expm1(-jnp.exp(self._log(x)))
         return jnp.exp(jnp.minimum(self._log(x), 0))
 
     def slope(self, x: Values) -> Values:
+        """Derivative of the probability."""
         log = self._log(x)
         if self.saturation == "hazard":
             return jnp.exp(log - jnp.exp(log)) / self.width
         return jnp.where(log < 0, jnp.exp(jnp.minimum(log, 0)), 0) / self.width
 
     def jump_up(self, x: Values) -> Values:
+        """``slope / (1 - probability)``."""
         if self.saturation == "hazard":
             return jnp.exp(self._log(x)) / self.width
         return super().jump_up(x)
 
     def jump_down(self, x: Values) -> Values:
+        """``slope / probability``."""
         log = self._log(x)
         if self.saturation == "hazard":
             rate = jnp.exp(log)
@@ -167,9 +175,11 @@ class ShapeNoise(EscapeNoise):
         self.surrogate = surrogate
 
     def probability(self, x: Values) -> Values:
+        """Probability of a spike, between 0 and 1."""
         return jnp.clip(self.surrogate.primitive(x), 0, 1)
 
     def slope(self, x: Values) -> Values:
+        """Derivative of the probability."""
         return self.surrogate.derivative(x)
 
 
@@ -177,9 +187,11 @@ class StepNoise(EscapeNoise):
     """The limit without noise: ``p`` is 1 above threshold and 0 elsewhere; its slope is 0."""
 
     def probability(self, x: Values) -> Values:
+        """Probability of a spike, between 0 and 1."""
         return (x > 0).astype(x.dtype)
 
     def slope(self, x: Values) -> Values:
+        """Derivative of the probability."""
         return jnp.zeros_like(x)
 
 

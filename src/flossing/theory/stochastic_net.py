@@ -1,5 +1,6 @@
 """Feedforward networks of stochastic binary neurons, and the exact gradient of what is expected of them."""
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -63,7 +64,7 @@ class StochasticNet(eqx.Module):
         keys = jax.random.split(key, 2 * layers)
         self.weights = tuple(
             gain / math.sqrt(pre) * jax.random.normal(keys[i], (post, pre))
-            for i, (pre, post) in enumerate(zip(sizes, sizes[1:], strict=False))
+            for i, (pre, post) in enumerate(itertools.pairwise(sizes))
         )
         self.biases = tuple(
             bias * jax.random.normal(keys[layers + i], (post,)) for i, post in enumerate(sizes[1:])
@@ -129,8 +130,8 @@ def expected_loss(
 ) -> Float[Array, ""]:
     """The exact expectation of ``loss(output spikes)``: the sum over all spike patterns.
 
-    Layer after layer the probability of each pattern is carried along, so that depth costs little; a layer may
-    have at most 12 neurons. Its gradient, by automatic differentiation, is exact too.
+    Layer after layer the probability of each pattern is carried along, so that depth costs little; a layer
+    may have at most 12 neurons. Its gradient, by automatic differentiation, is exact too.
 
     Raises:
         ValueError: a layer that is too wide, an input of another shape.

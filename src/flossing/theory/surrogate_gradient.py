@@ -273,7 +273,9 @@ def _replace(network: PyTree, replace: Callable[[Surrogate], Surrogate]) -> PyTr
 
 
 def _chosen(surrogate: Choice, old: Surrogate) -> Surrogate:
-    new = surrogate if isinstance(surrogate, Surrogate) or not callable(surrogate) else surrogate(old)
+    new = (
+        surrogate if isinstance(surrogate, Surrogate) or not callable(surrogate) else surrogate(old)
+    )
     _check_surrogate("surrogate", new)
     return new
 
