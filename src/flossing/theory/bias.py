@@ -13,9 +13,10 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from .._checks import check_fraction, check_integer
+from ._parts import split
 from .line_integrals import along_path, inner
 from .paths import move
-from .surrogate_gradient import Choice, GradientField, split, surrogate_gradient, true_gradient
+from .surrogate_gradient import Choice, GradientField, surrogate_gradient, true_gradient
 
 
 def sign_agreement(first: PyTree, second: PyTree) -> float:

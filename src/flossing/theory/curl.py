@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from .._checks import check_integer, check_key
+from ._parts import split
 from .line_integrals import Field, inner
-from .surrogate_gradient import split
 
 _DENSE = 3000
 
@@ -44,7 +44,9 @@ def curl(
 
     Args:
         field: as for ``line_integral``; it is differentiated by JAX. ``surrogate_gradient`` has its true
-            derivatives, also for spikes (zero for the value of a spike, away from threshold).
+            derivatives, also for spikes (zero for the value of a spike, away from threshold). What the
+            network itself holds constant (``jax.lax.stop_gradient``) is constant here too, as in
+            ``LIFCell(reset_gradient="ignored")``; a line integral around a small circle knows better.
         point: network or vector.
         num_probes: without it the whole Jacobian is computed. With it, its parts are applied to this number
             of random sign vectors, at least 2, each of which costs two products with the Jacobian: for

@@ -30,6 +30,7 @@ class Exact(Estimator):
     def __call__(
         self, network: StochasticNet, input: Float[Array, " input"], loss: Loss, draw: Draw
     ) -> Gradient:
+        """One sample."""
         return exact_gradient(network, input, loss)
 
     def passes(self, network: StochasticNet) -> int:
@@ -58,6 +59,7 @@ class ScoreFunction(Estimator):
     def __call__(
         self, network: StochasticNet, input: Float[Array, " input"], loss: Loss, draw: Draw
     ) -> Gradient:
+        """One sample."""
         score, value = self._score(network, input, loss, draw)
         fixed = 0.0 if self.baseline is None or self.baseline == "mean" else self.baseline
         return jax.tree.map(lambda s: (value - fixed) * s, score)
@@ -99,6 +101,8 @@ class Surrogate(Estimator):
     def __call__(
         self, network: StochasticNet, input: Float[Array, " input"], loss: Loss, draw: Draw
     ) -> Gradient:
+        """One sample."""
+
         def value(parameters: Gradient) -> Array:
             net = eqx.tree_at(lambda n: (n.weights, n.biases), network, parameters)
             return loss(net(input, draw.uniforms, self.surrogate)[-1])
@@ -135,6 +139,7 @@ class FiniteDifference(Estimator):
     def __call__(
         self, network: StochasticNet, input: Float[Array, " input"], loss: Loss, draw: Draw
     ) -> Gradient:
+        """One sample."""
         flat, unravel = jax.flatten_util.ravel_pytree((network.weights, network.biases))
 
         def value(vector: Array) -> Array:

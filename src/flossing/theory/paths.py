@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from .._checks import check_finite, check_key, check_positive
-from .surrogate_gradient import split
+from ._parts import split
 
 
 class Circle(eqx.Module):

@@ -36,6 +36,7 @@ class StochasticDerivative(Estimator):
     def __call__(
         self, network: StochasticNet, input: Float[Array, " input"], loss: Loss, draw: Draw
     ) -> Gradient:
+        """One sample."""
         run = Run(network, input, draw.uniforms)
         weights = run.jump_weights(self.side)
         if self.pruned:
@@ -81,6 +82,7 @@ class SmoothedStochasticDerivative(Estimator):
     def __call__(
         self, network: StochasticNet, input: Float[Array, " input"], loss: Loss, draw: Draw
     ) -> Gradient:
+        """One sample."""
         run = Run(network, input, draw.uniforms)
         signal = jax.grad(loss)(run.spikes[-1])
         signals = []

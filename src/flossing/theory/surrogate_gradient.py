@@ -8,7 +8,7 @@ Source: Gygax & Zenke 2025 (elucidating the theoretical underpinnings of surroga
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from ..surrogates import Surrogate
+from ._parts import replace_nonlinearities, split
 
 
 @eqx.filter_custom_jvp
@@ -129,7 +130,7 @@ def with_surrogate(network: PyTree, surrogate: Choice) -> PyTree:
         new = _chosen(surrogate, old)
         return SmoothStep(old.forward, new) if isinstance(old, SmoothStep) else new
 
-    return _replace(network, replace)
+    return replace_nonlinearities(network, replace)
 
 
 def with_smooth_steps(
@@ -142,7 +143,7 @@ def with_smooth_steps(
     Raises:
         ValueError, TypeError: as ``with_surrogate``.
     """
-    return _replace(network, lambda old: SmoothStep(_chosen(forward, old), backward))
+    return replace_nonlinearities(network, lambda old: SmoothStep(_chosen(forward, old), backward))
 
 
 def surrogate_gradient(
@@ -176,7 +177,7 @@ def surrogate_gradient(
         new = new.backward if isinstance(new, _Declared) else new
         return SmoothStep(old.forward, new) if isinstance(old, SmoothStep) else _Spike(new)
 
-    return _gradient(loss, network, _replace(network, replace), args)
+    return _gradient(loss, network, replace_nonlinearities(network, replace), args)
 
 
 def true_gradient(loss: Callable[..., Float[Array, ""]], network: PyTree, *args: Any) -> PyTree:
@@ -190,7 +191,7 @@ def true_gradient(loss: Callable[..., Float[Array, ""]], network: PyTree, *args:
     def replace(old: Surrogate) -> Surrogate:
         return SmoothStep(old.forward) if isinstance(old, SmoothStep) else _Spike(flat)
 
-    return _gradient(loss, network, _replace(network, replace), args)
+    return _gradient(loss, network, replace_nonlinearities(network, replace), args)
 
 
 class GradientField(eqx.Module):
@@ -214,36 +215,6 @@ class GradientField(eqx.Module):
         return surrogate_gradient(self.loss, network, surrogate=self.surrogate)
 
 
-class Parts(NamedTuple):
-    """A network in two: what can be moved, and the rest."""
-
-    parameters: PyTree
-    rest: PyTree
-
-    def join(self, parameters: PyTree) -> PyTree:
-        """The network with these parameters."""
-        return eqx.combine(parameters, self.rest)
-
-
-def split(network: PyTree) -> Parts:
-    """Parameters of a network (floating-point arrays outside its nonlinearities) and everything else."""
-    mask = jax.tree.map(
-        lambda node: (
-            jax.tree.map(lambda _: False, node)
-            if is_nonlinearity(node)
-            else eqx.is_inexact_array(node)
-        ),
-        network,
-        is_leaf=is_nonlinearity,
-    )
-    return Parts(*eqx.partition(network, mask))
-
-
-def is_nonlinearity(node: Any) -> bool:
-    """Whether a node of a pytree is a spike nonlinearity or a ``SmoothStep``."""
-    return isinstance(node, Surrogate)
-
-
 class _Flat(Surrogate):
     """A derivative of zero."""
 
@@ -257,19 +228,6 @@ def _gradient(loss: Callable, network: PyTree, replaced: PyTree, args: tuple) ->
     # The structure of the network that came in, not of the one with other nonlinearities.
     leaves = iter(jax.tree.leaves(found))
     return jax.tree.map(lambda _: next(leaves), split(network).parameters)
-
-
-def _replace(network: PyTree, replace: Callable[[Surrogate], Surrogate]) -> PyTree:
-    if not any(is_nonlinearity(x) for x in jax.tree.leaves(network, is_leaf=is_nonlinearity)):
-        raise ValueError(
-            "network: holds no nonlinearity of fl.surrogates. If a function closes over one, make it "
-            "part of the pytree, as in (weights, nonlinearity)."
-        )
-    return jax.tree.map(
-        lambda node: replace(node) if is_nonlinearity(node) else node,
-        network,
-        is_leaf=is_nonlinearity,
-    )
 
 
 def _chosen(surrogate: Choice, old: Surrogate) -> Surrogate:
