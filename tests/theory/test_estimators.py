@@ -63,6 +63,14 @@ def test_expected_loss_is_the_sum_over_all_patterns(net):
         np.testing.assert_allclose(found, brute_force(network, loss), rtol=1e-13)
 
 
+def test_expected_spikes_are_expected_losses(net):
+    rates = theory.expected_spikes(net, INPUT)
+    assert [len(r) for r in rates] == [3, 2, 1]
+    np.testing.assert_allclose(rates[-1][0], theory.expected_loss(net, INPUT, output), rtol=1e-14)
+    x = net.weights[0] @ INPUT + net.biases[0]
+    np.testing.assert_allclose(rates[0], net.noises[0].probability(x), rtol=1e-14)
+
+
 def test_exact_gradient_is_the_slope_of_the_expected_loss(net):
     found = flat(theory.exact_gradient(net, INPUT, output))
     vector, unravel = jax.flatten_util.ravel_pytree((net.weights, net.biases))
@@ -140,8 +148,8 @@ def fifty():
         def draw(keys):
             def one(key):
                 net_key, input_key, steep_key, draw_key = jax.random.split(key, 4)
-                noise = theory.SigmoidNoise(jax.random.uniform(steep_key, (), minval=1, maxval=5))
-                net = theory.StochasticNet(SIZES, noise, gain=1.5, key=net_key)
+                noise = theory.SigmoidNoise(jax.random.uniform(steep_key, (), minval=0.5, maxval=2))
+                net = theory.StochasticNet(SIZES, noise, gain=1.0, key=net_key)
                 input = jax.random.normal(input_key, (2,))
                 exact = flat(theory.exact_gradient(net, input, output))
                 return exact, [

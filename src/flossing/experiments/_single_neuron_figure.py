@@ -31,7 +31,7 @@ def draw(figure: Figure, curves: dict, tables: dict, sampled: dict, settings: An
     _sampled(bottom[1], sampled, settings, "sample_cosine", "cosine with the gradient", log=False)
     bottom[1].set_title("direction of one sample")
     handles, labels = bottom[1].get_legend_handles_labels()
-    bottom[1].legend(handles, labels, loc="upper right", fontsize=6, ncols=1)
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=7)
     _z_scores(bottom[2], sampled)
 
 
@@ -53,40 +53,25 @@ def _neuron(axis: Any, curves: dict) -> None:
 
 
 def _depth(axis: Any, table: dict, settings: Any) -> None:
-    for steepness, colour in zip(settings.steepnesses, COLOURS, strict=False):
+    for i, (steepness, colour) in enumerate(zip(settings.steepnesses, COLOURS, strict=False)):
         found = [table[d, steepness]["surrogate"] for d in settings.depths]
-        _bars(
-            axis, settings.depths, found, color=colour, label=f"surrogate, steepness {steepness:g}"
-        )
-    found = [table[d, settings.steepness]["straight through"] for d in settings.depths]
-    _bars(
-        axis, settings.depths, found, color="0.5", label=f"straight through, {settings.steepness:g}"
-    )
+        x = np.array(settings.depths) + 0.06 * (i - 1)
+        _bars(axis, x, found, color=colour, label=f"surrogate, steepness {steepness:g}")
     axis.set(
         xlabel="layers",
         ylabel="|bias| / |gradient|",
-        title="bias with depth, by enumeration",
+        title="bias with depth, exact (median, 95 %)",
         xticks=settings.depths,
-        yscale="symlog",
-        ylim=(-0.02, None),
+        ylim=(0, None),
     )
-    axis.set_yscale("symlog", linthresh=0.1)
     axis.legend(loc="best", fontsize=7)
 
 
 def _width(axis: Any, table: dict, settings: Any) -> None:
-    for name, colour in (
-        ("surrogate", COLOURS[1]),
-        ("smoothed, right", COLOURS[0]),
-        ("smoothed, left", COLOURS[2]),
-    ):
-        _bars(
-            axis,
-            settings.widths,
-            [table[w][name] for w in settings.widths],
-            color=colour,
-            label=name,
-        )
+    shown = {"surrogate": COLOURS[1], "smoothed, right": COLOURS[0], "smoothed, left": COLOURS[2]}
+    for i, (name, colour) in enumerate(shown.items()):
+        x = np.array(settings.widths) + 0.15 * (i - 1)
+        _bars(axis, x, [table[w][name] for w in settings.widths], color=colour, label=name)
     axis.set(
         xlabel="neurons of the hidden layer",
         ylabel="|bias| / |gradient|",
@@ -98,10 +83,9 @@ def _width(axis: Any, table: dict, settings: Any) -> None:
 
 
 def _bars(axis: Any, x: Any, found: list, **line: Any) -> None:
-    middle = [f["mean"] for f in found]
-    axis.errorbar(
-        x, middle, [f["half_width"] for f in found], marker="o", markersize=3, capsize=2, **line
-    )
+    middle = np.array([f["median"] for f in found])
+    ends = [middle - [f["low"] for f in found], np.array([f["high"] for f in found]) - middle]
+    axis.errorbar(x, middle, ends, marker="o", markersize=3, capsize=2, **line)
 
 
 def _sampled(

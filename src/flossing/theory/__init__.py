@@ -45,6 +45,7 @@ from .stochastic_net import (
     StochasticNet as StochasticNet,
     exact_gradient as exact_gradient,
     expected_loss as expected_loss,
+    expected_spikes as expected_spikes,
 )
 from .surrogate_gradient import (
     GradientField as GradientField,

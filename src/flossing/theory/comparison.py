@@ -33,7 +33,10 @@ class Comparison(NamedTuple):
     bias_error: float
     """Standard error of the bias."""
     z_score: float
-    """Of the mean's component along the exact gradient: its deviation in standard errors."""
+    """Of the mean's component along the exact gradient: its deviation in standard errors.
+
+    Infinite where samples never vary; meant for samples in which every outcome occurs many times.
+    """
     variance: float
     """Of one sample, summed over parameters, over the squared norm of ``exact``."""
     cosine: float
@@ -139,11 +142,17 @@ def summarise(
         passes=passes,
         bias=float(np.sqrt(max(size**2 - np.square(errors).sum(), 0.0))) / norm,
         bias_error=float(along.std(ddof=1) / np.sqrt(count)) / norm,
-        z_score=0.0 if abs(off) <= 1e-9 * norm else float(off / component_error),
+        z_score=_z_score(off, component_error, norm),
         variance=float(samples.var(0, ddof=1).sum()) / norm**2,
         cosine=float(mean @ unit / length) if length > 0 else 0.0,
         sample_cosine=float(cosines.mean()),
     )
+
+
+def _z_score(deviation: float, error: float, norm: float) -> float:
+    if abs(deviation) <= 1e-9 * norm:
+        return 0.0
+    return float(deviation / error) if error > 0 else float(np.copysign(np.inf, deviation))
 
 
 def expected_gradient(

@@ -159,7 +159,7 @@ def _many(field: Field, path: Callable, points: np.ndarray, block: int) -> np.nd
     found = np.concatenate(values).astype(float)[: len(points)]
     if not np.isfinite(found).all():
         where = float(points[np.argmin(np.isfinite(found))])
-        raise ValueError(f"field: NaN or infinite on the path at s = {where:.6g}.")
+        raise ValueError(f"field: NaN or infinite on the path at s = {where:.3g}.")
     return found
 
 

@@ -136,6 +136,23 @@ def expected_loss(
     Raises:
         ValueError: a layer that is too wide, an input of another shape.
     """
+    spikes, weights = _distributions(network, input)[-1]
+    return weights @ jax.vmap(loss)(spikes)
+
+
+def expected_spikes(
+    network: StochasticNet, input: Float[Array, " input"]
+) -> tuple[Float[Array, " post"], ...]:
+    """The exact probability of a spike of every neuron, layer by layer.
+
+    Raises:
+        ValueError: as ``expected_loss``.
+    """
+    return tuple(weights @ spikes for spikes, weights in _distributions(network, input))
+
+
+def _distributions(network: StochasticNet, input: Array) -> list[tuple[Array, Array]]:
+    """Patterns of each layer and their probabilities."""
     check_shape("input", input, (network.sizes[0],))
     if max(network.sizes[1:]) > _WIDEST:
         raise ValueError(
@@ -144,6 +161,7 @@ def expected_loss(
         )
     dtype = network.biases[0].dtype
     before, weights = jnp.asarray(input, dtype)[None], jnp.ones(1, dtype)
+    found = []
     for weight, bias, noise in zip(network.weights, network.biases, network.noises, strict=True):
         now = jnp.asarray(patterns(len(bias)), dtype)
         spiking = noise.probability(before @ weight.T + bias)
@@ -152,7 +170,8 @@ def expected_loss(
             p = spiking[:, i, None]
             transition = transition * jnp.where(now[:, i] > 0, p, 1 - p)
         before, weights = now, weights @ transition
-    return weights @ jax.vmap(loss)(before)
+        found.append((before, weights))
+    return found
 
 
 def exact_gradient(
