@@ -7,6 +7,7 @@ from . import (
     initialisers as initialisers,
     surrogates as surrogates,
     tasks as tasks,
+    theory as theory,
     training as training,
 )
 from .cells import (

@@ -14,6 +14,9 @@ NAMES = (
     "parity",
     "binary-first-exponent",
     "binary-spectra",
+    "closed-loop",
+    "bias",
+    "single-neuron",
 )
 """As ``floss reproduce`` takes them."""
 

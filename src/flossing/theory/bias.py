@@ -1,0 +1,195 @@
+"""Where surrogate gradients point, compared with where the function falls: along a line and on a plane.
+
+Source: Gygax & Zenke 2025: surrogate gradients are biased even for differentiable networks.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PyTree
+
+from .._checks import check_fraction, check_integer
+from ._parts import split
+from .line_integrals import along_path, inner
+from .paths import move
+from .surrogate_gradient import Choice, GradientField, surrogate_gradient, true_gradient
+
+
+def sign_agreement(first: PyTree, second: PyTree) -> float:
+    """Share of entries in which two gradients have the same sign (0 agrees with 0 only).
+
+    Args:
+        first, second: arrays, or pytrees of one structure; only floating-point arrays count.
+
+    Raises:
+        ValueError: other structures or shapes, or nothing to compare.
+    """
+    pairs = [
+        [np.asarray(x) for x in jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array_like))]
+        for tree in (first, second)
+    ]
+    shapes = [[x.shape for x in leaves] for leaves in pairs]
+    if shapes[0] != shapes[1] or not shapes[0]:
+        raise ValueError(
+            f"second: expected arrays of shapes {shapes[0]} like the first, got {shapes[1]}."
+        )
+    one, two = (np.sign(np.concatenate([x.ravel() for x in leaves])) for leaves in pairs)
+    return float(np.mean(one == two))
+
+
+class BiasProfile(NamedTuple):
+    """The result of ``bias_profile``; arrays along the path."""
+
+    positions: np.ndarray
+    """The path's argument, 0 to 1."""
+    output: np.ndarray
+    """The function itself."""
+    gradient: np.ndarray
+    """Its true derivative along the path, per unit of the path's argument."""
+    surrogate: np.ndarray
+    """The surrogate gradient along the path, likewise."""
+    integrated: np.ndarray
+    """The integral of the surrogate gradient from the start, plus the output there."""
+
+    @property
+    def minimum(self) -> float:
+        """Position of the lowest output."""
+        return float(self.positions[np.argmin(self.output)])
+
+    @property
+    def surrogate_minimum(self) -> float:
+        """Position of the minimum of the integrated surrogate gradient: where descent would end."""
+        return float(self.positions[np.argmin(self.integrated)])
+
+    @property
+    def displacement(self) -> float:
+        """From the true minimum to that of the integrated surrogate gradient."""
+        return self.surrogate_minimum - self.minimum
+
+    def wrong_sign(self, negligible: float = 0.0) -> float:
+        """Share of the positions at which the surrogate gradient has not the sign of the true one.
+
+        Args:
+            negligible: positions count only if the true gradient is larger than this fraction of its
+                largest absolute value.
+        """
+        check_fraction("negligible", negligible)
+        sizes = np.abs(self.gradient)
+        counted = sizes > negligible * sizes.max() if negligible else sizes >= 0
+        return float(np.mean(np.sign(self.gradient) != np.sign(self.surrogate), where=counted))
+
+
+def bias_profile(
+    function: Callable[[PyTree], Array],
+    path: Callable[[Array], PyTree],
+    *,
+    surrogate: Choice | None = None,
+    num_points: int = 1001,
+) -> BiasProfile:
+    """Integrates the surrogate gradient along a path and compares it with the function itself.
+
+    Args:
+        function: from a network to a number: its output, or a loss.
+        path: from a number between 0 and 1 to a network, as ``segment(start, stop)``.
+        surrogate: as for ``surrogate_gradient``.
+        num_points: equally spaced positions; integrals are trapezoidal. For networks of spikes the
+            true gradient is zero away from jumps, and only minima can be compared.
+
+    Raises:
+        ValueError, TypeError: as ``surrogate_gradient`` and ``line_integral``.
+    """
+    check_integer("num_points", num_points, 2)
+    s = np.linspace(0, 1, num_points)
+    output = np.asarray(_outputs(function, path, jnp.asarray(s, float)), float)
+    gradient = along_path(GradientField(function, true=True), path, s)
+    declared = along_path(GradientField(function, surrogate), path, s)
+    steps = (declared[1:] + declared[:-1]) / 2 * np.diff(s)
+    integrated = output[0] + np.concatenate([[0.0], np.cumsum(steps)])
+    return BiasProfile(s, output, gradient, declared, integrated)
+
+
+class BiasMap(NamedTuple):
+    """The result of ``bias_map``; the leading axes are first and second direction."""
+
+    first: np.ndarray
+    """Displacements along the first direction, shape ``(n,)``."""
+    second: np.ndarray
+    """Displacements along the second direction, shape ``(n,)``."""
+    output: np.ndarray
+    """Shape ``(n, n)``."""
+    gradient: np.ndarray
+    """The true gradient's components along the two directions, shape ``(n, n, 2)``."""
+    surrogate: np.ndarray
+    """Those of the surrogate gradient."""
+
+    @property
+    def wrong_sign(self) -> np.ndarray:
+        """Share of the grid on which each component has the wrong sign, shape ``(2,)``."""
+        return np.mean(np.sign(self.gradient) != np.sign(self.surrogate), axis=(0, 1))
+
+    @property
+    def cosine(self) -> np.ndarray:
+        """Cosine of the angle between the two in the plane; NaN where one of them is zero."""
+        dot = (self.gradient * self.surrogate).sum(-1)
+        norms = np.linalg.norm(self.gradient, axis=-1) * np.linalg.norm(self.surrogate, axis=-1)
+        return np.divide(dot, norms, out=np.full_like(dot, np.nan), where=norms > 0)
+
+
+def bias_map(
+    function: Callable[[PyTree], Array],
+    network: PyTree,
+    first: PyTree,
+    second: PyTree,
+    *,
+    extent: float = 1.0,
+    surrogate: Choice | None = None,
+    num_points: int = 41,
+) -> BiasMap:
+    """True and surrogate gradient on a square in the plane of two directions around a network.
+
+    Args:
+        function: from a network to a number.
+        network: the centre.
+        first, second: directions, as for ``circle``.
+        extent: displacements go from ``-extent`` to ``extent``, in units of the directions.
+        surrogate: as for ``surrogate_gradient``.
+        num_points: per direction.
+
+    Raises:
+        ValueError, TypeError: as ``surrogate_gradient``.
+    """
+    check_integer("num_points", num_points, 2)
+    axis = np.linspace(-extent, extent, num_points)
+    grid = jnp.asarray(np.stack(np.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2), float)
+    found = _plane(function, network, (first, second), surrogate, grid)
+    output, gradient, declared = (np.asarray(x, float) for x in found)
+    square = (num_points, num_points)
+    return BiasMap(
+        axis, axis, output.reshape(square),
+        gradient.reshape(*square, 2), declared.reshape(*square, 2),
+    )  # fmt: skip
+
+
+@eqx.filter_jit
+def _outputs(function: Callable, path: Callable, s: Array) -> Array:
+    return jax.lax.map(lambda s: function(path(s)), s)
+
+
+@eqx.filter_jit
+def _plane(
+    function: Callable, network: PyTree, directions: tuple, surrogate: Choice | None, grid: Array
+) -> tuple:
+    directions = tuple(split(d).parameters for d in directions)
+
+    def one(at: Array) -> tuple:
+        net = move(network, *zip(at, directions, strict=True))
+        true = true_gradient(function, net)
+        declared = surrogate_gradient(function, net, surrogate=surrogate)
+        components = [[inner(g, d) for d in directions] for g in (true, declared)]
+        return function(net), *(jnp.stack(c) for c in components)
+
+    return jax.lax.map(one, grid)

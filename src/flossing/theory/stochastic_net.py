@@ -1,0 +1,190 @@
+"""Feedforward networks of stochastic binary neurons, and the exact gradient of what is expected of them."""
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from .._checks import check_integer, check_key, check_positive, check_shape
+from .stochastic import EscapeNoise, SigmoidNoise, spike
+
+Loss = Callable[[Float[Array, " output"]], Float[Array, ""]]
+_WIDEST = 12
+
+
+class StochasticNet(eqx.Module):
+    """Layers of neurons that spike with a probability: ``S_l ~ Bernoulli(p_l(W_l S_{l-1} + b_l))``.
+
+    Thresholds are negative biases. The input takes the place of ``S_0``; the output is the last layer's
+    spikes.
+
+    Args:
+        sizes: number of inputs, then neurons of each layer.
+        noise: escape noise of all layers, or a sequence with one per layer; default
+            ``SigmoidNoise(10)``.
+        gain: weights are drawn from N(0, gain^2 / number of presynaptic units).
+        bias: biases are drawn from N(0, bias^2).
+        key: random key.
+
+    Raises:
+        ValueError, TypeError: sizes that are no list of at least two positive integers, a wrong number of
+            noises.
+    """
+
+    weights: tuple[Float[Array, "post pre"], ...]
+    biases: tuple[Float[Array, " post"], ...]
+    noises: tuple[EscapeNoise, ...]
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        noise: EscapeNoise | Sequence[EscapeNoise] | None = None,
+        *,
+        gain: float = 1.0,
+        bias: float = 0.1,
+        key: PRNGKeyArray,
+    ):
+        if len(sizes) < 2:
+            raise ValueError(f"sizes: expected inputs and at least one layer, got {list(sizes)}.")
+        for i, size in enumerate(sizes):
+            check_integer(f"sizes[{i}]", size, 1)
+        check_positive("gain", gain)
+        check_positive("bias", bias, zero=True)
+        check_key("key", key)
+        layers = len(sizes) - 1
+        noise = SigmoidNoise() if noise is None else noise
+        noises = (noise,) * layers if isinstance(noise, EscapeNoise) else tuple(noise)
+        if len(noises) != layers:
+            raise ValueError(f"noise: expected one or {layers} (one per layer), got {len(noises)}.")
+        keys = jax.random.split(key, 2 * layers)
+        self.weights = tuple(
+            gain / math.sqrt(pre) * jax.random.normal(keys[i], (post, pre))
+            for i, (pre, post) in enumerate(itertools.pairwise(sizes))
+        )
+        self.biases = tuple(
+            bias * jax.random.normal(keys[layers + i], (post,)) for i, post in enumerate(sizes[1:])
+        )
+        self.noises = noises
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of inputs, then neurons of each layer."""
+        return (self.weights[0].shape[1], *(len(b) for b in self.biases))
+
+    @property
+    def num_neurons(self) -> int:
+        """Number of Bernoulli draws in one pass."""
+        return sum(self.sizes[1:])
+
+    def uniforms(self, key: PRNGKeyArray) -> tuple[Float[Array, " post"], ...]:
+        """The randomness of one pass: a uniform number in [0, 1) per neuron."""
+        flat = jax.random.uniform(key, (self.num_neurons,), self.biases[0].dtype)
+        return tuple(jnp.split(flat, np.cumsum(self.sizes[1:])[:-1]))
+
+    def __call__(
+        self,
+        input: Float[Array, " input"],
+        uniforms: Sequence[Float[Array, " post"]],
+        derivative: object = None,
+    ) -> tuple[Float[Array, " post"], ...]:
+        """The spikes of every layer; they differentiate as the slopes of the escape noise.
+
+        Args:
+            input: shape ``(inputs,)``.
+            uniforms: as from ``uniforms``.
+            derivative: a surrogate or an escape noise whose derivative is declared instead.
+        """
+        check_shape("input", input, (self.sizes[0],))
+        spikes, layers = input, []
+        for weight, bias, noise, uniform in zip(
+            self.weights, self.biases, self.noises, uniforms, strict=True
+        ):
+            x = weight @ spikes + bias
+            spikes = spike(x, uniform, noise, noise if derivative is None else derivative)
+            layers.append(spikes)
+        return tuple(layers)
+
+    def from_layer(
+        self, start: int, spikes: Float[Array, " pre"], uniforms: Sequence[Float[Array, " post"]]
+    ) -> Float[Array, " output"]:
+        """The output, given the spikes that enter layer ``start``."""
+        for weight, bias, noise, uniform in list(
+            zip(self.weights, self.biases, self.noises, uniforms, strict=True)
+        )[start:]:
+            spikes = (uniform < noise.probability(weight @ spikes + bias)).astype(bias.dtype)
+        return spikes
+
+
+def patterns(size: int) -> np.ndarray:
+    """All spike patterns of ``size`` neurons, shape ``(2^size, size)``."""
+    return (np.arange(2**size)[:, None] >> np.arange(size)) & 1
+
+
+def expected_loss(
+    network: StochasticNet, input: Float[Array, " input"], loss: Loss
+) -> Float[Array, ""]:
+    """The exact expectation of ``loss(output spikes)``: the sum over all spike patterns.
+
+    Layer after layer the probability of each pattern is carried along, so that depth costs little; a layer
+    may have at most 12 neurons. Its gradient, by automatic differentiation, is exact too.
+
+    Raises:
+        ValueError: a layer that is too wide, an input of another shape.
+    """
+    spikes, weights = _distributions(network, input)[-1]
+    return weights @ jax.vmap(loss)(spikes)
+
+
+def expected_spikes(
+    network: StochasticNet, input: Float[Array, " input"]
+) -> tuple[Float[Array, " post"], ...]:
+    """The exact probability of a spike of every neuron, layer by layer.
+
+    Raises:
+        ValueError: as ``expected_loss``.
+    """
+    return tuple(weights @ spikes for spikes, weights in _distributions(network, input))
+
+
+def _distributions(network: StochasticNet, input: Array) -> list[tuple[Array, Array]]:
+    """Patterns of each layer and their probabilities."""
+    check_shape("input", input, (network.sizes[0],))
+    if max(network.sizes[1:]) > _WIDEST:
+        raise ValueError(
+            f"network: exact enumeration is for layers of at most {_WIDEST} neurons, "
+            f"got {max(network.sizes[1:])}."
+        )
+    dtype = network.biases[0].dtype
+    before, weights = jnp.asarray(input, dtype)[None], jnp.ones(1, dtype)
+    found = []
+    for weight, bias, noise in zip(network.weights, network.biases, network.noises, strict=True):
+        now = jnp.asarray(patterns(len(bias)), dtype)
+        spiking = noise.probability(before @ weight.T + bias)
+        transition = jnp.ones((len(before), len(now)), dtype)
+        for i in range(len(bias)):
+            p = spiking[:, i, None]
+            transition = transition * jnp.where(now[:, i] > 0, p, 1 - p)
+        before, weights = now, weights @ transition
+        found.append((before, weights))
+    return found
+
+
+def exact_gradient(
+    network: StochasticNet, input: Float[Array, " input"], loss: Loss
+) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    """The gradient of ``expected_loss`` in weights and biases.
+
+    Returns:
+        Two tuples: by weights and by biases, layer by layer.
+    """
+
+    def value(parameters: tuple) -> Array:
+        net = eqx.tree_at(lambda n: (n.weights, n.biases), network, parameters)
+        return expected_loss(net, input, loss)
+
+    return jax.grad(value)((network.weights, network.biases))
