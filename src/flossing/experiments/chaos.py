@@ -31,7 +31,7 @@ class Settings:
     """What may be varied."""
 
     gains: tuple[float, ...] = (0.5, 0.8, 1.2, 1.5, 2.0, 2.5, 3.0)
-    sizes: tuple[tuple[int, int], ...] = ((64, 8), (128, 4), (256, 3), (512, 2))
+    sizes: tuple[tuple[int, int], ...] = ((64, 6), (128, 3), (256, 2), (512, 1))
     """Units N and number of networks; the largest size only at the gains with published values."""
     counted: int = 800
     flossed_gains: tuple[float, ...] = (1.5, 2.0, 3.0)
@@ -44,7 +44,7 @@ class Settings:
     steps: int = 200
     learning_rate: float = 3e-3
     clip: float = 0.1
-    recommended: str = "clipped, window 10"
+    recommended: str = "at once, window 10"
     """Way of flossing for which a claim is made."""
     measured_steps: int = 3000
     seed: int = 1
