@@ -26,9 +26,9 @@ class Settings(FlossingSettings):
     flossed: tuple[int, ...] = (0, 1, 16, 32, 75)
     """Numbers k of flossed exponents; 0 for none."""
     networks: int = 5
-    steps: int = 400
-    horizons: tuple[int, ...] = (1, 5, 10, 20, 40, 70, 100)
-    max_sweeps: int = 10
+    steps: int = 300
+    horizons: tuple[int, ...] = (1, 4, 10, 20, 40, 70, 100)
+    max_sweeps: int = 6
     modes: int = 64
     """Number of covariant vectors."""
     measured_steps: int = 2000
