@@ -15,6 +15,7 @@ from flossing.experiments import (
     spectra,
 )
 from flossing.experiments._published import curves
+from flossing.experiments._tangent_modes import effective_rank, slow_modes
 
 
 def check(result, name, panels):
@@ -102,17 +103,32 @@ def test_condition_numbers_grow_as_exponents_say():
         horizons=(10, 20, 30),
         max_sweeps=6,
         delay=10,
+        learning_rate=5e-3,
+        modes=8,
+        measured_steps=600,
     )
-    settings = dataclasses.replace(settings, measured_steps=600)
     result = condition_number.run(settings=settings)
-    check(result, "condition-number", 3)
+    check(result, "condition-number", 6)
     for predicted, measured, _ in (result.numbers["slopes"]["0"][m] for m in ("2", "16")):
         assert measured == pytest.approx(predicted, rel=0.35, abs=0.02)
+
+    slow = result.numbers["slow_modes"]
+    assert min(slow["20"]) > max(slow["0"])
+    for k in ("0", "20"):
+        alignment = np.array(result.numbers[k]["alignment"])
+        assert alignment.shape == (2, 8)
+        assert np.all((alignment > 0.05) & (alignment < 1))
+        assert np.all(np.array(result.numbers["effective_rank_of_gradient"][k]) >= 1)
 
 
 def test_effective_rank():
     logs = np.log([[1.0, 1.0, 1.0, 1e-9], [1.0, 1e-9, 1e-9, 1e-9]]) + 500.0
-    np.testing.assert_allclose(condition_number.effective_rank(logs), [3, 1])
+    np.testing.assert_allclose(effective_rank(logs), [3, 1])
+
+
+def test_slow_modes():
+    exponents = np.array([[0.1, -0.01, -0.03, -1.0], [-0.02, -0.03, -0.04, -1.0]])
+    np.testing.assert_array_equal(slow_modes(exponents, 40), [2, 1])
 
 
 @pytest.mark.parametrize("name", NAMES)

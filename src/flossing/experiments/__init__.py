@@ -9,6 +9,7 @@ NAMES = (
     "target-exponents",
     "spectra",
     "condition-number",
+    "chaos",
     "xor",
     "copy",
     "parity",

@@ -1,20 +1,47 @@
 """Networks for experiments, and flossing them without any training."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ..floss import Flossing
-from ..lyapunov import lyapunov_spectrum
 from ..runs.config import CellConfig, RunConfig, TaskConfig
-from ..training import Network, Training, begin, floss_block
-from ..training.devices import over_realisations, spread
+from ..training import Network, Training, begin, floss_block, measure_exponents
 
 _BLOCK = 25
+
+
+@dataclasses.dataclass(frozen=True)
+class FlossingSettings:
+    """What all experiments that floss networks may vary."""
+
+    hidden_size: int = 80
+    networks: int = 9
+    learning_rate: float = 2e-3
+    window: int = 100
+    basis_warmup: int = 25
+    starts: int = 1
+    delay: int = 40
+    seed: int = 1
+
+    def flossing(self, num_exponents: int, target: float = 0.0) -> Flossing:
+        """That configuration of flossing."""
+        return Flossing(
+            num_exponents=num_exponents,
+            targets=(target,),
+            window=self.window,
+            basis_warmup=self.basis_warmup,
+            starts=self.starts,
+            learning_rate=self.learning_rate,
+        )
+
+    def build(self, **cell: Any) -> "Networks":
+        """Fresh networks, driven by the bits of a delayed XOR."""
+        config = CellConfig(hidden_size=self.hidden_size, **cell)
+        return Networks(config, TaskConfig("xor", self.delay), self.networks, self.seed)
 
 
 class Networks:
@@ -53,32 +80,8 @@ class Networks:
             look(done + count, state.networks)
         return state.networks, np.concatenate(exponents)
 
-    def spectra(
-        self, networks: Network, num_exponents: int, num_steps: int = 2000, seed: int = 99
-    ) -> np.ndarray:
+    def spectra(self, networks: Network, num_exponents: int, num_steps: int = 2000) -> np.ndarray:
         """Exponents on input that flossing never saw, shape (networks, k), nats per step."""
         return np.asarray(
-            _spectra(networks, self.keys, self.task, num_exponents, num_steps, jax.random.key(seed))
+            measure_exponents(networks, self.keys, self.task, num_exponents, num_steps, 400)
         )
-
-
-@eqx.filter_jit
-def _spectra(
-    networks: Network, keys: Any, task: Any, num_exponents: int, num_steps: int, seed: Any
-) -> Any:
-    warmup = basis_warmup = 200
-
-    def one(network: Network, key: Any) -> Any:
-        key = jax.random.fold_in(seed, jax.random.bits(key))
-        input_key, basis_key = jax.random.split(key)
-        return lyapunov_spectrum(
-            network.cell,
-            network.initial_state,
-            task.sample_inputs(input_key, warmup + basis_warmup + num_steps),
-            num_exponents=num_exponents,
-            warmup=warmup,
-            basis_warmup=basis_warmup,
-            key=basis_key,
-        ).exponents
-
-    return spread(lambda part: (over_realisations(one, *part),), (networks, keys), axes=(0,))[0]

@@ -11,10 +11,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..floss import Flossing
-from ..runs.config import CellConfig, TaskConfig
 from ..runs.plots import COLOURS, style
-from ._flossed import Networks
+from ._flossed import FlossingSettings
 from ._published import curves
 from ._result import Claim, Result
 
@@ -22,18 +20,15 @@ SHARPNESSES = (0.5, 1.0)
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(FlossingSettings):
     """What may be varied."""
 
-    hidden_size: int = 80
-    networks: int = 9
     epochs: int = 150
     learning_rate: float = 1e-3
     window: int = 120
     basis_warmup: int = 20
     starts: int = 16
     delay: int = 18
-    seed: int = 1
 
 
 QUICK = Settings(epochs=60, starts=4, learning_rate=3e-3, networks=4)
@@ -81,21 +76,13 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
 
 
 def _drive(sharpness: float, settings: Settings) -> dict[str, Any]:
-    cell = CellConfig("binary", settings.hidden_size, sharpness=sharpness)
-    networks = Networks(cell, TaskConfig("xor", settings.delay), settings.networks, settings.seed)
-    flossing = Flossing(
-        num_exponents=1,
-        window=settings.window,
-        basis_warmup=settings.basis_warmup,
-        starts=settings.starts,
-        learning_rate=settings.learning_rate,
-    )
+    networks = settings.build(name="binary", sharpness=sharpness)
     measured = {}
 
     def look(epoch: int, current: Any) -> None:
         measured[epoch] = networks.spectra(current, 1)[:, 0]
 
-    _, in_window = networks.flossed(flossing, settings.epochs, look, every=10)
+    _, in_window = networks.flossed(settings.flossing(1), settings.epochs, look, every=10)
     return {"measured": measured, "in_window": in_window[:, :, 0]}
 
 

@@ -11,22 +11,18 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..floss import Flossing
-from ..runs.config import CellConfig, TaskConfig
 from ..runs.plots import COLOURS, style
-from ._flossed import Networks
+from ._flossed import FlossingSettings, Networks
 from ._published import curves
 from ._result import Claim, Result
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(FlossingSettings):
     """What may be varied."""
 
-    hidden_size: int = 80
     flossed: tuple[int, ...] = (1, 16, 32)
     """Numbers k of flossed exponents: those of the published panels."""
-    networks: int = 9
     steps: int = 400
     learning_rate: float = 3e-3
     window: int = 120
@@ -35,7 +31,6 @@ class Settings:
     sharpness: float = 0.5
     delay: int = 18
     measured_steps: int = 2000
-    seed: int = 1
 
 
 QUICK = Settings(networks=3, steps=100, learning_rate=5e-3, starts=1, measured_steps=500)
@@ -47,18 +42,10 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
     published = curves(
         "binary_spectrum", "flossed_exponents_k", "realisation", "index", "exponent_per_step"
     )
-    cell = CellConfig("binary", settings.hidden_size, sharpness=settings.sharpness)
-    networks = Networks(cell, TaskConfig("xor", settings.delay), settings.networks, settings.seed)
+    networks = settings.build(name="binary", sharpness=settings.sharpness)
     spectra = {0: _measure(networks, networks.fresh, settings)}
     for k in settings.flossed:
-        flossing = Flossing(
-            num_exponents=k,
-            window=settings.window,
-            basis_warmup=settings.basis_warmup,
-            starts=settings.starts,
-            learning_rate=settings.learning_rate,
-        )
-        flossed, _ = networks.flossed(flossing, settings.steps)
+        flossed, _ = networks.flossed(settings.flossing(k), settings.steps)
         spectra[k] = _measure(networks, flossed, settings)
     return Result(
         name="binary-spectra",

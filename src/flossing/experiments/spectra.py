@@ -12,55 +12,36 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..floss import Flossing
-from ..runs.config import CellConfig, TaskConfig
 from ..runs.plots import COLOURS, style
 from ..training import Network, Training, begin, train_block
-from ._flossed import Networks
+from ._flossed import FlossingSettings, Networks
 from ._result import Claim, Result
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(FlossingSettings):
     """What may be varied."""
 
-    hidden_size: int = 80
     flossed: tuple[int, ...] = (1, 16, 32, 75)
     """Numbers k of flossed exponents."""
-    networks: int = 9
-    steps: int = 300
-    learning_rate: float = 5e-3
-    window: int = 100
-    basis_warmup: int = 25
-    starts: int = 1
+    steps: int = 400
     measured_steps: int = 2000
-    delay: int = 40
     epochs: int = 1000
     epochs_between: int = 100
-    seed: int = 1
 
 
-QUICK = Settings(networks=3, steps=100, measured_steps=500, epochs=100, epochs_between=25)
+QUICK = Settings(
+    networks=3, steps=100, learning_rate=5e-3, measured_steps=500, epochs=100, epochs_between=25
+)
 
 
 def run(quick: bool = False, settings: Settings | None = None) -> Result:
     """Runs the experiment; the quick version has three networks and fewer steps and epochs."""
     settings = settings or (QUICK if quick else Settings())
-    networks = Networks(
-        CellConfig(hidden_size=settings.hidden_size),
-        TaskConfig("xor", settings.delay),
-        settings.networks,
-        settings.seed,
-    )
+    networks = settings.build()
     flossed = {0: networks.fresh}
     for k in settings.flossed:
-        flossing = Flossing(
-            num_exponents=k,
-            window=settings.window,
-            basis_warmup=settings.basis_warmup,
-            starts=settings.starts,
-            learning_rate=settings.learning_rate,
-        )
-        flossed[k] = networks.flossed(flossing, settings.steps)[0]
+        flossed[k] = networks.flossed(settings.flossing(k), settings.steps)[0]
     spectra = {
         k: networks.spectra(nets, settings.hidden_size, settings.measured_steps)
         for k, nets in flossed.items()
