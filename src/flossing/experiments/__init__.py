@@ -11,6 +11,9 @@ NAMES = (
     "condition-number",
     "binary-first-exponent",
     "binary-spectra",
+    "spiking-spectrum",
+    "spiking-gradients",
+    "stochastic",
 )
 """As ``floss reproduce`` takes them."""
 
