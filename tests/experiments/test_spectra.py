@@ -48,7 +48,7 @@ def test_published_binary_curves_have_the_published_means():
 
 def test_first_surrogate_exponents_go_to_zero():
     settings = binary_first_exponent.Settings(
-        hidden_size=40, networks=3, epochs=40, starts=2, learning_rate=5e-3
+        hidden_size=40, networks=3, fresh_networks=4, epochs=40, starts=2, learning_rate=5e-3
     )
     result = binary_first_exponent.run(settings=settings)
     check(result, "binary-first-exponent", 2)
@@ -63,8 +63,7 @@ def test_the_first_k_surrogate_exponents_go_to_zero_and_a_gap_opens():
         binary_spectra.QUICK,
         hidden_size=40,
         networks=2,
-        steps=80,
-        learning_rate=1e-2,
+        phases=((60, 3e-3), (20, 1e-3)),
         flossed=(1, 16),
     )
     result = binary_spectra.run(settings=settings)

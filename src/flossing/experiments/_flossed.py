@@ -36,6 +36,9 @@ class FlossingSettings:
             basis_warmup=self.basis_warmup,
             starts=self.starts,
             learning_rate=self.learning_rate,
+            final_learning_rate=self.learning_rate,
+            state_warmup=0,
+            clip_norm=0.0,
         )
 
     def build(self, **cell: Any) -> "Networks":
