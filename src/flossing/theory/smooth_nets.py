@@ -1,5 +1,7 @@
 """The smallest networks in which a surrogate gradient goes wrong (Gygax & Zenke 2025)."""
 
+from typing import Any
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -43,7 +45,7 @@ class TwoPathNet(eqx.Module):
     step: Surrogate
     input: float = eqx.field(static=True)
 
-    def __init__(self, parameters: Array, step: Surrogate | float, *, input: float = 1.0):
+    def __init__(self, parameters: Any, step: Surrogate | float, *, input: float = 1.0):
         parameters = jnp.asarray(parameters, float)
         if parameters.shape != (5,):
             raise ValueError(f"parameters: expected shape (5,), got {parameters.shape}.")

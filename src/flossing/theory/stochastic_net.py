@@ -36,8 +36,10 @@ class StochasticNet(eqx.Module):
             noises.
     """
 
-    weights: tuple[Float[Array, "post pre"], ...]
-    biases: tuple[Float[Array, " post"], ...]
+    weights: tuple[Array, ...]
+    """Layer by layer, shape ``(neurons, units below)``."""
+    biases: tuple[Array, ...]
+    """Shape ``(neurons,)``."""
     noises: tuple[EscapeNoise, ...]
 
     def __init__(
@@ -81,7 +83,7 @@ class StochasticNet(eqx.Module):
         """Number of Bernoulli draws in one pass."""
         return sum(self.sizes[1:])
 
-    def uniforms(self, key: PRNGKeyArray) -> tuple[Float[Array, " post"], ...]:
+    def uniforms(self, key: PRNGKeyArray) -> tuple[Array, ...]:
         """The randomness of one pass: a uniform number in [0, 1) per neuron."""
         flat = jax.random.uniform(key, (self.num_neurons,), self.biases[0].dtype)
         return tuple(jnp.split(flat, np.cumsum(self.sizes[1:])[:-1]))
@@ -89,9 +91,9 @@ class StochasticNet(eqx.Module):
     def __call__(
         self,
         input: Float[Array, " input"],
-        uniforms: Sequence[Float[Array, " post"]],
+        uniforms: Sequence[Array],
         derivative: object = None,
-    ) -> tuple[Float[Array, " post"], ...]:
+    ) -> tuple[Array, ...]:
         """The spikes of every layer; they differentiate as the slopes of the escape noise.
 
         Args:
@@ -110,7 +112,7 @@ class StochasticNet(eqx.Module):
         return tuple(layers)
 
     def from_layer(
-        self, start: int, spikes: Float[Array, " pre"], uniforms: Sequence[Float[Array, " post"]]
+        self, start: int, spikes: Float[Array, " pre"], uniforms: Sequence[Array]
     ) -> Float[Array, " output"]:
         """The output, given the spikes that enter layer ``start``."""
         for weight, bias, noise, uniform in list(
@@ -136,18 +138,26 @@ def expected_loss(
     Raises:
         ValueError: a layer that is too wide, an input of another shape.
     """
+    return _expected_loss(network, input, loss)
+
+
+@eqx.filter_jit
+def _expected_loss(network: StochasticNet, input: Array, loss: Loss) -> Array:
     spikes, weights = _distributions(network, input)[-1]
     return weights @ jax.vmap(loss)(spikes)
 
 
-def expected_spikes(
-    network: StochasticNet, input: Float[Array, " input"]
-) -> tuple[Float[Array, " post"], ...]:
+def expected_spikes(network: StochasticNet, input: Float[Array, " input"]) -> tuple[Array, ...]:
     """The exact probability of a spike of every neuron, layer by layer.
 
     Raises:
         ValueError: as ``expected_loss``.
     """
+    return _expected_spikes(network, input)
+
+
+@eqx.filter_jit
+def _expected_spikes(network: StochasticNet, input: Array) -> tuple:
     return tuple(weights @ spikes for spikes, weights in _distributions(network, input))
 
 
@@ -182,9 +192,13 @@ def exact_gradient(
     Returns:
         Two tuples: by weights and by biases, layer by layer.
     """
+    return _exact_gradient(network, input, loss)
 
+
+@eqx.filter_jit
+def _exact_gradient(network: StochasticNet, input: Array, loss: Loss) -> tuple:
     def value(parameters: tuple) -> Array:
         net = eqx.tree_at(lambda n: (n.weights, n.biases), network, parameters)
-        return expected_loss(net, input, loss)
+        return _expected_loss(net, input, loss)
 
     return jax.grad(value)((network.weights, network.biases))
