@@ -8,10 +8,11 @@ The derivative of a spike is by default the derivative of the probability (``rul
 that is the exact gradient of the expected spike (Gygax & Zenke 2025). With ``rule="spike_train"`` it is the
 spike itself over ``width``, as in the multilayer-spiker rule of Gardner, Sporea & Gruening 2015: for an
 exponential escape rate the derivative is ``probability / width``, and there the rule puts one sample for the
-probability. It sees only neurons that fired.
+probability. It sees only neurons that fired. With ``rule="constant"`` it is ``1 / width`` everywhere, which
+is what the same authors use for output neurons.
 """
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import equinox as eqx
 import jax
@@ -19,6 +20,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ._checks import check_choice, check_key, check_positive
+
+Rule = Literal["matched", "spike_train", "constant"]
+"""What stands for the derivative of a spike."""
 
 
 class Noisy(NamedTuple):
@@ -100,7 +104,9 @@ class EscapeNoise(eqx.Module):
         self, x: Float[Array, "*shape"], spikes: Float[Array, "*shape"]
     ) -> Float[Array, "*shape"]:
         """The declared derivative of the spikes."""
-        return self.slope(x) if self.rule == "matched" else spikes / self.width
+        if self.rule == "matched":
+            return self.slope(x)
+        return (spikes if self.rule == "spike_train" else jnp.ones_like(spikes)) / self.width
 
     def describe(self) -> dict[str, Any]:
         """Name and numbers, to be recorded with results."""
@@ -113,15 +119,15 @@ class Sigmoid(EscapeNoise):
 
     Args:
         width: in units of the threshold; 0.1 is a steepness (beta) of 10.
-        rule: ``"matched"`` or ``"spike_train"``.
+        rule: ``"matched"``, ``"spike_train"`` or ``"constant"``.
     """
 
     width: float
     rule: str = eqx.field(static=True)
 
-    def __init__(self, width: float = 0.1, *, rule: Literal["matched", "spike_train"] = "matched"):
+    def __init__(self, width: float = 0.1, *, rule: Rule = "matched"):
         check_positive("width", width)
-        check_choice("rule", rule, ("matched", "spike_train"))
+        check_choice("rule", rule, get_args(Rule))
         self.width = width
         self.rule = rule
 
@@ -141,7 +147,7 @@ class Exponential(EscapeNoise):
     Args:
         width: in units of the threshold.
         at_threshold: probability of firing in one step at threshold, in (0, 1].
-        rule: ``"matched"`` or ``"spike_train"``.
+        rule: ``"matched"``, ``"spike_train"`` or ``"constant"``.
 
     The slope is zero where the probability is 1. Defaults of Gygax & Zenke 2025 (hidden layer).
     """
@@ -155,13 +161,15 @@ class Exponential(EscapeNoise):
         width: float = 0.133,
         *,
         at_threshold: float = 2 / 3,
-        rule: Literal["matched", "spike_train"] = "matched",
+        rule: Rule = "matched",
     ):
         check_positive("width", width)
         check_positive("at_threshold", at_threshold)
         if at_threshold > 1:
-            raise ValueError(f"at_threshold: expected a probability, at most 1, got {at_threshold}.")
-        check_choice("rule", rule, ("matched", "spike_train"))
+            raise ValueError(
+                f"at_threshold: expected a probability, at most 1, got {at_threshold}."
+            )
+        check_choice("rule", rule, get_args(Rule))
         self.width = width
         self.at_threshold = at_threshold
         self.rule = rule

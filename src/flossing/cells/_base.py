@@ -57,8 +57,8 @@ class Cell(eqx.Module):
             inputs: with time as leading axis; ``Noisy`` for a stochastic cell.
             state: the state before the first step; default ``initial_state()``.
 
-        The same as stepping. Batches: ``jax.vmap(cell.over_time, in_axes=1, out_axes=1)`` keeps time first, which
-        saves transpositions.
+        The same as stepping. For batches, ``jax.vmap(cell.over_time, in_axes=1, out_axes=1)`` keeps time
+        first, which saves transpositions.
         """
 
         def step(state: Any, input: Any) -> tuple[Any, Array]:

@@ -32,8 +32,8 @@ class LIFState(NamedTuple):
 class LIFNeurons(Cell):
     """Membranes, synapses, thresholds, resets and spikes; connections are left to the subclass.
 
-    A subclass has ``feedforward(inputs)``, linear in its last axis, and ``feedback(spikes)``, the current that
-    the layer's own spikes cause, or ``None`` without recurrence.
+    A subclass has ``feedforward(inputs)``, linear in its last axis, and ``feedback(spikes)``, the current
+    that the layer's own spikes cause, or ``None`` without recurrence.
     """
 
     membrane_time_constant: Neurons

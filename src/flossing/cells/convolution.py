@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import check_choice, check_finite, check_integer, check_key
+from .._checks import check_finite, check_integer, check_key
 from ..escape_noise import EscapeNoise
 from ..surrogates import Surrogate
 from ._lif import LIFNeurons, Neurons
@@ -18,8 +18,9 @@ from ._lif import LIFNeurons, Neurons
 class Convolution(eqx.Module):
     """A 1-D convolution of flat vectors: position by position, the channels of a position side by side.
 
-    A vector of ``length * channels`` numbers becomes one of ``output_length * filters``. Few positions under a
-    long kernel are computed as one matrix product, many as products of windows; both give the same numbers.
+    A vector of ``length * channels`` numbers becomes one of ``output_length * filters``. Few positions
+    under a long kernel are computed as one matrix product, many as products of windows; both give the
+    same numbers.
 
     Args:
         length: input positions.
@@ -128,7 +129,8 @@ class ConvLIFCell(LIFNeurons):
         kernel_size: of the input convolution.
         stride: of the input convolution.
         padding: zeros on each side, or ``"same"``.
-        recurrent_kernel_size: of the recurrent convolution, odd, with padding ``"same"``; ``None`` without it.
+        recurrent_kernel_size: of the recurrent convolution, odd, with padding ``"same"``; ``None``
+            without it.
         input_gain: input kernels are drawn from N(0, input_gain^2 / (kernel_size input_channels)).
         recurrent_gain: recurrent kernels from N(0, recurrent_gain^2 / (recurrent_kernel_size filters)).
         escape: ``None`` for deterministic spikes, an escape noise for stochastic ones.
@@ -177,7 +179,6 @@ class ConvLIFCell(LIFNeurons):
         self.convolution = convolution
         self.recurrent_convolution = None
         if recurrent_kernel_size is not None:
-
             self.recurrent_convolution = Convolution(
                 convolution.output_length,
                 filters,

@@ -33,7 +33,7 @@ def fluctuation_driven(
         cell: ``LIFCell``, ``ConvLIFCell``, ``LeakyReadout`` or a ``Stack`` of them.
         rate: spikes per input and ms (0.05 is 50 Hz).
         target: standard deviation of the membrane (sigma_u), in units of the membrane variable.
-        input_share: part of the variance that inputs get in a layer with recurrence; the rest is the recurrence's.
+        input_share: part of the variance that inputs get in a layer with recurrence.
         key: random key.
 
     Raises:

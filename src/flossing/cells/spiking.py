@@ -5,7 +5,6 @@ from typing import Any, Literal
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._checks import check_finite, check_integer, check_key, check_shape
@@ -46,9 +45,9 @@ class LIFCell(LIFNeurons):
             ``threshold + adaptation_strength * adaptation``, and ``adaptation`` decays with tau_adapt
             and moves to 1 by ``1 - exp(-dt / tau_adapt)`` per spike (Bellec et al. 2018).
         adaptation_strength: in units of the threshold, non-negative.
-        escape: ``None`` for deterministic spikes; an escape noise makes the layer stochastic: neurons fire with
-            its probability, derivatives are those of the noise and ``surrogate`` is not used. Inputs then
-            come with uniform numbers (``fl.escape_noise.with_noise``).
+        escape: ``None`` for deterministic spikes; an escape noise makes the layer stochastic: neurons fire
+            with its probability, derivatives are those of the noise and ``surrogate`` is not used. Inputs
+            then come with uniform numbers (``fl.escape_noise.with_noise``).
         recurrent: initialiser of ``V``; default ``Gaussian(gain=1)``.
         feedforward_only: without recurrent weights (``V`` is ``None``).
         input_gain: input weights are drawn from N(0, input_gain^2 / input_size).

@@ -7,8 +7,9 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ..escape_noise import Noisy, parts
+from ..escape_noise import EscapeNoise, Noisy, parts
 from ._base import Cell
+from ._lif import LIFNeurons
 
 
 class Stack(Cell):
@@ -96,3 +97,34 @@ class Stack(Cell):
     def output(self, state: tuple[Any, ...]) -> Float[Array, " hidden"]:
         """The output of the top layer."""
         return self.layers[-1].output(state[-1])
+
+
+def with_escape(cell: Cell, escape: EscapeNoise | Sequence[EscapeNoise | None] | None) -> Any:
+    """A copy of a LIF layer, or of a stack, with other spikes: stochastic, or deterministic for ``None``.
+
+    Weights stay as they are, so a network that was trained with one kind of spikes can be run with another.
+
+    Args:
+        cell: a LIF layer, or a stack whose LIF layers are all changed.
+        escape: an escape noise or ``None``; for a stack also one for each of its LIF layers, bottom first.
+
+    Raises:
+        TypeError: a cell without LIF neurons.
+        ValueError: as many entries as there are LIF layers were expected.
+    """
+    layers = cell.layers if isinstance(cell, Stack) else (cell,)
+    spiking = [layer for layer in layers if isinstance(layer, LIFNeurons)]
+    if not spiking:
+        raise TypeError(f"cell: expected LIF neurons, got {type(cell).__name__}.")
+    given = list(escape) if isinstance(escape, Sequence) else [escape] * len(spiking)
+    if len(given) != len(spiking):
+        raise ValueError(f"escape: expected {len(spiking)} entries, got {len(given)}.")
+    rest = iter(given)
+
+    def change(layer: Cell) -> Cell:
+        if not isinstance(layer, LIFNeurons):
+            return layer
+        return eqx.tree_at(lambda c: c.escape, layer, next(rest), is_leaf=lambda x: x is None)
+
+    changed = [change(layer) for layer in layers]
+    return Stack(changed) if isinstance(cell, Stack) else changed[0]

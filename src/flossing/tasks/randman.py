@@ -1,6 +1,7 @@
 """Randman: classes are random smooth manifolds in the space of spike times (Zenke & Vogels 2021)."""
 
 import dataclasses
+import itertools
 import math
 from typing import NamedTuple
 
@@ -134,7 +135,7 @@ class Randman:
                 "leave a part empty."
             )
         cuts = [0, first, first + counts[0], len(data.labels)]
-        parts = (SpikeTimes(*(x[a:b] for x in data)) for a, b in zip(cuts, cuts[1:], strict=False))
+        parts = (SpikeTimes(*(x[a:b] for x in data)) for a, b in itertools.pairwise(cuts))
         return LabelledSplit(*parts)
 
     def raster(self, times: Int[Array, "*sample input"]) -> Float[Array, "*sample time input"]:

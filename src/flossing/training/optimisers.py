@@ -73,7 +73,9 @@ def smorms3(learning_rate: float = 1e-3, *, epsilon: float = 1e-16) -> optax.Gra
         leaves, structure = jax.tree.flatten(updates)
         columns = [leaves, *(jax.tree.leaves(x) for x in state)]
         results = [one(*row) for row in zip(*columns, strict=True)]
-        trees = [structure.unflatten(column) for column in zip(*results, strict=True)] or [updates] * 4
+        trees = [structure.unflatten(column) for column in zip(*results, strict=True)] or [
+            updates
+        ] * 4
         return trees[0], Smorms3State(*trees[1:])
 
     return optax.GradientTransformation(init, update)
