@@ -11,6 +11,9 @@ NAMES = (
     "condition-number",
     "binary-first-exponent",
     "binary-spectra",
+    "classification",
+    "classification-shd",
+    "spike-train-matching",
 )
 """As ``floss reproduce`` takes them."""
 
