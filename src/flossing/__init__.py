@@ -3,8 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 from . import (
+    escape_noise as escape_noise,
     floss as floss,
     initialisers as initialisers,
+    spike_statistics as spike_statistics,
     surrogates as surrogates,
     tasks as tasks,
     theory as theory,
@@ -13,13 +15,17 @@ from . import (
 from .cells import (
     BinaryCell as BinaryCell,
     Cell as Cell,
+    ConvLIFCell as ConvLIFCell,
     GRUCell as GRUCell,
+    LeakyReadout as LeakyReadout,
     LIFCell as LIFCell,
     LIFState as LIFState,
     LSTMCell as LSTMCell,
     LSTMState as LSTMState,
     Stack as Stack,
     TanhCell as TanhCell,
+    fluctuation_driven as fluctuation_driven,
+    with_escape as with_escape,
 )
 from .floss import Flossing as Flossing, flossing_loss as flossing_loss
 from .lyapunov import (

@@ -2,7 +2,10 @@
 
 from ._base import Cell as Cell
 from .binary import BinaryCell as BinaryCell
+from .convolution import ConvLIFCell as ConvLIFCell, Convolution as Convolution
+from .fluctuations import fluctuation_driven as fluctuation_driven
 from .gated import GRUCell as GRUCell, LSTMCell as LSTMCell, LSTMState as LSTMState
+from .readout import LeakyReadout as LeakyReadout, ReadoutState as ReadoutState
 from .spiking import LIFCell as LIFCell, LIFState as LIFState
-from .stack import Stack as Stack
+from .stack import Stack as Stack, with_escape as with_escape
 from .tanh import TanhCell as TanhCell

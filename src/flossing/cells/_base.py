@@ -45,6 +45,28 @@ class Cell(eqx.Module):
     def output(self, state: Any) -> Float[Array, " hidden"]:
         """What a readout or the next layer sees of a state."""
 
+    @property
+    def noise_size(self) -> int:
+        """How many uniform numbers a step needs; none, unless the cell is stochastic."""
+        return 0
+
+    def over_time(self, inputs: Any, state: Any = None) -> Float[Array, "time hidden"]:
+        """Outputs of all steps, shape ``(time, hidden_size)``.
+
+        Args:
+            inputs: with time as leading axis; ``Noisy`` for a stochastic cell.
+            state: the state before the first step; default ``initial_state()``.
+
+        The same as stepping. For batches, ``jax.vmap(cell.over_time, in_axes=1, out_axes=1)`` keeps time
+        first, which saves transpositions.
+        """
+
+        def step(state: Any, input: Any) -> tuple[Any, Array]:
+            state = self(state, input)
+            return state, self.output(state)
+
+        return jax.lax.scan(step, self.initial_state() if state is None else state, inputs)[1]
+
     def _check(self, state: dict[str, Any], input: Any) -> Array:
         for name, array in state.items():
             if array is None:

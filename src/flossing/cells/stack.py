@@ -7,7 +7,9 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ..escape_noise import EscapeNoise, Noisy, parts
 from ._base import Cell
+from ._lif import LIFNeurons
 
 
 class Stack(Cell):
@@ -40,17 +42,52 @@ class Stack(Cell):
         self.input_size = layers[0].input_size
         self.hidden_size = layers[-1].hidden_size
 
-    def __call__(self, state: tuple[Any, ...], input: Float[Array, " input"]) -> tuple[Any, ...]:
+    @property
+    def noise_size(self) -> int:
+        """How many uniform numbers a step needs: those of all layers together."""
+        return sum(layer.noise_size for layer in self.layers)
+
+    def _noise(self, uniform: Array | None) -> list[Array | None]:
+        """Each layer's share of the uniform numbers, bottom first."""
+        shares, start = [], 0
+        for layer in self.layers:
+            stop = start + layer.noise_size
+            shares.append(None if uniform is None or stop == start else uniform[..., start:stop])
+            start = stop
+        return shares
+
+    def __call__(
+        self, state: tuple[Any, ...], input: Float[Array, " input"] | Noisy
+    ) -> tuple[Any, ...]:
         """The next states of all layers, bottom first."""
         if len(state) != len(self.layers):
             raise ValueError(
                 f"state: expected one entry for each of {len(self.layers)} layers, got {len(state)}."
             )
+        below, uniform = parts(input, self.noise_size)
         new = []
-        for layer, layer_state in zip(self.layers, state, strict=True):
-            new.append(layer(layer_state, input))
-            input = layer.output(new[-1])
+        for layer, its, noise in zip(self.layers, state, self._noise(uniform), strict=True):
+            new.append(layer(its, below if noise is None else Noisy(below, noise)))
+            below = layer.output(new[-1])
         return tuple(new)
+
+    def over_time(
+        self, inputs: Float[Array, "time input"] | Noisy, state: tuple[Any, ...] | None = None
+    ) -> Float[Array, "time hidden"]:
+        """Outputs of the top layer at all steps, shape ``(time, hidden_size)``."""
+        return self.all_over_time(inputs, state)[-1]
+
+    def all_over_time(
+        self, inputs: Float[Array, "time input"] | Noisy, state: tuple[Any, ...] | None = None
+    ) -> tuple[Float[Array, "time _"], ...]:
+        """Outputs of every layer at all steps, bottom first; one layer after the other."""
+        below, uniform = parts(inputs, self.noise_size)
+        states = [None] * len(self.layers) if state is None else state
+        outputs = []
+        for layer, its, noise in zip(self.layers, states, self._noise(uniform), strict=True):
+            below = layer.over_time(below if noise is None else Noisy(below, noise), its)
+            outputs.append(below)
+        return tuple(outputs)
 
     def initial_state(self, *, key: PRNGKeyArray | None = None) -> tuple[Any, ...]:
         """The initial states of all layers, bottom first."""
@@ -60,3 +97,34 @@ class Stack(Cell):
     def output(self, state: tuple[Any, ...]) -> Float[Array, " hidden"]:
         """The output of the top layer."""
         return self.layers[-1].output(state[-1])
+
+
+def with_escape(cell: Cell, escape: EscapeNoise | Sequence[EscapeNoise | None] | None) -> Any:
+    """A copy of a LIF layer, or of a stack, with other spikes: stochastic, or deterministic for ``None``.
+
+    Weights stay as they are, so a network that was trained with one kind of spikes can be run with another.
+
+    Args:
+        cell: a LIF layer, or a stack whose LIF layers are all changed.
+        escape: an escape noise or ``None``; for a stack also one for each of its LIF layers, bottom first.
+
+    Raises:
+        TypeError: a cell without LIF neurons.
+        ValueError: as many entries as there are LIF layers were expected.
+    """
+    layers = cell.layers if isinstance(cell, Stack) else (cell,)
+    spiking = [layer for layer in layers if isinstance(layer, LIFNeurons)]
+    if not spiking:
+        raise TypeError(f"cell: expected LIF neurons, got {type(cell).__name__}.")
+    given = list(escape) if isinstance(escape, Sequence) else [escape] * len(spiking)
+    if len(given) != len(spiking):
+        raise ValueError(f"escape: expected {len(spiking)} entries, got {len(given)}.")
+    rest = iter(given)
+
+    def change(layer: Cell) -> Cell:
+        if not isinstance(layer, LIFNeurons):
+            return layer
+        return eqx.tree_at(lambda c: c.escape, layer, next(rest), is_leaf=lambda x: x is None)
+
+    changed = [change(layer) for layer in layers]
+    return Stack(changed) if isinstance(cell, Stack) else changed[0]

@@ -21,6 +21,9 @@ NAMES = (
     "closed-loop",
     "bias",
     "single-neuron",
+    "classification",
+    "classification-shd",
+    "spike-train-matching",
 )
 """As ``floss reproduce`` takes them."""
 

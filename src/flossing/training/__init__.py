@@ -14,5 +14,20 @@ from .loop import (
 )
 from .losses import binary_accuracy as binary_accuracy, binary_cross_entropy as binary_cross_entropy
 from .network import Network as Network
-from .optimisers import all_finite as all_finite, clip_by_array_norm as clip_by_array_norm
+from .optimisers import (
+    all_finite as all_finite,
+    clip_by_array_norm as clip_by_array_norm,
+    smorms3 as smorms3,
+)
+from .spike_losses import (
+    lower_rate_penalty as lower_rate_penalty,
+    max_over_time_accuracy as max_over_time_accuracy,
+    max_over_time_cross_entropy as max_over_time_cross_entropy,
+    population_rate_penalty as population_rate_penalty,
+    softmax_sum_cross_entropy as softmax_sum_cross_entropy,
+    spike_count_loss as spike_count_loss,
+    squared_distance as squared_distance,
+    upper_rate_penalty as upper_rate_penalty,
+    van_rossum_distance as van_rossum_distance,
+)
 from .updates import FlossMetrics as FlossMetrics, TrainMetrics as TrainMetrics

@@ -90,7 +90,7 @@ def adapt(
     return network, flosser, Adaptation(done, found[0])
 
 
-def _scale_surrogates(network: Network, factor: Float[Array, ""]) -> Network:
+def _scale_surrogates(network: Network, factor: Float[Array, "*networks"]) -> Network:
     """The same activity, with surrogate derivatives ``factor`` times as high."""
     return jax.tree.map(
         lambda part: part.scaled(factor) if isinstance(part, Surrogate) else part,

@@ -17,7 +17,9 @@ class Training:
     num_steps: int = 300
     """Steps per trial."""
     learning_rate: float = 1e-3
-    """Of Adam."""
+    """Of Adam, at the first epoch."""
+    final_learning_rate: float | None = None
+    """To which it falls along a cosine until the last epoch; none: constant, as published."""
     beta1: float = 0.9
     """Adam's decay of the mean, for training and flossing."""
     beta2: float = 0.999
@@ -34,6 +36,8 @@ class Training:
         check_integer("batch_size", self.batch_size, 1)
         check_integer("num_steps", self.num_steps, 1)
         check_positive("learning_rate", self.learning_rate, zero=True)
+        if self.final_learning_rate is not None:
+            check_positive("final_learning_rate", self.final_learning_rate, zero=True)
         check_fraction("beta1", self.beta1)
         check_fraction("beta2", self.beta2)
         check_choice("clip", self.clip, ("array", "global", "none"))

@@ -1,5 +1,7 @@
 """Optimiser parts that Optax does not have."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -26,6 +28,57 @@ def clip_by_array_norm(max_norm: float) -> optax.GradientTransformation:
         return jax.tree.map(clip, updates), state
 
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+
+
+class Smorms3State(NamedTuple):
+    """Memory length, mean gradient and mean squared gradient, each like the parameters."""
+
+    memory: PyTree
+    mean: PyTree
+    square: PyTree
+
+
+def smorms3(learning_rate: float = 1e-3, *, epsilon: float = 1e-16) -> optax.GradientTransformation:
+    """SMORMS3: each parameter takes steps as large as its gradients agree, at most ``learning_rate``.
+
+    With running means ``g`` and ``s`` of gradient and squared gradient over the last ``m`` steps::
+
+        step = -gradient / (sqrt(s) + epsilon) * min(learning_rate, x),   x = g^2 / (s + epsilon)
+        m' = 1 + m (1 - x)
+
+    Args:
+        learning_rate: largest step.
+        epsilon: keeps divisions finite.
+
+    Source: S. Funk, "RMSprop loses to SMORMS3", 2015.
+    """
+    check_positive("learning_rate", learning_rate)
+    check_positive("epsilon", epsilon)
+
+    def init(params: PyTree) -> Smorms3State:
+        zeros = jax.tree.map(jnp.zeros_like, params)
+        return Smorms3State(jax.tree.map(jnp.ones_like, params), zeros, zeros)
+
+    def one(gradient: Array, memory: Array, mean: Array, square: Array) -> tuple:
+        rate = 1 / (memory + 1)
+        mean = (1 - rate) * mean + rate * gradient
+        square = (1 - rate) * square + rate * jnp.square(gradient)
+        agreement = jnp.square(mean) / (square + epsilon)
+        size = jnp.minimum(learning_rate, agreement)
+        step = -gradient * size / (jnp.sqrt(square) + epsilon)
+        return step, 1 + memory * (1 - agreement), mean, square
+
+    def update(updates: PyTree, state: Smorms3State, params: PyTree = None) -> tuple:
+        del params
+        leaves, structure = jax.tree.flatten(updates)
+        columns = [leaves, *(jax.tree.leaves(x) for x in state)]
+        results = [one(*row) for row in zip(*columns, strict=True)]
+        trees = [structure.unflatten(column) for column in zip(*results, strict=True)] or [
+            updates
+        ] * 4
+        return trees[0], Smorms3State(*trees[1:])
+
+    return optax.GradientTransformation(init, update)
 
 
 def tree_norm(tree: PyTree) -> Float[Array, ""]:

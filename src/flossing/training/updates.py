@@ -47,8 +47,11 @@ def optimiser_of(training: Training) -> optax.GradientTransformation:
         "global": optax.clip_by_global_norm,
         "none": lambda _: optax.identity(),
     }[training.clip](training.clip_norm)
-    adam = optax.adam(training.learning_rate, training.beta1, training.beta2)
-    return optax.chain(clip, adam)
+    rate: Any = training.learning_rate
+    if training.final_learning_rate is not None and rate > 0:
+        share = training.final_learning_rate / rate
+        rate = optax.cosine_decay_schedule(rate, training.epochs, share)
+    return optax.chain(clip, optax.adam(rate, training.beta1, training.beta2))
 
 
 def flosser_of(training: Training, flossing: Flossing) -> optax.GradientTransformation:

@@ -1,0 +1,254 @@
+"""Deep convolutional networks of LIF neurons that classify spike trains: data, network, training, tests."""
+
+import dataclasses
+import functools
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from ..cells import ConvLIFCell, LeakyReadout, Stack, fluctuation_driven, with_escape
+from ..escape_noise import EscapeNoise, Exponential, Noisy, Sigmoid
+from ..surrogates import SuperSpike
+from ..tasks import SpikeFile
+from ..tasks.randman import LabelledSplit, Randman
+from ..training import (
+    max_over_time_accuracy,
+    max_over_time_cross_entropy,
+    smorms3,
+    upper_rate_penalty,
+)
+
+Batches = Iterator[tuple[Any, np.ndarray]]
+"""Rasters of shape (time, trial, input), and labels."""
+
+METHODS = ("deterministic", "stochastic", "multilayer spiker")
+
+
+def escape_of(method: str, steepness: float) -> EscapeNoise | None:
+    """The spikes that each method trains with."""
+    return {
+        "deterministic": None,
+        "stochastic": Sigmoid(1 / steepness),
+        "multilayer spiker": Exponential(rule="spike_train"),
+    }[method]
+
+
+class RandmanData:
+    """Randman in memory; spikes are made from times batch by batch."""
+
+    def __init__(self, task: Randman, seed: int):
+        self.task = task
+        self.num_steps, self.input_size, self.classes = task.num_steps, task.inputs, task.classes
+        split: LabelledSplit = jax.jit(task.split)(jax.random.key(seed))
+        self.parts = {name: part for name, part in zip(split._fields, split, strict=True)}
+
+    def batches(self, part: str, size: int, seed: int | None = None) -> Batches:
+        """Batches of a part, in a random order if a seed is given (then without the incomplete last one)."""
+        times, labels = (np.asarray(x) for x in self.parts[part])
+        order = np.arange(len(labels))
+        if seed is not None:
+            order = np.random.default_rng(seed).permutation(order)[: len(order) // size * size]
+        for start in range(0, len(order), size):
+            chosen = order[start : start + size]
+            yield _raster(times[chosen], self.num_steps), labels[chosen]
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _raster(times: Any, num_steps: int) -> Any:
+    return jax.nn.one_hot(times, num_steps, axis=0)
+
+
+class SpokenData:
+    """Recordings of SHD or SSC, read batch by batch; a tenth of the training part is for validation."""
+
+    def __init__(self, files: dict[str, SpikeFile], num_steps: int, time_step: float, seed: int):
+        self.files, self.num_steps, self.time_step = files, num_steps, time_step
+        self.input_size, self.classes = files["train"].units, files["train"].classes
+        order = np.random.default_rng(seed).permutation(len(files["train"]))
+        held = 0 if "valid" in files else max(1, len(order) // 10)
+        self.indices = {
+            "train": ("train", order[held:]),
+            "validation": ("train", order[:held]) if held else ("valid", None),
+            "test": ("test", None),
+        }
+
+    def batches(self, part: str, size: int, seed: int | None = None) -> Batches:
+        """As for ``RandmanData``."""
+        name, indices = self.indices[part]
+        found = self.files[name].batches(
+            size, num_steps=self.num_steps, time_step=self.time_step, seed=seed, indices=indices
+        )
+        for batch in found:
+            if seed is None or len(batch.labels) == size:
+                yield batch.spikes.transpose(1, 0, 2).astype(np.float32), batch.labels
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """Convolutional layers bottom first, and the constants of all neurons (ms)."""
+
+    filters: tuple[int, ...] = (32, 64, 128)
+    kernels: tuple[int, ...] = (11, 5, 5)
+    strides: tuple[int, ...] = (1, 1, 1)
+    recurrent_kernel: int | None = None
+    time_step: float = 2.0
+    membrane_time_constant: float = 20.0
+    synapse_time_constant: float = 10.0
+    steepness: float = 10.0
+    input_rate: float = 0.005
+    """Spikes per input and ms that the weights are drawn for."""
+
+    def build(self, data: Any, method: str, key: Any) -> Stack:
+        """A network of one method; stochastic ones start with larger fluctuations (1.3 for 1)."""
+        layers: list[Any] = []
+        length, channels = data.input_size, 1
+        *keys, readout_key, draw_key = jax.random.split(key, len(self.filters) + 2)
+        common = {
+            "time_step": self.time_step,
+            "synapse_time_constant": self.synapse_time_constant,
+        }
+        for filters, kernel, stride, k in zip(
+            self.filters, self.kernels, self.strides, keys, strict=True
+        ):
+            layer = ConvLIFCell(
+                length,
+                channels,
+                filters,
+                kernel,
+                stride=stride,
+                recurrent_kernel_size=self.recurrent_kernel,
+                membrane_time_constant=self.membrane_time_constant,
+                surrogate=SuperSpike(self.steepness),
+                key=k,
+                **common,
+            )
+            layers.append(layer)
+            length, channels = layer.output_length, filters
+        layers.append(
+            LeakyReadout(
+                length * channels,
+                data.classes,
+                membrane_time_constant=data.num_steps * self.time_step,
+                key=readout_key,
+                **common,
+            )
+        )
+        target = 1.0 if method == "deterministic" else 1.3
+        network = fluctuation_driven(
+            Stack(layers), rate=self.input_rate, target=target, key=draw_key
+        )
+        return with_escape(network, escape_of(method, self.steepness))
+
+
+def outputs(network: Stack, rasters: Any, key: Any) -> tuple[Any, ...]:
+    """Spikes of each layer and values of the readout, each of shape (time, trial, neuron)."""
+    inputs = rasters
+    if network.noise_size:
+        shape = (*rasters.shape[:2], network.noise_size)
+        inputs = Noisy(rasters, jax.random.uniform(key, shape, rasters.dtype))
+    return eqx.filter_vmap(network.all_over_time, in_axes=1, out_axes=1)(inputs)
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """How a network is trained."""
+
+    epochs: int = 12
+    batch_size: int = 100
+    learning_rate: float = 0.02
+    optimiser: str = "adam"
+    """``"adam"`` with a cosine decay to zero, or ``"smorms3"`` as published."""
+    spike_limit: float = 7.0
+    penalty: float = 0.1
+
+    def make(self, steps: int) -> optax.GradientTransformation:
+        """The optimiser for so many steps."""
+        if self.optimiser == "smorms3":
+            return smorms3(self.learning_rate)
+        return optax.adam(optax.cosine_decay_schedule(self.learning_rate, max(1, steps)))
+
+
+def objective(network: Stack, rasters: Any, labels: Any, key: Any, schedule: Schedule) -> tuple:
+    """Loss, and accuracy with spikes per trial of each layer beside it."""
+    *hidden, values = outputs(network, rasters, key)
+    by_trial = jax.vmap(
+        lambda spikes: upper_rate_penalty(
+            spikes, limit=schedule.spike_limit, strength=schedule.penalty
+        ),
+        in_axes=1,
+    )
+    penalty = sum(by_trial(spikes).mean() for spikes in hidden)
+    values = jnp.moveaxis(values, 0, 1)
+    counts = jnp.stack([spikes.sum(0).mean() for spikes in hidden])
+    loss = max_over_time_cross_entropy(values, labels) + penalty
+    return loss, (max_over_time_accuracy(values, labels), counts)
+
+
+def train(
+    network: Stack,
+    data: Any,
+    schedule: Schedule,
+    seed: int,
+    report: Callable[[str], None] = lambda text: None,
+) -> tuple[Stack, dict[str, Any]]:
+    """A trained network and its record, one entry per epoch."""
+    steps = schedule.epochs * sum(1 for _ in data.batches("train", schedule.batch_size, seed=0))
+    optimiser = schedule.make(steps)
+    params, static = eqx.partition(network, eqx.is_inexact_array)
+    state = optimiser.init(params)
+
+    @jax.jit
+    def step(params: Any, state: Any, rasters: Any, labels: Any, key: Any) -> tuple:
+        def loss(params: Any) -> tuple:
+            return objective(eqx.combine(params, static), rasters, labels, key, schedule)
+
+        (value, extra), gradient = jax.value_and_grad(loss, has_aux=True)(params)
+        updates, state = optimiser.update(gradient, state, params)
+        return optax.apply_updates(params, updates), state, (value, *extra)
+
+    # The generator that is fast on every device; which numbers it makes does not matter here.
+    key = jax.random.key(seed, impl="rbg")
+    record: dict[str, Any] = {"loss": [], "train": [], "validation": [], "spikes": []}
+    start, seconds = time.perf_counter(), 0.0
+    for epoch in range(schedule.epochs):
+        found = []
+        for rasters, labels in data.batches("train", schedule.batch_size, seed=1000 * seed + epoch):
+            key, now = jax.random.split(key)
+            params, state, metrics = step(params, state, rasters, labels, now)
+            found.append(metrics)
+        loss, right, counts = (np.mean([np.asarray(m[i]) for m in found], 0) for i in range(3))
+        seconds = time.perf_counter() - start
+        held = accuracy(eqx.combine(params, static), data, "validation", schedule.batch_size, seed)
+        record["loss"].append(float(loss))
+        record["train"].append(float(right))
+        record["validation"].append(held)
+        record["spikes"].append(counts.tolist())
+        report(
+            f"epoch {epoch + 1}: loss {loss:.3f}, accuracy {right:.3f}, validation {held:.3f}, "
+            f"spikes {np.round(counts, 1)}, {seconds:.0f} s"
+        )
+    record["seconds"] = seconds
+    return eqx.combine(params, static), record
+
+
+@eqx.filter_jit
+def _right(network: Stack, rasters: Any, labels: Any, key: Any) -> Any:
+    values = outputs(network, rasters, key)[-1]
+    return (values.max(0).argmax(-1) == labels).sum()
+
+
+def accuracy(network: Stack, data: Any, part: str, batch_size: int, seed: int) -> float:
+    """Share of a part's recordings that the network gets right."""
+    key = jax.random.key(seed, impl="rbg")
+    right = total = 0
+    for rasters, labels in data.batches(part, batch_size):
+        key, now = jax.random.split(key)
+        right += int(_right(network, rasters, labels, now))
+        total += len(labels)
+    return right / total

@@ -1,0 +1,40 @@
+"""Frozen Poisson input: random spikes that are the same in every trial."""
+
+import jax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from .._checks import check_integer, check_key, check_positive
+
+
+def frozen_poisson(
+    key: PRNGKeyArray,
+    *,
+    num_steps: int,
+    inputs: int,
+    rate: float = 50.0,
+    time_step: float = 1.0,
+) -> Float[Array, "time input"]:
+    """Independent spikes in each step with probability ``rate * time_step``, shape ``(num_steps, inputs)``.
+
+    Args:
+        key: random key; the same key gives the same spikes.
+        num_steps: length.
+        inputs: number of spike trains.
+        rate: in Hz.
+        time_step: in ms.
+
+    Raises:
+        ValueError: a rate at which more than one spike per step would be needed.
+    """
+    check_key("key", key)
+    check_integer("num_steps", num_steps, 1)
+    check_integer("inputs", inputs, 1)
+    check_positive("rate", rate, zero=True)
+    check_positive("time_step", time_step)
+    probability = rate * time_step * 1e-3
+    if probability > 1:
+        raise ValueError(
+            f"rate: {rate} Hz in steps of {time_step} ms is a probability of {probability:g} per step; "
+            "expected at most 1."
+        )
+    return jax.random.bernoulli(key, probability, (num_steps, inputs)).astype(float)

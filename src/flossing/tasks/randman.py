@@ -1,0 +1,143 @@
+"""Randman: classes are random smooth manifolds in the space of spike times (Zenke & Vogels 2021)."""
+
+import dataclasses
+import itertools
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from .._checks import check_integer, check_key, check_positive
+
+
+class Manifold(NamedTuple):
+    """Random Fourier series, each array of shape ``(inputs, dimension, frequencies)``, from U(0, 1)."""
+
+    amplitude: Float[Array, "input dimension frequency"]
+    scale: Float[Array, "input dimension frequency"]
+    phase: Float[Array, "input dimension frequency"]
+
+
+class SpikeTimes(NamedTuple):
+    """Samples of all classes: one spike per input."""
+
+    times: Int[Array, "sample input"]
+    """The step in which an input fires."""
+    labels: Int[Array, " sample"]
+
+
+class LabelledSplit(NamedTuple):
+    """Spike times kept apart for training, validation and test."""
+
+    train: SpikeTimes
+    validation: SpikeTimes
+    test: SpikeTimes
+
+
+@dataclasses.dataclass(frozen=True)
+class Randman:
+    """Spike times on random manifolds, one manifold per class, one spike per input and sample.
+
+    The coordinate of input ``i`` at the point ``x`` of [0, 1]^dimension is::
+
+        f_i(x) = prod_j sum_k k^(-alpha) a_ijk sin(2 pi (k b_ijk x_j + c_ijk)),   k = 1 ... frequencies
+
+    with ``a``, ``b`` and ``c`` uniform in [0, 1]. Points are uniform, and each coordinate is rescaled
+    to [0, 1] by its smallest and largest value among the samples of the class. Spikes fall into the steps
+    ``0 ... spike_steps - 1``. Classes differ in nothing but the relations between spike times.
+
+    Args:
+        classes: number of manifolds.
+        inputs: number of input neurons.
+        dimension: of each manifold.
+        alpha: decay of the series; the larger, the smoother.
+        frequencies: terms of the series.
+        samples: per class.
+        num_steps: of a trial.
+        spike_steps: steps in which spikes can fall, at most ``num_steps``.
+
+    The defaults are those of Gygax & Zenke 2025, whose spikes fill half of the trial.
+    """
+
+    classes: int = 15
+    inputs: int = 20
+    dimension: int = 1
+    alpha: float = 0.5
+    frequencies: int = 1000
+    samples: int = 1000
+    num_steps: int = 100
+    spike_steps: int = 50
+
+    def __post_init__(self) -> None:
+        for name in ("classes", "inputs", "dimension", "frequencies", "num_steps", "spike_steps"):
+            check_integer(name, getattr(self, name), 1)
+        check_integer("samples", self.samples, 2)
+        check_positive("alpha", self.alpha, zero=True)
+        if self.spike_steps > self.num_steps:
+            raise ValueError(
+                f"spike_steps: expected at most num_steps = {self.num_steps}, got {self.spike_steps}."
+            )
+
+    def manifold(self, key: PRNGKeyArray) -> Manifold:
+        """The coefficients of one class."""
+        check_key("key", key)
+        shape = (3, self.inputs, self.dimension, self.frequencies)
+        return Manifold(*jax.random.uniform(key, shape))
+
+    def coordinates(
+        self, manifold: Manifold, points: Float[Array, "sample dimension"]
+    ) -> Float[Array, "sample input"]:
+        """``f_i(x)`` of every point, before rescaling."""
+        k = jnp.arange(1, self.frequencies + 1)
+        size = manifold.amplitude * k ** (-self.alpha)
+
+        def one(point: Array) -> Array:
+            angle = 2 * math.pi * (k * manifold.scale * point[:, None] + manifold.phase)
+            return (size * jnp.sin(angle)).sum(-1).prod(-1)
+
+        return jax.lax.map(one, points, batch_size=32)
+
+    def sample_class(self, key: PRNGKeyArray) -> Int[Array, "sample input"]:
+        """Spike times of one class, shape ``(samples, inputs)``."""
+        manifold_key, point_key = jax.random.split(key)
+        points = jax.random.uniform(point_key, (self.samples, self.dimension))
+        values = self.coordinates(self.manifold(manifold_key), points)
+        low, high = values.min(0), values.max(0)
+        steps = (values - low) / (high - low) * self.spike_steps
+        return jnp.clip(steps.astype(int), 0, self.spike_steps - 1)
+
+    def sample(self, key: PRNGKeyArray) -> SpikeTimes:
+        """All samples of all classes, class after class."""
+        check_key("key", key)
+        times = jax.lax.map(self.sample_class, jax.random.split(key, self.classes))
+        labels = jnp.repeat(jnp.arange(self.classes), self.samples)
+        return SpikeTimes(times.reshape(-1, self.inputs), labels)
+
+    def split(
+        self, key: PRNGKeyArray, *, validation: float = 0.1, test: float = 0.1
+    ) -> LabelledSplit:
+        """Shuffled samples in three parts; the last two get the given fractions.
+
+        Raises:
+            ValueError: fractions that leave no sample for training or another part.
+        """
+        sample_key, order_key = jax.random.split(key)
+        data = self.sample(sample_key)
+        order = jax.random.permutation(order_key, len(data.labels))
+        data = SpikeTimes(*(x[order] for x in data))
+        counts = [round(fraction * len(data.labels)) for fraction in (validation, test)]
+        first = len(data.labels) - sum(counts)
+        if min(first, *counts) < 1:
+            raise ValueError(
+                f"validation, test: {validation} and {test} of {len(data.labels)} samples "
+                "leave a part empty."
+            )
+        cuts = [0, first, first + counts[0], len(data.labels)]
+        parts = (SpikeTimes(*(x[a:b] for x in data)) for a, b in itertools.pairwise(cuts))
+        return LabelledSplit(*parts)
+
+    def raster(self, times: Int[Array, "*sample input"]) -> Float[Array, "*sample time input"]:
+        """Spikes, 0 or 1, with time before inputs."""
+        return jax.nn.one_hot(times, self.num_steps, axis=-2)

@@ -1,0 +1,254 @@
+"""Stochastic, convolutional and feedforward LIF layers, and leaky readouts."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cell_helpers import close, normal, raises, scan
+from jax.flatten_util import ravel_pytree
+
+import flossing as fl
+from flossing import escape_noise
+from flossing.cells import Convolution, LeakyReadout, fluctuation_driven, with_escape
+from flossing.escape_noise import Noisy, with_noise
+from flossing.surrogates import SuperSpike
+
+STEPS = 12
+
+
+def network(key, escape=None):
+    """Recurrent convolution, dense layer without recurrence, readout."""
+    keys = jax.random.split(key, 3)
+    options = {"surrogate": SuperSpike(5.0), "threshold": 0.3, "escape": escape}
+    return fl.Stack(
+        [
+            fl.ConvLIFCell(
+                7,
+                2,
+                3,
+                3,
+                stride=2,
+                recurrent_kernel_size=3,
+                input_gain=8.0,
+                key=keys[0],
+                **options,
+            ),
+            fl.LIFCell(9, 4, feedforward_only=True, input_gain=8.0, key=keys[1], **options),
+            LeakyReadout(4, 2, membrane_time_constant=12.0, key=keys[2]),
+        ]
+    )
+
+
+def convolve_by_hand(convolution, vector):
+    kernel = np.asarray(convolution.kernel)
+    size, channels, filters = kernel.shape
+    grid = np.zeros((convolution.length + 2 * convolution.padding, channels))
+    grid[convolution.padding : convolution.padding + convolution.length] = np.reshape(
+        vector, (-1, channels)
+    )
+    rows = []
+    for start in range(0, len(grid) - size + 1, convolution.stride):
+        rows.append(
+            [
+                sum(
+                    grid[start + k, c] * kernel[k, c, f]
+                    for k in range(size)
+                    for c in range(channels)
+                )
+                for f in range(filters)
+            ]
+        )
+    return np.ravel(rows)
+
+
+@pytest.mark.parametrize(
+    ("length", "channels", "size", "stride", "padding"),
+    [(7, 2, 3, 2, 0), (6, 1, 5, 1, "same"), (30, 2, 3, 3, 1), (29, 1, 3, 1, "same")],
+)
+def test_convolution_is_the_sum_over_the_kernel(length, channels, size, stride, padding, key):
+    made = Convolution(length, channels, 3, size, stride=stride, padding=padding, key=key)
+    vector = normal(length * channels)
+    expected = convolve_by_hand(made, vector)
+    assert expected.shape == (made.output_size,)
+    close(made(vector), expected)
+    close(vector @ made.matrix(), expected)
+    close(made._windows(vector), expected)
+
+
+def test_kernels_have_the_documented_spread(key):
+    kernel = Convolution(20, 16, 64, 5, gain=3.0, key=key).kernel
+    np.testing.assert_allclose(kernel.std() * np.sqrt(5 * 16), 3.0, rtol=5 / np.sqrt(2 * 5120))
+
+
+@pytest.mark.parametrize("escape", [None, escape_noise.Sigmoid(0.2)], ids=["det", "stochastic"])
+def test_all_steps_at_once_are_the_steps_one_by_one(escape, key):
+    """Values, and gradients with respect to weights and inputs."""
+    net = network(key, escape)
+    inputs, weight = normal(STEPS, 14), normal(STEPS, 2, seed=3)
+
+    def loss(arguments, at_once):
+        net, inputs = arguments
+        noisy = with_noise(net, inputs, key=key)
+        if at_once:
+            outputs = net.over_time(noisy)
+        else:
+            outputs = jax.vmap(net.output)(scan(net, net.initial_state(), noisy))
+        return (outputs * weight).sum(), outputs
+
+    found = {}
+    for at_once in (True, False):
+        grad = eqx.filter_jit(eqx.filter_value_and_grad(loss, has_aux=True))
+        (_, outputs), gradient = grad((net, inputs), at_once)
+        found[at_once] = outputs, ravel_pytree(gradient)[0]
+    assert jnp.abs(found[True][0]).max() > 0
+    assert jnp.abs(found[True][1]).max() > 0
+    close(found[True][0], found[False][0])
+    close(found[True][1], found[False][1], 1e-11)
+
+
+def test_a_batch_with_time_first_is_trial_after_trial(key):
+    net = network(key, escape_noise.Sigmoid(0.2))
+    inputs = normal(STEPS, 3, 14)
+    noisy = Noisy(inputs, jax.random.uniform(key, (STEPS, 3, net.noise_size)))
+    run = eqx.filter_jit(lambda x: net.all_over_time(x))
+    together = jax.vmap(net.all_over_time, in_axes=1, out_axes=1)(noisy)
+    for trial in range(3):
+        alone = run(Noisy(inputs[:, trial], noisy.uniform[:, trial]))
+        for many, one in zip(together, alone, strict=True):
+            close(many[:, trial], one)
+
+
+def test_a_steep_escape_noise_is_the_deterministic_neuron(key):
+    net = network(key)
+    steep = with_escape(net, escape_noise.Sigmoid(1e-9))
+    inputs = normal(60, 14)
+    spikes = net.all_over_time(inputs)[0]
+    assert 0.02 < spikes.mean() < 0.9
+    found = steep.all_over_time(with_noise(steep, inputs, key=key))
+    for one, other in zip(found, net.all_over_time(inputs), strict=True):
+        close(one, other)
+
+
+def test_spikes_come_with_their_probability(key):
+    """A neuron held at a membrane fires in a share p of the steps: 4 standard errors."""
+    escape = escape_noise.Sigmoid(0.3)
+    cell = fl.LIFCell(1, 1, escape=escape, feedforward_only=True, reset="none", key=key)
+    cell = eqx.tree_at(lambda c: c.input_weight, cell, jnp.ones((1, 1)))
+    # Constant input I: synapse I / (1 - alpha), and the membrane goes there.
+    current = 0.9 * (1 - np.exp(-1 / 5))
+    inputs = jnp.full((20_000, 1), current)
+    spikes = cell.over_time(with_noise(cell, inputs, key=key))[200:]
+    p = float(escape.probability(jnp.asarray(-0.1)))
+    assert abs(float(spikes.mean()) - p) < 4 * np.sqrt(p * (1 - p) / spikes.size)
+
+
+def test_randomness_is_an_input(key):
+    net = network(key, escape_noise.Sigmoid(0.2))
+    inputs = normal(STEPS, 14)
+    first = net.all_over_time(with_noise(net, inputs, key=key))[0]
+    again = net.all_over_time(with_noise(net, inputs, key=key))[0]
+    other = net.all_over_time(with_noise(net, inputs, key=jax.random.key(1)))[0]
+    np.testing.assert_array_equal(first, again)
+    assert not jnp.array_equal(first, other)
+
+
+def test_uniform_numbers_are_no_tangent_directions(key):
+    cell = fl.LIFCell(2, 3, escape=escape_noise.Sigmoid(0.2), key=key)
+    inputs = with_noise(cell, normal(30, 2), key=key)
+    spectrum = fl.lyapunov_spectrum(cell, cell.initial_state(), inputs, num_exponents=2, key=key)
+    assert jnp.isfinite(spectrum.exponents).all()
+    with raises(ValueError, "num_exponents: got 7, but the state has only 6 dimensions."):
+        fl.lyapunov_spectrum(cell, cell.initial_state(), inputs, num_exponents=7, key=key)
+
+
+def test_a_stochastic_layer_starts_without_spikes(key):
+    cell = fl.LIFCell(2, 50, escape=escape_noise.Exponential(at_threshold=1.0), key=key)
+    state = cell.initial_state()
+    # Far above threshold the probability is 1, and uniform numbers below 1 always make spikes.
+    state = state._replace(membrane=jnp.full(50, 9.0))
+    np.testing.assert_array_equal(cell.output(state), np.zeros(50))
+
+
+def test_readout_is_the_double_filter_of_its_currents(key):
+    readout = LeakyReadout(3, 2, time_step=0.5, membrane_time_constant=40.0, key=key)
+    inputs = normal(20, 3)
+    alpha, beta = np.exp(-0.5 / 5), np.exp(-0.5 / 40)
+    membrane = synapse = np.zeros(2)
+    for input, found in zip(inputs, readout.over_time(inputs), strict=True):
+        synapse = alpha * synapse + readout.weight @ input
+        membrane = beta * membrane + (1 - beta) * synapse
+        close(found, membrane)
+    states = scan(readout, readout.initial_state(), inputs)
+    close(readout.over_time(inputs), states.membrane)
+
+
+def test_fluctuation_driven_membranes_have_the_wanted_spread(key):
+    """Poisson input, no reset, steps that are short: 5 %."""
+    cell = fl.LIFCell(200, 100, time_step=0.2, reset="none", feedforward_only=True, key=key)
+    cell = fluctuation_driven(cell, rate=0.05, target=1.3, key=key)
+    inputs = jnp.asarray(np.random.default_rng(0).random((3000, 200)) < 0.05 * 0.2, float)
+    membranes = eqx.filter_jit(scan)(cell, cell.initial_state(), inputs).membrane[500:]
+    spread = membranes.std(0)
+    np.testing.assert_allclose(jnp.sqrt(jnp.mean(spread**2)), 1.3, rtol=0.05)
+
+
+@pytest.mark.parametrize("kind", ["dense", "convolution"])
+def test_inputs_and_recurrence_share_the_variance(kind, key):
+    if kind == "dense":
+        cell = fl.LIFCell(60, 80, key=key)
+        made = fluctuation_driven(cell, rate=0.01, input_share=0.8, key=key)
+        weights = ((made.input_weight, 60), (made.recurrent_weight, 80))
+    else:
+        cell = fl.ConvLIFCell(
+            12, 16, 32, 5, recurrent_kernel_size=3, membrane_time_constant=10.0,
+            synapse_time_constant=5.0, key=key,
+        )  # fmt: skip
+        made = fluctuation_driven(cell, rate=0.01, input_share=0.8, key=key)
+        weights = (
+            (made.convolution.kernel, 80),
+            (made.recurrent_convolution.kernel, 96),
+        )
+    energy = 25 / (2 * 15)
+    for (weight, inputs), share in zip(weights, (0.8, 0.2), strict=True):
+        expected = np.sqrt(share / (inputs * 0.01 * energy))
+        tolerance = 5 / np.sqrt(2 * weight.size)
+        np.testing.assert_allclose(weight.std(), expected, rtol=tolerance)
+
+
+def test_swapping_spikes_keeps_the_weights(key):
+    net = network(key)
+    noisy = with_escape(net, [escape_noise.Sigmoid(0.2), None])
+    assert noisy.noise_size == net.layers[0].hidden_size
+    assert eqx.tree_equal(with_escape(noisy, None), net)
+
+
+def test_wrong_layers(key, untyped):
+    with raises(ValueError, "padding: 'same' needs an odd kernel_size"):
+        Convolution(7, 1, 2, 4, padding="same", key=key)
+    with raises(ValueError, "kernel_size: 9 positions do not fit into 7 of the input"):
+        Convolution(7, 1, 2, 9, key=key)
+    with raises(ValueError, "recurrent: got an initialiser for a layer that is feedforward_only."):
+        fl.LIFCell(1, 2, recurrent=fl.initialisers.Gaussian(), feedforward_only=True, key=key)
+    with raises(TypeError, "escape: expected an escape noise or None, got 0.1."):
+        fl.LIFCell(1, 2, escape=0.1, key=key)
+    with raises(TypeError, "cell: expected LIF neurons, got TanhCell."):
+        with_escape(fl.TanhCell(1, 2, key=key), None)
+    with raises(ValueError, "escape: expected 2 entries, got 1."):
+        with_escape(network(key), [None])
+    with raises(TypeError, "cell: expected a layer of LIF neurons, got TanhCell."):
+        fluctuation_driven(fl.TanhCell(1, 2, key=key), rate=0.1, key=key)
+
+
+def test_missing_and_superfluous_noise(key, untyped):
+    net = network(key, escape_noise.Sigmoid(0.2))
+    inputs = normal(STEPS, 14)
+    with raises(TypeError, "input: a stochastic layer needs 13 uniform numbers with each input"):
+        net.over_time(inputs)
+    with raises(ValueError, "input.uniform: expected 13 numbers per step, got 12."):
+        net.over_time(Noisy(inputs, jnp.zeros((STEPS, 12))))
+    with raises(TypeError, "input: got uniform numbers (Noisy), but no layer is stochastic."):
+        network(key).over_time(Noisy(inputs, jnp.zeros((STEPS, 13))))
+    cell = fl.LIFCell(1, 2, escape=escape_noise.Sigmoid(), key=key)
+    with raises(ValueError, "state.noise: expected the bits of uniform numbers, got None."):
+        cell.output(fl.LIFState(jnp.zeros(2), jnp.zeros(2)))

@@ -1,0 +1,67 @@
+"""Pictures as rasters."""
+
+import numpy as np
+import pytest
+
+from flossing.tasks import picture, spike_raster
+
+SIZE = {"num_steps": 3, "neurons": 2}
+GREY = np.asarray([[0.0, 0.5, 1.0], [0.9, 0.84, 0.2]])
+
+
+def test_columns_are_time_and_the_top_row_is_the_last_neuron():
+    found = spike_raster(GREY, **SIZE)
+    np.testing.assert_array_equal(found, [[0, 1], [1, 1], [1, 0]])
+    assert found.dtype == np.float32
+
+
+def test_threshold():
+    np.testing.assert_array_equal(spike_raster(GREY, threshold=0.5, **SIZE).sum(), 2)
+    assert spike_raster(GREY, threshold=0.0, **SIZE).sum() == 0
+
+
+def test_colours_bytes_and_transparency_are_understood():
+    expected = spike_raster(GREY, **SIZE)
+    colours = np.repeat(GREY[..., None], 3, axis=2)
+    for image in (
+        colours,
+        np.round(255 * GREY).astype(np.uint8),
+        np.concatenate([colours, np.ones((2, 3, 1))], axis=2),
+        GREY[..., None],
+    ):
+        np.testing.assert_array_equal(spike_raster(image, **SIZE), expected)
+    clear = np.concatenate([colours, np.zeros((2, 3, 1))], axis=2)
+    assert spike_raster(clear, **SIZE).sum() == 0
+
+
+def test_resizing_takes_the_nearest_pixels():
+    large = spike_raster(GREY, num_steps=6, neurons=4)
+    np.testing.assert_array_equal(
+        large, np.repeat(np.repeat(spike_raster(GREY, **SIZE), 2, 0), 2, 1)
+    )
+
+
+def test_default_picture_has_light_and_shade_everywhere():
+    raster = spike_raster(num_steps=189, neurons=200)
+    assert raster.shape == (189, 200)
+    assert 0.2 < raster.mean() < 0.3
+    assert raster.sum(0).min() > 0 or (raster.sum(0) == 0).mean() < 0.1
+    assert picture(40, 30).min() >= 0
+    assert picture(40, 30).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("image", "error", "message"),
+    [
+        (np.zeros(5), ValueError, r"\(rows, columns, 1, 3 or 4\), got \(5,\)."),
+        (np.zeros((2, 2, 2)), ValueError, r"got \(2, 2, 2\)."),
+        (np.zeros((0, 2)), ValueError, r"got \(0, 2\)."),
+        (np.full((2, 2), 3.0), ValueError, "expected values between 0 and 1"),
+        (np.full((2, 2), np.nan), ValueError, "got others or NaN"),
+        (np.full((2, 2), 300), ValueError, "expected values between 0 and 255"),
+        (np.asarray([["a"]]), TypeError, "image: expected numbers, got dtype <U1."),
+    ],
+)
+def test_wrong_images(image, error, message):
+    with pytest.raises(error, match=message):
+        spike_raster(image, **SIZE)
