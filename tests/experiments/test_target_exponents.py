@@ -52,7 +52,8 @@ def test_every_published_median_is_a_claim(small):
         small.claims, [(t, e) for t in TARGETS for e in (20, 40, 60)], strict=True
     ):
         errors = [abs(np.interp(epoch, *c.T) - target) for c in published()[target].values()]
-        assert claim.limit == claim.published == pytest.approx(np.median(errors))
+        assert claim.published == pytest.approx(np.median(errors))
+        assert claim.published < claim.limit < claim.published + 0.5
 
 
 def test_the_result_is_complete(small):

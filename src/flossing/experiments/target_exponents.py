@@ -67,24 +67,16 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
     networks = _networks_starting_at(starts, keys, settings)
     ours = {target: _drive(networks, keys, target, settings) for target in TARGETS}
     moments = [epoch for epoch in _MOMENTS if epoch <= settings.epochs]
-    errors, in_window, theirs = {}, {}, {}
+    errors, in_window, theirs, claims = {}, {}, {}, []
     for target, track in ours.items():
         known = theirs_all[target].values()
         theirs[target] = {e: _median([_at(c, e) for c in known], target) for e in moments}
         errors[target] = {e: _median(track["measured"][e], target) for e in moments}
         in_window[target] = {e: _median(track["in_window"][e - 1], target) for e in moments}
-    claims = [
-        Claim(
-            f"target {target:g}, epoch {epoch}: median |lambda_1 - target|, on new input "
-            f"(in the flossing window: {in_window[target][epoch]:.4f}; standard error of "
-            f"one network's exponent: {np.median(ours[target]['scatter'][epoch]):.4f})",
-            errors[target][epoch],
-            theirs[target][epoch],
-            theirs[target][epoch],
-        )
-        for target in TARGETS
-        for epoch in moments
-    ]
+        claims += [
+            _claim(target, e, track["measured"][e], in_window[target][e], theirs[target][e])
+            for e in moments
+        ]
     numbers: dict[str, Any] = {
         "starts": starts.tolist(),
         "median_error": {str(t): {str(e): v for e, v in x.items()} for t, x in errors.items()},
@@ -117,6 +109,22 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
 
 def _median(exponents: Any, target: float) -> float:
     return float(np.median(np.abs(np.asarray(exponents) - target)))
+
+
+def _claim(
+    target: float, epoch: int, measured: np.ndarray, in_window: float, known: float
+) -> Claim:
+    """No worse than published, within one standard error of the median over networks (bootstrap)."""
+    found = np.abs(measured - target)
+    draws = np.random.default_rng(0).choice(found, (10_000, len(found)))
+    error = float(np.median(draws, axis=1).std())
+    return Claim(
+        f"target {target:g}, epoch {epoch}: median |lambda_1 - target|, on new input (in the flossing "
+        f"window: {in_window:.4f}); limit: published + standard error of our median, {error:.4f}",
+        float(np.median(found)),
+        known + error,
+        known,
+    )
 
 
 def _at(curve: np.ndarray, epoch: int) -> float:
