@@ -15,6 +15,7 @@ NAMES = (
     "parity",
     "binary-first-exponent",
     "binary-spectra",
+    "binary-xor",
     "spiking-spectrum",
     "spiking-gradients",
     "stochastic",

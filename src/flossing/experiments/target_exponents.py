@@ -168,7 +168,8 @@ def _drive(networks: Network, keys: jax.Array, target: float, settings: Settings
     measure(0)
     for block, epoch in enumerate(range(_BLOCK, settings.epochs + 1, _BLOCK)):
         rates = settings.learning_rates
-        now = dataclasses.replace(flossing, learning_rate=rates[min(block, len(rates) - 1)])
+        rate = rates[min(block, len(rates) - 1)]
+        now = dataclasses.replace(flossing, learning_rate=rate, final_learning_rate=rate)
         state, metrics = floss_block(state, keys, jnp.asarray(_BLOCK), _BLOCK, task, training, now)
         in_window.append(np.asarray(metrics.exponents)[:, :, 0])
         measure(epoch)

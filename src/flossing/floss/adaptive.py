@@ -25,11 +25,15 @@ class Adaptive:
     nothing that was learned is disturbed. Where every path of the tangents crosses one surrogate per step
     (binary units), a factor c adds log c to each exponent.
 
+    With ``control="both"`` heights are scaled in this way, and as long as the network has not learned each
+    look is followed by one flossing step of its parameters: heights move all exponents together, and
+    parameters keep them together.
+
     Either is repeated until the exponents that are watched are back within ``settle`` of the band's
     width, or for ``max_steps`` steps.
     """
 
-    control: Literal["parameters", "surrogate"] = "parameters"
+    control: Literal["parameters", "surrogate", "both"] = "parameters"
     """What is changed to move the exponents."""
     every: int = 20
     """Training epochs between looks at the exponents."""
@@ -49,7 +53,7 @@ class Adaptive:
     """Epochs over which that loss is averaged, with exponentially decaying weights."""
 
     def __post_init__(self) -> None:
-        check_choice("flossing.adaptive.control", self.control, ("parameters", "surrogate"))
+        check_choice("flossing.adaptive.control", self.control, ("parameters", "surrogate", "both"))
         check_finite("flossing.adaptive.centre", self.centre)
         check_integer("flossing.adaptive.every", self.every, 1)
         check_integer("flossing.adaptive.watched", self.watched, 1)

@@ -203,7 +203,7 @@ class RunConfig:
 
         networks = eqx.filter_vmap(one)(self.keys())
         scaled = self.flossing.schedule == "adaptive" and (
-            self.flossing.adaptive.control == "surrogate"
+            self.flossing.adaptive.control != "parameters"
         )
         return free_surrogates(networks) if scaled else networks
 

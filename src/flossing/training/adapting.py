@@ -58,8 +58,9 @@ def adapt(
     found = look(network)
     above = ~jnp.all(found - goals <= width)  # true for NaN, too
     below = found[0] - goals[0] < -width
+    learned = loss <= rules.learned * task.chance_loss
     if rules.control == "parameters":
-        below &= loss > rules.learned * task.chance_loss
+        below &= ~learned
 
     def floss(network: Network, flosser: PyTree, done: Array, seen: Array) -> tuple:
         step_key = jax.random.fold_in(floss_key, done)
@@ -86,6 +87,15 @@ def adapt(
         return jnp.where(done == 0, above | below, ~settled(seen) & (done < rules.max_steps))
 
     arrays, done, _ = jax.lax.while_loop(go_on, step, (arrays, jnp.asarray(0), found))
+    if rules.control == "both":
+        go = ~learned
+
+        def once(arrays: PyTree) -> PyTree:
+            network, flosser, _ = floss(*eqx.combine(arrays, rest), done, found)
+            return eqx.filter((network, flosser), eqx.is_array)
+
+        arrays = jax.lax.cond(go, once, lambda arrays: arrays, arrays)
+        done += go
     network, flosser = eqx.combine(arrays, rest)
     return network, flosser, Adaptation(done, found[0])
 
