@@ -11,7 +11,15 @@ import pytest
 
 import flossing as fl
 from flossing.experiments import spiking_gradients, spiking_spectrum, stochastic
-from flossing.experiments._driven import Plan, Poisson, activity, firing_rates, floss, spectra
+from flossing.experiments._driven import (
+    Plan,
+    Poisson,
+    activity,
+    firing_rates,
+    floss,
+    in_double,
+    spectra,
+)
 from flossing.experiments._escape import Escape, Noisy, WithNoise, mean_field_exponent
 from flossing.experiments._lif import at_rate, lif_networks, with_input_gain
 
@@ -49,15 +57,14 @@ def test_numbers_may_differ_between_networks():
     np.testing.assert_array_equal(cells.surrogate.sharpness, [1, 5])
 
 
-@pytest.mark.filterwarnings("ignore::flossing.LostDirectionsWarning")
-def test_neurons_that_fire_lose_a_direction_without_recurrence(networks):
+def test_neurons_that_fire_lose_a_direction_without_recurrence(networks, x64):
     plain, keys, inputs = networks
     alone = eqx.tree_at(lambda c: c.recurrent_weight, plain, jnp.zeros_like(plain.recurrent_weight))
-    strong = with_input_gain(alone, np.array([1.5, 4.0]))
-    spikes = activity(strong, keys, inputs, 400)[:, 99:-1] > 0
+    strong = in_double(with_input_gain(alone, np.array([2.5, 4.0])))
+    spikes = activity(strong, keys, inputs, 140)[:, 99:-1] > 0
     fired = spikes.any(1).sum(1)
     assert 0 < fired[0] < 12
-    lost = np.isneginf(spectra(strong, keys, inputs, 24, 200)).sum(1)
+    lost = np.isneginf(spectra(strong, keys, inputs, 24, 40, basis_warmup=0)).sum(1)
     np.testing.assert_array_equal(lost, fired)
 
 

@@ -15,7 +15,7 @@ from ..floss import flossing_loss
 from ..lyapunov import lyapunov_spectrum
 from ..training import all_finite
 from ..training.devices import over_realisations
-from ..training.optimisers import apply_if
+from ..training.optimisers import apply_if, tree_norm
 from ..training.updates import flossed_leaves
 
 Inputs = Callable[[PRNGKeyArray, int], PyTree]
@@ -61,6 +61,8 @@ class Plan:
     target: float = 0.0
     clip_norm: float = 0.1
     """Of the whole gradient: one exploding window would slow Adam down for hundreds of steps."""
+    most_norm: float = float("inf")
+    """A step with a larger gradient is left out: it comes from an exploding window and points anywhere."""
     parameters: tuple[str, ...] = ()
 
     @property
@@ -80,7 +82,7 @@ def floss(
     """Cells (stacked along a leading axis) after flossing, with fresh input and bases in every step.
 
     ``look(step, cells)`` is called before the first step and after every ``every`` steps. A step whose
-    gradient is not finite is left out.
+    gradient is not finite, or too large, is left out.
 
     Returns:
         The cells, and their exponents in the flossing windows, shape (steps, networks, k).
@@ -156,8 +158,8 @@ def _update(
         )
 
     gradient, exponents = jax.grad(loss_of, has_aux=True)(arrays)
-    good = all_finite(gradient)
-    norm = optax.global_norm(gradient)
+    norm = tree_norm(gradient)
+    good = all_finite(gradient) & (norm <= plan.most_norm)
     gradient = jax.tree.map(lambda g: g * jnp.minimum(1, plan.clip_norm / norm), gradient)
     direction, new_adam = optax.scale_by_adam().update(gradient, adam)
     new = jax.tree.map(lambda p, d: p - rate * d, arrays, direction)
@@ -200,6 +202,11 @@ def spectra(
     """Exponents on input that flossing never saw, shape (networks, k), nats per step; lost: -inf."""
     found = _spectra(cells, keys, inputs, num_exponents, num_steps, warmup, basis_warmup)
     return np.asarray(found)
+
+
+def in_double(cells: PyTree) -> PyTree:
+    """Cells in double precision; for use within ``jax.enable_x64(True)``."""
+    return jax.tree.map(lambda x: x.astype(float) if eqx.is_inexact_array(x) else x, cells)
 
 
 @eqx.filter_jit

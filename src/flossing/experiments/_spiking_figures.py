@@ -72,7 +72,8 @@ def spectrum_figure(
             xlabel="index i", ylabel="time scale $1/|\\lambda_i|$ (ms)", yscale="log",
             title="tangent modes, and time constants",
         )  # fmt: skip
-        slow.legend(loc="upper right")
+        slow.set_ylim(top=10 * slow.get_ylim()[1])
+        slow.legend(loc="upper center", ncols=2)
 
         for (name, values), colour in zip(resets.items(), COLOURS, strict=True):
             reset.plot(
@@ -98,6 +99,8 @@ def spectrum_figure(
             axis.axhline(-0.1, color="0.6", linewidth=0.8, linestyle="--", label="$-1/\\tau_{mem}$")
             axis.axhline(0, color="k", linewidth=0.6, linestyle=":")
             axis.set(xlabel=label, ylabel="exponent (per ms)", xscale="log", title=title)
+            axis.set_xticks(x, [f"{value:g}" for value in x])
+            axis.minorticks_off()
             axis.legend(loc="best")
     return figure
 
@@ -177,7 +180,8 @@ def gradients_figure(
             xlabel="index i", ylabel="time scale $1/|\\lambda_i|$ (ms)", yscale="log",
             title="tangent modes, and time constants",
         )  # fmt: skip
-        slow.legend()
+        slow.set_ylim(top=10 * slow.get_ylim()[1])
+        slow.legend(loc="upper center", ncols=2)
         spread = np.abs(measured - exponents)
         empty.hist(spread, bins=20, color=COLOURS[0])
         empty.set(xlabel="|growth - $\\lambda_1$| (per ms)", ylabel="networks", title="errors")

@@ -46,7 +46,7 @@ class Settings:
     """Horizon at which norms themselves are compared."""
     flossed_networks: int = 3
     flossed: int = 16
-    phases: tuple[tuple[int, float], ...] = ((60, 2e-3), (30, 5e-4), (20, 1e-4))
+    phases: tuple[tuple[int, float], ...] = ((150, 1e-3), (50, 2e-4))
     window: int = 100
     basis_warmup: int = 20
     shown: int = 64
@@ -178,7 +178,7 @@ def _slow_modes(settings: Settings, inputs: Poisson) -> dict[str, dict[str, np.n
         phases=settings.phases,
         window=settings.window,
         basis_warmup=settings.basis_warmup,
-        parameters=("recurrent_weight", "input_weight"),
+        parameters=("recurrent_weight",),
     )
     flossed, _ = floss(cells, keys, inputs, plan)
     return {

@@ -45,7 +45,7 @@ class Settings:
     noise: float = 8.0
     """Steepness of the escape noise of the flossed networks, and of their surrogate."""
     flossed: int = 16
-    phases: tuple[tuple[int, float], ...] = ((60, 2e-3), (30, 5e-4), (20, 1e-4))
+    phases: tuple[tuple[int, float], ...] = ((120, 1e-3), (40, 2e-4))
     window: int = 100
     basis_warmup: int = 20
     measured_steps: int = 1000
@@ -170,7 +170,7 @@ def _flossed(settings: Settings) -> dict[str, dict[str, np.ndarray]]:
         phases=settings.phases,
         window=settings.window,
         basis_warmup=settings.basis_warmup,
-        parameters=("recurrent_weight", "input_weight"),
+        parameters=("recurrent_weight",),
     )
     flossed, _ = floss(cells, keys, inputs, plan)
     return {
