@@ -128,8 +128,8 @@ def test_small_loops_have_the_curl_of_the_surrogate_gradient():
     field = theory.GradientField(output, Sigmoid(8.0, normalise="area"))
     curl = theory.plane_curl(field, net, first, second)
     assert abs(curl) > 0.01
-    radius = 1e-3
+    radius = 1e-4
     path = theory.circle(net, first, second, radius=radius)
     density = theory.line_integral(field, path, num_points=16).value / (np.pi * radius**2)
     # The next term is of order radius^2.
-    np.testing.assert_allclose(density, curl, rtol=1e-4)
+    np.testing.assert_allclose(density, curl, rtol=1e-5)

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.special import expit
 
 import flossing as fl
 from flossing import theory
@@ -26,10 +27,10 @@ def chain_rule(p, forward, backward):
     w, v1, v2, u1, u2 = p
 
     def s(z):
-        return 1 / (1 + np.exp(-forward * z))
+        return expit(forward * z)
 
     def slope(z):
-        e = 1 / (1 + np.exp(-backward * z))
+        e = expit(backward * z)
         return backward * e * (1 - e)
 
     h = s(w)
@@ -65,7 +66,7 @@ def lif():
     """A spiking network, what drives it, and a loss of its states."""
     with jax.enable_x64(True):
         cell = fl.LIFCell(
-            2, 3, threshold=0.4, input_gain=3.0, surrogate=SuperSpike(10.0), key=jax.random.key(3)
+            2, 3, threshold=0.1, input_gain=3.0, surrogate=SuperSpike(10.0), key=jax.random.key(3)
         )
         inputs = jnp.asarray(np.random.default_rng(0).random((12, 2)) < 0.4, float)
 
