@@ -67,7 +67,8 @@ class Stack(Cell):
         below, uniform = parts(input, self.noise_size)
         new = []
         for layer, its, noise in zip(self.layers, state, self._noise(uniform), strict=True):
-            new.append(layer(its, below if noise is None else Noisy(below, noise)))
+            with_noise: Any = below if noise is None else Noisy(below, noise)
+            new.append(layer(its, with_noise))
             below = layer.output(new[-1])
         return tuple(new)
 

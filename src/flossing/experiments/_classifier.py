@@ -109,7 +109,7 @@ class Architecture:
         layers: list[Any] = []
         length, channels = data.input_size, 1
         *keys, readout_key, draw_key = jax.random.split(key, len(self.filters) + 2)
-        common = {
+        common: dict[str, Any] = {
             "time_step": self.time_step,
             "synapse_time_constant": self.synapse_time_constant,
         }

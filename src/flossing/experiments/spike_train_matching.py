@@ -253,7 +253,8 @@ def _variation(spikes: np.ndarray) -> float:
 def _figure(settings: Settings, target: Any, runs: dict[str, list[dict]]) -> Figure:
     with style():
         figure = Figure(figsize=(11, 8.2), layout="constrained")
-        top, middle, bottom = figure.subfigures(3, 1, height_ratios=(1, 1.15, 1))
+        parts: Any = figure.subfigures(3, 1, height_ratios=(1, 1.15, 1))
+        top, middle, bottom = parts
         _loss_panels(top, settings, runs)
         _raster_panels(middle, target, runs)
         _statistics_panels(bottom, settings, runs)

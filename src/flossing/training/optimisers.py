@@ -68,7 +68,7 @@ def smorms3(learning_rate: float = 1e-3, *, epsilon: float = 1e-16) -> optax.Gra
         step = -gradient * size / (jnp.sqrt(square) + epsilon)
         return step, 1 + memory * (1 - agreement), mean, square
 
-    def update(updates: PyTree, state: Smorms3State, params: PyTree = None) -> tuple:
+    def update(updates: PyTree, state: PyTree, params: PyTree = None) -> tuple:
         del params
         leaves, structure = jax.tree.flatten(updates)
         columns = [leaves, *(jax.tree.leaves(x) for x in state)]

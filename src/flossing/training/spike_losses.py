@@ -53,8 +53,7 @@ def van_rossum_distance(
             f"got {rise_time_constant}."
         )
     slow, fast = decay_time_constant, rise_time_constant
-    if amplitude is None:
-        amplitude = 1 / _peak(slow, fast)
+    height = 1 / _peak(slow, fast) if amplitude is None else amplitude
     difference = spikes - targets
     a, b = (jnp.exp(-time_step / jnp.asarray(x, difference.dtype)) for x in (slow, fast))
     equal = slow == fast
@@ -82,7 +81,7 @@ def van_rossum_distance(
             for c, x, y in ((a * a, first, first), (b * b, second, second)):
                 total = total + c / (1 - c) * x * y
             total = total - 2 * a * b / (1 - a * b) * first * second
-    return 0.5 * amplitude**2 * total.mean()
+    return 0.5 * height**2 * total.mean()
 
 
 def _peak(slow: float, fast: float) -> Array:
