@@ -71,6 +71,7 @@ def curl(
         return Curl(*norms, _ratio(*norms), 0.0)
     check_integer("num_probes", num_probes, 2)
     check_key("key", key)
+    assert key is not None
     squares = np.asarray(_probe(field, point, num_probes, key), float)
     _check_jacobian(squares)
     odd, even = squares.mean(0)

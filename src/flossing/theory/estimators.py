@@ -61,7 +61,7 @@ class ScoreFunction(Estimator):
     ) -> Gradient:
         """One sample."""
         score, value = self._score(network, input, loss, draw)
-        fixed = 0.0 if self.baseline is None or self.baseline == "mean" else self.baseline
+        fixed = self.baseline if isinstance(self.baseline, int | float) else 0.0
         return jax.tree.map(lambda s: (value - fixed) * s, score)
 
     def many(
