@@ -45,18 +45,23 @@ class Delays:
     """Of the flossed exponents, nats per step."""
     networks: int = 9
     epochs: int = 3001
+    learning_rate: float = 2e-3
+    """Of training, at the first epoch, up to 80 units; larger networks have ``(80 / units)^2`` of it."""
+    constant: bool = False
+    """Whether it stays (1e-3 is published), or falls along a cosine to a twentieth."""
     steps_before: int = 200
     seed: int = 1
 
     def runs(self) -> dict[str, RunConfig]:
         """All runs by name."""
-        grid = [(self.hidden_size, d, s) for d in self.delays for s in self.schedules]
+        grid = [(self.hidden_size, d, s) for s in self.schedules for d in self.delays]
         found = {f"N={n},d={d},{s}": self._run(n, d, s) for n, d, s in grid}
         return found | {
             f"N={n},d={d},adaptive": self._run(n, d, "adaptive") for n, d in self.larger
         }
 
     def _run(self, units: int, delay: int, schedule: str) -> RunConfig:
+        rate = self.learning_rate * min(1.0, 80 / units) ** 2
         return RunConfig(
             task=TaskConfig(self.task, delay, self.order),
             cell=CellConfig(hidden_size=units),
@@ -68,7 +73,11 @@ class Delays:
                 max_times=10,
                 steps_between=20,
             ),
-            training=Training(epochs=self.epochs),
+            training=Training(
+                epochs=self.epochs,
+                learning_rate=rate,
+                final_learning_rate=rate if self.constant else rate / 20,
+            ),
             realisations=self.networks,
             seed=self.seed,
             measure_every=0,
