@@ -68,6 +68,8 @@ def lif():
         cell = fl.LIFCell(
             2, 3, threshold=0.1, input_gain=3.0, surrogate=SuperSpike(10.0), key=jax.random.key(3)
         )
+        # Excited neurons, which spike.
+        cell = eqx.tree_at(lambda c: c.input_weight, cell, jnp.abs(cell.input_weight))
         inputs = jnp.asarray(np.random.default_rng(0).random((12, 2)) < 0.4, float)
 
         def loss(cell, inputs):

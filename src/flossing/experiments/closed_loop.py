@@ -218,6 +218,8 @@ def _lif_loops(settings: Settings) -> dict[str, Any]:
     }
     loops: dict[str, Any] = {"curl": curl, "radii": list(settings.radii)}
     for name, (case, network) in cases.items():
+        # The same directions, in a pytree like this network.
+        first, second = theory.random_plane(network, key=keys[2])
         found = []
         for radius in settings.radii:
             area = np.pi * radius**2
