@@ -134,7 +134,8 @@ def test_spiking_spectrum():
         window=60,
         measured_steps=150,
         sharpnesses=(0.5, 8.0),
-        rates=(10.0, 60.0),
+        rates=(20.0,),
+        resets=("no reset",),
         leading=2,
     )
     result = spiking_spectrum.run(settings=settings)

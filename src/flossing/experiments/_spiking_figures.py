@@ -75,7 +75,7 @@ def spectrum_figure(
         slow.set_ylim(top=10 * slow.get_ylim()[1])
         slow.legend(loc="upper center", ncols=2)
 
-        for (name, values), colour in zip(resets.items(), COLOURS, strict=True):
+        for (name, values), colour in zip(resets.items(), COLOURS, strict=False):
             reset.plot(
                 index, mean_of_networks(values), color=colour, linewidth=1.3, label=name,
                 linestyle="--" if "ignored" in name or name == "no reset" else "-",

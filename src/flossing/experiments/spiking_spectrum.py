@@ -66,6 +66,8 @@ class Settings:
     """Steps in which lost directions are compared with spikes."""
     sharpnesses: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
     rates: tuple[float, ...] = (2.5, 5.0, 10.0, 20.0, 40.0, 80.0)
+    resets: tuple[str, ...] = tuple(RESETS)
+    """Which of ``RESETS`` are compared."""
     leading: int = 8
     """Exponents computed in the scans over sharpness and rate."""
     seed: int = 1
@@ -80,6 +82,7 @@ QUICK = Settings(
     measured_steps=300,
     sharpnesses=(0.5, 2.0, 8.0),
     rates=(5.0, 20.0, 80.0),
+    resets=tuple(RESETS)[:3],
 )
 
 
