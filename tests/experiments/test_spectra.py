@@ -63,7 +63,8 @@ def test_the_first_k_surrogate_exponents_go_to_zero_and_a_gap_opens():
         binary_spectra.QUICK,
         hidden_size=40,
         networks=2,
-        phases=((60, 3e-3), (20, 1e-3)),
+        steps=80,
+        learning_rate=3e-3,
         flossed=(1, 16),
     )
     result = binary_spectra.run(settings=settings)
