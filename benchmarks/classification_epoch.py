@@ -72,7 +72,7 @@ def our_gradients(network: Any, rasters: Any, labels: Any, schedule: Schedule) -
     @eqx.filter_jit
     @eqx.filter_value_and_grad
     def loss(network: Any) -> Any:
-        return objective(network, rasters, labels, None, schedule)[0]
+        return objective(network, jnp.asarray(rasters), jnp.asarray(labels), None, schedule)[0]
 
     value, found = loss(network)
     *layers, readout = found.layers
