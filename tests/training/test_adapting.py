@@ -127,7 +127,7 @@ def test_surrogate_control_moves_exponents_and_leaves_activity_as_it_is():
     state, metrics = train_block(after(start, 0.0), keys, jnp.asarray(1), 1, TASK, frozen, flossing)
     assert (np.asarray(metrics.floss_steps[0]) > 0).all()
     inputs = TASK.sample_inputs(jax.random.key(5), 20)
-    run = jax.vmap(lambda network: network(inputs))
+    run = eqx.filter_vmap(lambda network: network(inputs))
     assert np.array_equal(run(start.networks), run(state.networks))
     before, now = (measure_exponents(s.networks, keys, TASK, 4) for s in (start, state))
     shift = jnp.log(state.networks.cell.surrogate.peak)[:, None]

@@ -1,0 +1,94 @@
+"""Experiments that consist of training runs: small, complete, and done only once."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from flossing.experiments import binary_xor, xor
+from flossing.experiments._delays import Delays, largest_solved
+from flossing.floss import Adaptive
+from flossing.runs.train import Silent
+
+SMALL = Delays(
+    "xor",
+    delays=(2, 4),
+    hidden_size=16,
+    larger=((18, 4),),
+    schedules=("none", "adaptive"),
+    networks=2,
+    epochs=30,
+    steps_before=5,
+)
+
+
+class Told(Silent):
+    """Remembers who was told about progress."""
+
+    names: set = set()  # noqa: RUF012
+
+    def __init__(self, name):
+        self.name = name
+
+    def progress(self, phase, done, total, status):
+        self.names.add(self.name)
+
+
+@pytest.fixture(scope="module")
+def twice(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("xor")
+    first = xor.run(settings=SMALL, folder=folder, reporters=Told)
+    told = set(Told.names)
+    Told.names.clear()
+    return first, told, xor.run(settings=SMALL, folder=folder, reporters=Told), folder
+
+
+def test_all_runs_are_there_and_told(twice):
+    first, told, _, folder = twice
+    names = {"N=16,d=2,none", "N=16,d=4,none", "N=16,d=2,adaptive", "N=16,d=4,adaptive"}
+    assert told == set(first.numbers) == names | {"N=18,d=4,adaptive"}
+    assert all((folder / name / "metrics.nc").is_file() for name in names)
+    json.dumps(first.numbers)
+    assert len(first.figure.axes) == 3
+    for found in first.numbers.values():
+        assert len(found["test_accuracy"]) == 2
+        low, high = found["success_rate_interval"]
+        assert low <= found["solved"] / 2 <= high
+        assert found["wall_seconds"] > 0
+    assert sum(first.numbers["N=16,d=4,none"]["flossing_steps_during_training"]) == 0
+
+
+def test_runs_are_done_once(twice):
+    first, _, again, _ = twice
+    assert not Told.names
+    assert first.numbers == again.numbers
+
+
+def test_a_folder_of_other_settings_is_refused(twice):
+    other = dataclasses.replace(SMALL, epochs=31)
+    with pytest.raises(ValueError, match="holds a run with other settings"):
+        xor.run(settings=other, folder=twice[3])
+
+
+def test_the_largest_solved_delay():
+    numbers = {
+        f"N=8,d={d},none": {"test_accuracy": accuracy}
+        for d, accuracy in ((4, [0.99, 0.96, 0.5]), (6, [0.99, 0.94, 0.5]))
+    }
+    assert largest_solved(numbers, 8, "none", (4, 6)) == 4
+    assert largest_solved(numbers, 8, "none", (6,)) == 0
+
+
+def test_binary_networks():
+    settings = binary_xor.Settings(
+        delays=(2, 4), shown_delay=4, hidden_size=12, networks=2, epochs=20, num_exponents=4,
+        steps_before=3, adaptive=Adaptive("both", every=5),
+    )  # fmt: skip
+    result = binary_xor.run(settings=settings)
+    json.dumps(result.numbers)
+    assert len(result.figure.axes) == 4
+    assert set(result.numbers) == {f"d={d},{s}" for d in (2, 4) for s in settings.schedules}
+    assert all(np.isfinite(claim.measured) for claim in result.claims)
+    flossed = result.numbers["d=4,before"]
+    assert flossed["first_exponent_end"] != result.numbers["d=4,none"]["first_exponent_end"]
