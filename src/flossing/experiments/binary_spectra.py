@@ -33,13 +33,14 @@ class Settings:
     learning_rate: float = 1e-3
     """At the first step; it falls to a tenth."""
     clip_norm: float = 0.01
+    starts: int = 4
     sharpness: float = 0.5
     delay: int = 18
     measured_steps: int = 2000
     seed: int = 1
 
 
-QUICK = Settings(networks=3, steps=150, measured_steps=500)
+QUICK = Settings(networks=3, steps=150, starts=1, measured_steps=500)
 
 
 def run(quick: bool = False, settings: Settings | None = None) -> Result:
@@ -57,6 +58,7 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
             steps_before=settings.steps,
             learning_rate=settings.learning_rate,
             clip_norm=settings.clip_norm,
+            starts=settings.starts,
         )
         flossed, _ = networks.flossed(flossing, settings.steps)
         spectra[k] = _measure(networks, flossed, settings)
