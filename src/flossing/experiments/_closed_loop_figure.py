@@ -31,7 +31,8 @@ def draw(settings: Any, small: dict, loops: dict) -> Figure:
             ylabel="integral of the surrogate gradient",
             title="integrated around the circle",
         )
-        along.legend(loc="upper left")
+        along.set_ylim(-0.2, 4.3)
+        along.legend(loc="upper left", ncols=2, fontsize=7)
         points = np.array(settings.points, float)
         convergence.loglog(points, points[0] / points, ":", color="0.5", label="1 / intervals")
         convergence.set(
@@ -55,7 +56,7 @@ def draw(settings: Any, small: dict, loops: dict) -> Figure:
             ylabel="integral / area, in units of |curl|",
             title=f"all {settings.neurons * (settings.neurons + 5)} weights of a recurrent LIF network",
         )
-        lif.legend(loc="best")
+        lif.legend(loc="lower left", fontsize=6.5, handlelength=1.2)
     return figure
 
 
