@@ -12,6 +12,7 @@ import xarray as xr
 import yaml
 
 from flossing.cli import main
+from flossing.floss import Flossing
 from flossing.runs import RunConfig, from_yaml, to_yaml
 
 TINY = (
@@ -67,8 +68,8 @@ def test_settings_go_from_the_command_line_to_a_file_and_back(tmp_path):
     assert yaml.safe_load(changed.read_text()) == yaml.safe_load(file.read_text()) | {"seed": 7}
 
 
-def test_defaults_are_the_published_call():
-    config = RunConfig()
+def test_sizes_are_those_of_the_published_call():
+    config = RunConfig(flossing=Flossing.published())
     assert (config.cell.name, config.cell.hidden_size, config.cell.input_gain) == ("tanh", 80, 1.0)
     assert (config.training.epochs, config.training.batch_size, config.training.num_steps) == (
         3001,

@@ -37,7 +37,7 @@ def test_bias_has_the_published_minima_and_signs():
 def test_single_neurons_are_exact_and_depth_is_not():
     settings = dataclasses.replace(
         single_neuron.QUICK, width=2, depths=(1, 2), widths=(2,), steepnesses=(3.0,), networks=6,
-        sampled_depths=(2,), sampled_steepnesses=(1.0,), samples=200,
+        sampled_depths=(2,), sampled_steepnesses=(3.0,), samples=200,
     )  # fmt: skip
     result = single_neuron.run(settings=settings)
     check(result, "single-neuron", 6)

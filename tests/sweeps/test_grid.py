@@ -28,7 +28,8 @@ def test_a_list_fills_in_the_base():
 
 
 def test_flossed_runs_cost_more_and_count_their_steps():
-    none, both = grids.grid(RunConfig(), {"flossing.schedule": ["none", "both"]}).runs
+    published = RunConfig(flossing=fl.Flossing.published())
+    none, both = grids.grid(published, {"flossing.schedule": ["none", "both"]}).runs
     assert both.cost > none.cost
     assert (none.steps, both.steps) == (3001, 3001 + 500 + 2 * 500)
 

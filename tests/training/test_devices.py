@@ -32,7 +32,13 @@ def numbers(realisations):
 
     task, training = Copy(3), fl.Training(epochs=4, batch_size=4, num_steps=12)
     rules = Adaptive(every=1, max_steps=2)
-    flossing = fl.Flossing(num_exponents=3, window=10, basis_warmup=4, adaptive=rules)
+    flossing = fl.Flossing(
+        "adaptive" if realisations == 9 else "before",
+        num_exponents=3,
+        window=10,
+        basis_warmup=4,
+        adaptive=rules,
+    )
     keys = jax.random.split(jax.random.key(5), realisations)
     networks = eqx.filter_vmap(lambda key: fl.Network(fl.TanhCell(1, 6, key=key), 1, key=key))(keys)
     state = begin(networks, training, flossing)
