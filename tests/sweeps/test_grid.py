@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+import flossing as fl
 from flossing.runs import RunConfig
 from flossing.sweeps import grid as grids
 from flossing.sweeps.fields import read, split
