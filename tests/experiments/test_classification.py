@@ -62,9 +62,9 @@ def test_spoken_digits_are_read_and_trained_on(tmp_path, monkeypatch):
             strides=(20, 5),
             recurrent_kernel=3,
             time_step=24.0,
-            input_rate=1e-4,
+            input_rate=1e-3,
         ),
-        schedule=Schedule(epochs=4, batch_size=12, learning_rate=0.02),
+        schedule=Schedule(epochs=2, batch_size=12, learning_rate=0.05),
         seeds=(1,),
         repeats=4,
         window=5,
@@ -72,7 +72,7 @@ def test_spoken_digits_are_read_and_trained_on(tmp_path, monkeypatch):
     result = classification_shd.run(settings=settings)
     check(result, "classification-shd")
     losses = result.numbers["runs"]["deterministic"][0]["loss"]
-    assert min(losses[1:]) < losses[0]
+    assert losses[1] < losses[0]
 
 
 def test_missing_files_of_spoken_digits_are_explained(tmp_path):
