@@ -63,10 +63,10 @@ def small():
             flossed_gains=(3.0,),
             flossed_size=32,
             flossed_networks=2,
-            windows=(10,),
-            trajectory_steps=60,
-            steps=80,
-            learning_rate=1e-2,
+            windows=(1,),
+            trajectory_steps=100,
+            steps=150,
+            learning_rate=5e-3,
             measured_steps=500,
         )
     )
@@ -91,7 +91,7 @@ def test_small_networks_are_near_the_theory(small):
 
 def test_chaotic_networks_are_flossed_to_zero(small):
     for way in ("at once", "clipped", "stepwise"):
-        found = small.numbers["flossed"]["3.0"][f"{way}, window 10"]
+        found = small.numbers["flossed"]["3.0"][f"{way}, window 1"]
         assert np.min(found["before"]) > 0.1
         assert np.abs(found["after"]).max() < np.min(found["before"]) / 2
         assert sum(found["skipped"]) == 0
