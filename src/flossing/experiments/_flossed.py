@@ -21,6 +21,8 @@ class FlossingSettings:
     hidden_size: int = 80
     networks: int = 9
     learning_rate: float = 2e-3
+    rate_of_many: float | None = None
+    """Learning rate where more than half of all exponents are flossed; default the same."""
     window: int = 100
     basis_warmup: int = 25
     starts: int = 1
@@ -29,14 +31,17 @@ class FlossingSettings:
 
     def flossing(self, num_exponents: int, target: float = 0.0) -> Flossing:
         """That configuration of flossing."""
+        rate = self.learning_rate
+        if self.rate_of_many is not None and 2 * num_exponents > self.hidden_size:
+            rate = self.rate_of_many
         return Flossing(
             num_exponents=num_exponents,
             targets=(target,),
             window=self.window,
             basis_warmup=self.basis_warmup,
             starts=self.starts,
-            learning_rate=self.learning_rate,
-            final_learning_rate=self.learning_rate,
+            learning_rate=rate,
+            final_learning_rate=rate,
             state_warmup=0,
             clip_norm=0.0,
         )

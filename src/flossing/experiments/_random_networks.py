@@ -40,7 +40,7 @@ def spectra(weights: Array, states: Array, k: int, num_steps: int, warmup: int =
             num_steps=2 * warmup + num_steps,
             warmup=warmup,
             basis_warmup=warmup,
-            renormalise_every="auto",
+            renormalise_every=5,
             key=jax.random.key(0),
         ).exponents
 

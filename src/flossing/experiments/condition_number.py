@@ -23,6 +23,7 @@ DIRECTIONS = (2, 16, 32, 64)
 class Settings(FlossingSettings):
     """What may be varied."""
 
+    rate_of_many: float | None = 5e-3
     flossed: tuple[int, ...] = (0, 1, 16, 32, 75)
     """Numbers k of flossed exponents; 0 for none."""
     networks: int = 5

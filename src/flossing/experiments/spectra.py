@@ -22,6 +22,7 @@ from ._result import Claim, Result
 class Settings(FlossingSettings):
     """What may be varied."""
 
+    rate_of_many: float | None = 5e-3
     flossed: tuple[int, ...] = (1, 16, 32, 75)
     """Numbers k of flossed exponents."""
     steps: int = 400
