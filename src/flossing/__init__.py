@@ -27,7 +27,7 @@ from .cells import (
     fluctuation_driven as fluctuation_driven,
     with_escape as with_escape,
 )
-from .floss import Flossing as Flossing, flossing_loss as flossing_loss
+from .floss import Adaptive as Adaptive, Flossing as Flossing, flossing_loss as flossing_loss
 from .lyapunov import (
     CovariantVectors as CovariantVectors,
     LostDirectionsWarning as LostDirectionsWarning,
