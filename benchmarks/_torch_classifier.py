@@ -53,7 +53,7 @@ class TorchClassifier:
     def _step_by_step(self, rasters: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
         states: list[Any] = [None] * len(self.layers)
         counts: list[Any] = [0.0] * len(self.layers)
-        readout, best = None, None
+        readout, values = None, []
         for spikes in rasters:
             for i, (layer, weight) in enumerate(zip(self.layers, self.weights, strict=False)):
                 current = conv1d(spikes, weight)
@@ -62,8 +62,8 @@ class TorchClassifier:
             # Ours has the channels of a position side by side.
             flat = spikes.transpose(1, 2).flatten(1)
             readout = _leaky(self.readout, readout, flat @ self.weights[-1].T)
-            best = readout[0] if best is None else torch.maximum(best, readout[0])
-        return counts, best
+            values.append(readout[0])
+        return counts, _largest(values)
 
     def _layer_by_layer(self, spikes: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
         steps, trials = spikes.shape[:2]
@@ -77,11 +77,16 @@ class TorchClassifier:
             spikes = torch.stack(found)
             counts.append(spikes.sum(0))
         flat = spikes.transpose(2, 3).flatten(2)
-        readout, best = None, None
+        readout, values = None, []
         for current in (flat @ self.weights[-1].T).unbind(0):
             readout = _leaky(self.readout, readout, current)
-            best = readout[0] if best is None else torch.maximum(best, readout[0])
-        return counts, best
+            values.append(readout[0])
+        return counts, _largest(values)
+
+
+def _largest(values: list[torch.Tensor]) -> torch.Tensor:
+    """Over time; before the first spike all values are 0, and equal ones must share the gradient as ours do."""
+    return torch.stack(values).amax(0)
 
 
 def _lif(layer: fl.ConvLIFCell, state: Any, current: torch.Tensor) -> tuple:

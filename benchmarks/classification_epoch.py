@@ -15,8 +15,9 @@ the penalty on high rates, 12 000 training samples. A batch is loss, gradient an
 so many of them; data shuffling is counted on neither side. "step by step" is what one writes from the
 equations: a
 loop over time with three convolutions in each step. "layer by layer" computes each layer's convolution for
-all steps at once, as ours does. PyTorch runs with one thread and with its default number, and the faster
-counts.
+all steps at once, as ours does. Ours computes the gradients of ten trials at once, and spreads them over the
+cores of the CPU as devices of their own. PyTorch runs with one thread and with its default number, and the
+faster counts.
 Ours is compiled outside the timing.
 """
 
@@ -30,9 +31,12 @@ from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(len(os.sched_getaffinity(0))))
 
 import equinox as eqx
 import jax
+
+
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -40,7 +44,7 @@ import torch
 from _timing import environment, interleave, markdown_table, median_ratio
 from _torch_classifier import TorchClassifier, our_layout
 
-from flossing.experiments._classifier import Architecture, Schedule, objective
+from flossing.experiments._classifier import Architecture, Schedule, gradient_in_parts
 
 SAMPLES = 12_000
 REQUIRED = 3.0
@@ -69,12 +73,9 @@ def problem(batch: int, dtype: Any = np.float32, architecture: Architecture | No
 def our_gradients(network: Any, rasters: Any, labels: Any, schedule: Schedule) -> tuple:
     """Loss and gradients, kernels first."""
 
-    @eqx.filter_jit
-    @eqx.filter_value_and_grad
-    def loss(network: Any) -> Any:
-        return objective(network, jnp.asarray(rasters), jnp.asarray(labels), None, schedule)[0]
-
-    value, found = loss(network)
+    find = eqx.filter_jit(gradient_in_parts)
+    key = jax.random.key(0)
+    (value, _), found = find(network, jnp.asarray(rasters), jnp.asarray(labels), key, schedule)
     *layers, readout = found.layers
     return float(value), [
         np.asarray(x) for x in (*(layer.convolution.kernel for layer in layers), readout.weight)
@@ -122,20 +123,17 @@ def measure(batch: int, repetitions: int) -> dict[str, Any]:
     """Seconds per batch of each side."""
     schedule = Schedule()
     network, rasters, labels = problem(batch)
-    params, static = eqx.partition(network, eqx.is_inexact_array)
     optimiser = optax.adam(1e-4)
 
-    @jax.jit
-    def step(params: Any, state: Any, rasters: Any, labels: Any) -> tuple:
-        def loss(params: Any) -> Any:
-            return objective(eqx.combine(params, static), rasters, labels, None, schedule)[0]
-
-        value, gradient = jax.value_and_grad(loss)(params)
-        updates, state = optimiser.update(gradient, state, params)
-        return optax.apply_updates(params, updates), state, value
+    @eqx.filter_jit
+    def step(network: Any, state: Any, rasters: Any, labels: Any, key: Any) -> tuple:
+        (value, _), gradient = gradient_in_parts(network, rasters, labels, key, schedule)
+        updates, state = optimiser.update(gradient, state, network)
+        return eqx.apply_updates(network, updates), state, value
 
     start = time.perf_counter()
-    arguments = (params, optimiser.init(params), jnp.asarray(rasters), jnp.asarray(labels))
+    state = optimiser.init(eqx.filter(network, eqx.is_inexact_array))
+    arguments = (network, state, jnp.asarray(rasters), jnp.asarray(labels), jax.random.key(0))
     jax.block_until_ready(step(*arguments))
     first = time.perf_counter() - start
     model = TorchClassifier(network, schedule.penalty, schedule.spike_limit)
@@ -170,7 +168,7 @@ def measure(batch: int, repetitions: int) -> dict[str, Any]:
         "epochs_per_second": {n: 1 / (per_epoch * t.median) for n, t in times.items()},
         "against": rows,
         "required": REQUIRED,
-        "passed": rows["step by step"]["ratio"] >= REQUIRED,
+        "passed": all(row["ratio"] >= REQUIRED for row in rows.values()),
         "first_call_seconds": first,
     }
 
@@ -209,7 +207,7 @@ def main() -> int:
         )
         for word, row in found["against"].items():
             low, high = row["ratio_range"]
-            verdict = "" if word != "step by step" else ("pass" if found["passed"] else "FAIL")
+            verdict = "pass" if row["ratio"] >= REQUIRED else "FAIL"
             print(f"\n{word}: {row['ratio']:.2f} ({low:.2f} - {high:.2f}) {verdict}")
     if arguments.json:
         report = {"conditions": conditions, "gradients": equality, "results": results}

@@ -112,12 +112,54 @@ def test_a_batch_with_time_first_is_trial_after_trial(key):
     net = network(key, escape_noise.Sigmoid(0.2))
     inputs = normal(STEPS, 3, 14)
     noisy = Noisy(inputs, jax.random.uniform(key, (STEPS, 3, net.noise_size)))
-    batch = eqx.filter_jit(lambda x: jax.vmap(net.all_over_time, in_axes=1, out_axes=1)(x))
-    together = batch(noisy)
+    together = run(net, noisy)
     for trial in range(3):
         alone = run(net, Noisy(inputs[:, trial], noisy.uniform[:, trial]))
         for many, one in zip(together, alone, strict=True):
             close(many[:, trial], one)
+
+
+@pytest.mark.parametrize("trials", [(3,), (2, 3)])
+@pytest.mark.parametrize("kind", ["tanh", "recurrent LIF", "convolution", "readout", "stack"])
+def test_trials_may_have_axes_of_their_own(kind, trials, key):
+    cell = {
+        "tanh": lambda: fl.TanhCell(5, 4, key=key),
+        "recurrent LIF": lambda: fl.LIFCell(5, 4, input_gain=20.0, dale=0.5, key=key),
+        "convolution": lambda: fl.ConvLIFCell(
+            5, 1, 2, 3, recurrent_kernel_size=1, input_gain=20.0, key=key
+        ),
+        "readout": lambda: LeakyReadout(5, 2, key=key),
+        "stack": lambda: fl.Stack([fl.TanhCell(5, 4, key=key), fl.LIFCell(4, 3, key=key)]),
+    }[kind]()
+    inputs = normal(STEPS, *trials, 5)
+    keys = jax.random.split(key, trials)
+    start = cell.initial_state
+    many = start
+    for _ in trials:
+        many = jax.vmap(many)
+    states = many(key=keys)
+    for given in (None, states):
+        found = cell.over_time(inputs, given)
+        assert found.shape == (STEPS, *trials, cell.hidden_size)
+        for trial in np.ndindex(trials):
+            state = start() if given is None else jax.tree.map(lambda x, t=trial: x[t], states)
+            outputs = []
+            for input in inputs[(slice(None), *trial)]:
+                state = cell(state, input)
+                outputs.append(cell.output(state))
+            close(found[(slice(None), *trial)], jnp.stack(outputs))
+    assert jnp.abs(found).max() > 0
+
+
+@pytest.mark.parametrize("shape", [(5,), (7, 4), (7, 3, 6)])
+def test_inputs_over_time_are_checked(shape, key, untyped):
+    for cell in (
+        fl.TanhCell(5, 4, key=key),
+        fl.LIFCell(5, 4, key=key),
+        LeakyReadout(5, 2, key=key),
+    ):
+        with raises(ValueError, f"inputs: expected shape (time, ..., 5), got {shape}."):
+            cell.over_time(jnp.zeros(shape))
 
 
 def test_a_steep_escape_noise_is_the_deterministic_neuron(key):

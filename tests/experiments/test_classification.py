@@ -5,6 +5,7 @@ import json
 import sys
 from pathlib import Path
 
+import equinox as eqx
 import jax
 import numpy as np
 import pytest
@@ -73,6 +74,21 @@ def test_spoken_digits_are_read_and_trained_on(tmp_path, monkeypatch):
     check(result, "classification-shd")
     losses = result.numbers["runs"]["deterministic"][0]["loss"]
     assert losses[1] < losses[0]
+
+
+@pytest.mark.parametrize("part", [1, 3, 5, 100])
+def test_gradients_in_parts_are_those_of_the_batch(part):
+    data = RandmanData(Randman(classes=3, inputs=8, samples=20, frequencies=2, num_steps=60), 0)
+    architecture = Architecture(filters=(6,), kernels=(5,), strides=(1,), input_rate=0.0125)
+    network = architecture.build(data, "deterministic", jax.random.key(0))
+    rasters, labels = next(data.batches("train", 12, seed=1))
+    schedule = Schedule(part=part)
+    key = jax.random.key(0, impl="rbg")
+    one = eqx.filter_value_and_grad(_classifier.objective, has_aux=True)
+    expected = eqx.filter_jit(one)(network, rasters, labels, key, schedule)
+    found = eqx.filter_jit(_classifier.gradient_in_parts)(network, rasters, labels, key, schedule)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-4, atol=1e-6)
 
 
 def test_missing_files_of_spoken_digits_are_explained(tmp_path):

@@ -102,6 +102,28 @@ def finish(processes):
         assert process.returncode == 0, output
 
 
+SUMS = """
+import jax
+jax.config.update("jax_num_cpu_devices", 4)
+import jax.numpy as jnp, numpy as np
+from flossing.training.devices import over_devices
+used = []
+def total(shared, parts):
+    used.append(len(parts[0]))
+    return {"sum": shared["factor"] * (parts[0] + parts[1]).sum(0)}
+for count in (1, 3, 6, 8):
+    parts = (jnp.arange(count * 2.0).reshape(count, 2), jnp.ones((count, 2)))
+    found = jax.jit(lambda parts: over_devices(total, {"factor": jnp.asarray(3.0), "name": "x"}, parts))(parts)
+    np.testing.assert_allclose(found["sum"], 3 * (parts[0] + 1).sum(0))
+assert used == [1, 3, 3, 2], used
+"""
+
+
+def test_parts_are_divided_among_devices_and_summed():
+    """4 devices: 1 and 3 parts stay on one, 6 parts use two, 8 parts use four."""
+    subprocess.run([sys.executable, "-c", SUMS], check=True, timeout=120)
+
+
 def test_two_processes_work_on_one_run(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -8,24 +8,26 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from .._checks import check_choice, check_positive, check_shape
+from .._checks import check_choice, check_positive
 from ..escape_noise import EscapeNoise, Noisy, parts
 from ..surrogates import SuperSpike, Surrogate
-from ._base import Cell
+from ._base import Cell, check_sequence, states_of
 
 Neurons = float | Float[Array, " hidden"]
 
 
 class LIFState(NamedTuple):
-    """State of a LIF layer, each of shape ``(hidden_size,)``; the last two are ``None`` where not needed.
+    """State of a LIF layer, each of shape ``(hidden_size,)`` after the axes of the trials, if any.
+
+    The last two are ``None`` where not needed.
 
     Units are those of the threshold: with the default threshold 1 they are dimensionless.
     """
 
-    membrane: Float[Array, " hidden"]
-    synapse: Float[Array, " hidden"]
-    adaptation: Float[Array, " hidden"] | None = None
-    noise: Int[Array, " hidden"] | None = None
+    membrane: Float[Array, "*trial hidden"]
+    synapse: Float[Array, "*trial hidden"]
+    adaptation: Float[Array, "*trial hidden"] | None = None
+    noise: Int[Array, "*trial hidden"] | None = None
     """The uniform numbers that decide on the spikes of this state, as bits: no tangent directions."""
 
 
@@ -50,11 +52,13 @@ class LIFNeurons(Cell):
     reset_gradient: str = eqx.field(static=True)
 
     @abc.abstractmethod
-    def feedforward(self, inputs: Float[Array, "*time input"]) -> Float[Array, "*time hidden"]:
+    def feedforward(self, inputs: Float[Array, "*lead input"]) -> Float[Array, "*lead hidden"]:
         """The current that inputs cause, for one step or for all of them at once."""
 
     @abc.abstractmethod
-    def feedback(self, spikes: Float[Array, " hidden"]) -> Float[Array, " hidden"] | None:
+    def feedback(
+        self, spikes: Float[Array, "*trial hidden"]
+    ) -> Float[Array, "*trial hidden"] | None:
         """The current that the layer's own spikes cause, or ``None``."""
 
     @property
@@ -130,12 +134,17 @@ class LIFNeurons(Cell):
         return self._advance(state, self.output(state), self.feedforward(values), uniform)
 
     def over_time(
-        self, inputs: Float[Array, "time input"] | Noisy, state: LIFState | None = None
-    ) -> Float[Array, "time hidden"]:
-        """Spikes of all steps; the same as stepping, with the input currents of all steps at once."""
+        self, inputs: Float[Array, "time *trial input"] | Noisy, state: LIFState | None = None
+    ) -> Float[Array, "time *trial hidden"]:
+        """Spikes of all steps; the same as stepping, with the input currents of all steps at once.
+
+        Args:
+            inputs: of one trial, or of many side by side; time comes first.
+            state: where to start, of shape ``(*trial, hidden_size)``; default ``initial_state()``.
+        """
         values, uniform = parts(inputs, self.noise_size)
-        check_shape("inputs", values, (values.shape[0], self.input_size))
-        start = self.initial_state() if state is None else state
+        trials = check_sequence(values, self.input_size)
+        start = states_of(trials, self.initial_state()) if state is None else state
 
         def step(carry: tuple, now: tuple) -> tuple[tuple, Array]:
             state = self._advance(*carry, *now)
@@ -197,7 +206,7 @@ class LIFNeurons(Cell):
         noise = None if self.escape is None else _bits(jnp.ones_like(zeros))
         return LIFState(membrane, zeros, adaptation, noise)
 
-    def output(self, state: LIFState) -> Float[Array, " hidden"]:
+    def output(self, state: LIFState) -> Float[Array, "*trial hidden"]:
         """The spikes of a state, 0 or 1 per neuron."""
         distance = state.membrane - self._threshold(state)
         if self.escape is None:

@@ -90,7 +90,7 @@ class Convolution(eqx.Module):
         """Numbers in an output vector."""
         return self.output_length * self.kernel.shape[2]
 
-    def __call__(self, inputs: Float[Array, "*time input"]) -> Float[Array, "*time output"]:
+    def __call__(self, inputs: Float[Array, "*lead input"]) -> Float[Array, "*lead output"]:
         """The convolution, over the last axis."""
         if self.length <= 4 * self.kernel.shape[0]:
             return inputs @ self.matrix()
@@ -211,10 +211,12 @@ class ConvLIFCell(LIFNeurons):
         """Output positions."""
         return self.convolution.output_length
 
-    def feedforward(self, inputs: Float[Array, "*time input"]) -> Float[Array, "*time hidden"]:
+    def feedforward(self, inputs: Float[Array, "*lead input"]) -> Float[Array, "*lead hidden"]:
         """The input convolution, for one step or for all of them at once."""
         return self.convolution(inputs)
 
-    def feedback(self, spikes: Float[Array, " hidden"]) -> Float[Array, " hidden"] | None:
+    def feedback(
+        self, spikes: Float[Array, "*trial hidden"]
+    ) -> Float[Array, "*trial hidden"] | None:
         """The recurrent convolution."""
         return None if self.recurrent_convolution is None else self.recurrent_convolution(spikes)

@@ -8,15 +8,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import check_finite, check_integer, check_key, check_positive, check_shape
-from ._base import Cell, product
+from .._checks import check_finite, check_integer, check_key, check_positive
+from ._base import Cell, check_sequence, product, states_of
 
 
 class ReadoutState(NamedTuple):
-    """Membranes and synapses of a readout, each of shape ``(hidden_size,)``."""
+    """Membranes and synapses of a readout, each of shape ``(hidden_size,)`` after the axes of the trials, if any."""
 
-    membrane: Float[Array, " hidden"]
-    synapse: Float[Array, " hidden"]
+    membrane: Float[Array, "*trial hidden"]
+    synapse: Float[Array, "*trial hidden"]
 
 
 class LeakyReadout(Cell):
@@ -82,16 +82,16 @@ class LeakyReadout(Cell):
         return self._advance(state, product(self.weight, input))
 
     def over_time(
-        self, inputs: Float[Array, "time input"], state: ReadoutState | None = None
-    ) -> Float[Array, "time hidden"]:
-        """Membranes at all steps, with the currents of all steps at once."""
-        check_shape("inputs", inputs, (inputs.shape[0], self.input_size))
+        self, inputs: Float[Array, "time *trial input"], state: ReadoutState | None = None
+    ) -> Float[Array, "time *trial hidden"]:
+        """Membranes at all steps, with the currents of all steps at once; arguments as for ``LIFCell``."""
+        trials = check_sequence(inputs, self.input_size)
 
         def step(state: ReadoutState, current: Array) -> tuple[ReadoutState, Array]:
             state = self._advance(state, current)
             return state, state.membrane
 
-        start = self.initial_state() if state is None else state
+        start = states_of(trials, self.initial_state()) if state is None else state
         return jax.lax.scan(step, start, inputs @ self.weight.T)[1]
 
     def _advance(self, state: ReadoutState, current: Array) -> ReadoutState:
@@ -105,6 +105,6 @@ class LeakyReadout(Cell):
         membrane = zeros if key is None else jax.random.normal(key, zeros.shape, zeros.dtype)
         return ReadoutState(membrane, zeros)
 
-    def output(self, state: ReadoutState) -> Float[Array, " hidden"]:
+    def output(self, state: ReadoutState) -> Float[Array, "*trial hidden"]:
         """The membrane."""
         return state.membrane

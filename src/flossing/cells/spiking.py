@@ -127,13 +127,15 @@ class LIFCell(LIFNeurons):
         """Of weights and states."""
         return self.input_weight.dtype
 
-    def feedforward(self, inputs: Float[Array, "*time input"]) -> Float[Array, "*time hidden"]:
+    def feedforward(self, inputs: Float[Array, "*lead input"]) -> Float[Array, "*lead hidden"]:
         """``U input``, for one step or for all of them at once."""
         if inputs.ndim == 1:
             return product(self.input_weight, inputs)
         return inputs @ self.input_weight.T
 
-    def feedback(self, spikes: Float[Array, " hidden"]) -> Float[Array, " hidden"] | None:
+    def feedback(
+        self, spikes: Float[Array, "*trial hidden"]
+    ) -> Float[Array, "*trial hidden"] | None:
         """``V spikes``."""
         weight = self.recurrent_weight
         if weight is None:

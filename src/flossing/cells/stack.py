@@ -73,15 +73,24 @@ class Stack(Cell):
         return tuple(new)
 
     def over_time(
-        self, inputs: Float[Array, "time input"] | Noisy, state: tuple[Any, ...] | None = None
-    ) -> Float[Array, "time hidden"]:
-        """Outputs of the top layer at all steps, shape ``(time, hidden_size)``."""
+        self,
+        inputs: Float[Array, "time *trial input"] | Noisy,
+        state: tuple[Any, ...] | None = None,
+    ) -> Float[Array, "time *trial hidden"]:
+        """Outputs of the top layer at all steps, shape ``(time, *trial, hidden_size)``."""
         return self.all_over_time(inputs, state)[-1]
 
     def all_over_time(
-        self, inputs: Float[Array, "time input"] | Noisy, state: tuple[Any, ...] | None = None
-    ) -> tuple[Float[Array, "time _"], ...]:
-        """Outputs of every layer at all steps, bottom first; one layer after the other."""
+        self,
+        inputs: Float[Array, "time *trial input"] | Noisy,
+        state: tuple[Any, ...] | None = None,
+    ) -> tuple[Float[Array, "time *trial _"], ...]:
+        """Outputs of every layer at all steps, bottom first; one layer after the other.
+
+        Args:
+            inputs: of one trial, or of many side by side; time comes first.
+            state: where to start, each array with the axes of the trials before its own.
+        """
         below, uniform = parts(inputs, self.noise_size)
         states = [None] * len(self.layers) if state is None else state
         outputs = []

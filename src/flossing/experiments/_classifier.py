@@ -23,6 +23,7 @@ from ..training import (
     smorms3,
     upper_rate_penalty,
 )
+from ..training.devices import over_devices
 
 Batches = Iterator[tuple[Any, np.ndarray]]
 """Rasters of shape (time, trial, input), and labels."""
@@ -152,7 +153,7 @@ def outputs(network: Stack, rasters: Any, key: Any) -> tuple[Any, ...]:
     if network.noise_size:
         shape = (*rasters.shape[:2], network.noise_size)
         inputs = Noisy(rasters, jax.random.uniform(key, shape, rasters.dtype))
-    return eqx.filter_vmap(network.all_over_time, in_axes=1, out_axes=1)(inputs)
+    return network.all_over_time(inputs)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,6 +167,8 @@ class Schedule:
     """``"adam"`` with a cosine decay to zero, or ``"smorms3"`` as published."""
     spike_limit: float = 7.0
     penalty: float = 0.1
+    part: int = 10
+    """Trials whose gradient is computed at once; so few that they stay in the cache of a core."""
 
     def make(self, steps: int) -> optax.GradientTransformation:
         """The optimiser for so many steps."""
@@ -185,9 +188,37 @@ def objective(network: Stack, rasters: Any, labels: Any, key: Any, schedule: Sch
     )
     penalty = sum(by_trial(spikes).mean() for spikes in hidden)
     values = jnp.moveaxis(values, 0, 1)
-    counts = jnp.stack([spikes.sum(0).mean() for spikes in hidden])
+    counts = jnp.stack([len(spikes) * spikes.mean() for spikes in hidden])
     loss = max_over_time_cross_entropy(values, labels) + penalty
     return loss, (max_over_time_accuracy(values, labels), counts)
+
+
+def gradient_in_parts(
+    network: Stack, rasters: Any, labels: Any, key: Any, schedule: Schedule
+) -> tuple[tuple, Stack]:
+    """``objective`` and its gradient, means over parts of the batch; parts are spread over the devices."""
+    trials = len(labels)
+    size = max(n for n in range(1, min(schedule.part, trials) + 1) if trials % n == 0)
+    count = trials // size
+    rasters = jnp.moveaxis(rasters.reshape(len(rasters), count, size, -1), 1, 0)
+    parts = (rasters, labels.reshape(count, size), jax.random.split(key, count))
+    find = eqx.filter_value_and_grad(objective, has_aux=True)
+
+    def total(network: Stack, parts: tuple) -> Any:
+        one = lambda part: find(network, *part, schedule)
+        # Not a stack of all gradients: they are many times as large as what is computed from.
+        zeros = jax.tree.map(
+            lambda x: jnp.zeros(x.shape, x.dtype), eqx.filter_eval_shape(one, _first(parts))
+        )
+        add = lambda sums, part: (jax.tree.map(jnp.add, sums, one(part)), None)
+        return jax.lax.scan(add, zeros, parts)[0]
+
+    sums = over_devices(total, network, parts)
+    return jax.tree.map(lambda x: x / count, sums)
+
+
+def _first(parts: Any) -> Any:
+    return jax.tree.map(lambda x: x[0], parts)
 
 
 def train(
@@ -200,17 +231,13 @@ def train(
     """A trained network and its record, one entry per epoch."""
     steps = schedule.epochs * sum(1 for _ in data.batches("train", schedule.batch_size, seed=0))
     optimiser = schedule.make(steps)
-    params, static = eqx.partition(network, eqx.is_inexact_array)
-    state = optimiser.init(params)
+    state = optimiser.init(eqx.filter(network, eqx.is_inexact_array))
 
-    @jax.jit
-    def step(params: Any, state: Any, rasters: Any, labels: Any, key: Any) -> tuple:
-        def loss(params: Any) -> tuple:
-            return objective(eqx.combine(params, static), rasters, labels, key, schedule)
-
-        (value, extra), gradient = jax.value_and_grad(loss, has_aux=True)(params)
-        updates, state = optimiser.update(gradient, state, params)
-        return optax.apply_updates(params, updates), state, (value, *extra)
+    @eqx.filter_jit
+    def step(network: Stack, state: Any, rasters: Any, labels: Any, key: Any) -> tuple:
+        (value, extra), gradient = gradient_in_parts(network, rasters, labels, key, schedule)
+        updates, state = optimiser.update(gradient, state, network)
+        return eqx.apply_updates(network, updates), state, (value, *extra)
 
     # The generator that is fast on every device; which numbers it makes does not matter here.
     key = jax.random.key(seed, impl="rbg")
@@ -220,11 +247,11 @@ def train(
         found = []
         for rasters, labels in data.batches("train", schedule.batch_size, seed=1000 * seed + epoch):
             key, now = jax.random.split(key)
-            params, state, metrics = step(params, state, rasters, labels, now)
+            network, state, metrics = step(network, state, rasters, labels, now)
             found.append(metrics)
         loss, right, counts = (np.mean([np.asarray(m[i]) for m in found], 0) for i in range(3))
         seconds = time.perf_counter() - start
-        held = accuracy(eqx.combine(params, static), data, "validation", schedule.batch_size, seed)
+        held = accuracy(network, data, "validation", schedule.batch_size, seed)
         record["loss"].append(float(loss))
         record["train"].append(float(right))
         record["validation"].append(held)
@@ -234,7 +261,7 @@ def train(
             f"spikes {np.round(counts, 1)}, {seconds:.0f} s"
         )
     record["seconds"] = seconds
-    return eqx.combine(params, static), record
+    return network, record
 
 
 @eqx.filter_jit

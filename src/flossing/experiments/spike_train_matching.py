@@ -147,7 +147,7 @@ def _spikes(network: Stack, inputs: Any, trials: int, key: Any) -> tuple[Any, An
     if network.noise_size:
         shape = (len(inputs), trials, network.noise_size)
         many = Noisy(many, jax.random.uniform(key, shape, inputs.dtype))
-    hidden, output = eqx.filter_vmap(network.all_over_time, in_axes=1, out_axes=1)(many)
+    hidden, output = network.all_over_time(many)
     return jnp.moveaxis(hidden, 1, 0), jnp.moveaxis(output, 1, 0)
 
 

@@ -1,5 +1,6 @@
 """Realisations over the devices there are: accelerators, cores of a CPU, machines."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -73,6 +74,36 @@ def spread(function: Callable, realisations: PyTree, *shared: PyTree, axes: tupl
     if jax.process_count() > 1:
         out = jax.lax.with_sharding_constraint(out, NamedSharding(mesh, everywhere))
     return eqx.combine(out, static[-1])
+
+
+def over_devices(function: Callable, shared: PyTree, parts: PyTree) -> Any:
+    """The sum over all devices of ``function(shared, share)``, where parts are divided among them.
+
+    For gradients of one network over many trials. As many devices take part as divide the number of parts.
+
+    Args:
+        function: of ``shared`` and of any number of parts; returns arrays.
+        shared: what all devices get.
+        parts: pytree of arrays with the parts along their leading axis.
+    """
+    count = jax.tree.leaves(parts)[0].shape[0]
+    devices = math.gcd(count, jax.local_device_count())
+    if devices == 1:
+        return function(shared, parts)
+    arrays, rest = eqx.partition(shared, eqx.is_array)
+    everywhere = PartitionSpec()
+
+    def share(arrays: PyTree, parts: PyTree) -> Any:
+        found = function(eqx.combine(arrays, rest), parts)
+        return jax.tree.map(lambda x: jax.lax.psum(x, _AXIS), found)
+
+    return jax.shard_map(
+        share,
+        mesh=Mesh(np.asarray(jax.local_devices()[:devices]), (_AXIS,)),
+        in_specs=(everywhere, PartitionSpec(_AXIS)),
+        out_specs=everywhere,
+        check_vma=False,
+    )(arrays, parts)
 
 
 def everywhere(tree: PyTree) -> PyTree:

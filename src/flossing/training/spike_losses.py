@@ -119,7 +119,12 @@ def spike_count_loss(
     check_positive("correct", correct, zero=True)
     check_positive("wrong", wrong, zero=True)
     label = jax.nn.one_hot(labels, spikes.shape[-1], dtype=spikes.dtype)
-    return jnp.square(spikes.sum(-2) - (wrong + (correct - wrong) * label)).mean()
+    return jnp.square(_counts(spikes) - (wrong + (correct - wrong) * label)).mean()
+
+
+def _counts(spikes: Array) -> Array:
+    """Sums over time as a product with ones: many times as fast as a sum where time leads in memory."""
+    return jnp.tensordot(jnp.ones(spikes.shape[-2], spikes.dtype), spikes, (0, -2))
 
 
 def max_over_time_accuracy(
@@ -136,14 +141,14 @@ def upper_rate_penalty(
 
     Counts are spikes per neuron and trial.
     """
-    return strength * jnp.square(jax.nn.relu(spikes.sum(-2) - limit)).mean()
+    return strength * jnp.square(jax.nn.relu(_counts(spikes) - limit)).mean()
 
 
 def lower_rate_penalty(
     spikes: Float[Array, "*batch time neuron"], *, limit: float, strength: float = 1.0
 ) -> Float[Array, ""]:
     """``strength`` times the mean over neurons and trials of ``max(0, limit - count)^2``."""
-    return strength * jnp.square(jax.nn.relu(limit - spikes.sum(-2))).mean()
+    return strength * jnp.square(jax.nn.relu(limit - _counts(spikes))).mean()
 
 
 def population_rate_penalty(
@@ -153,4 +158,4 @@ def population_rate_penalty(
 
     Neurons may differ, as long as the population as a whole stays below the limit.
     """
-    return strength * jnp.square(jax.nn.relu(spikes.sum(-2).mean(-1) - limit)).mean()
+    return strength * jnp.square(jax.nn.relu(_counts(spikes).mean(-1) - limit)).mean()
