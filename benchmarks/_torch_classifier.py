@@ -85,7 +85,7 @@ class TorchClassifier:
 
 
 def _largest(values: list[torch.Tensor]) -> torch.Tensor:
-    """Over time; before the first spike all values are 0, and equal ones must share the gradient as ours do."""
+    """Over time; values before the first spike are all 0, and equal ones share the gradient as in ours."""
     return torch.stack(values).amax(0)
 
 

@@ -35,8 +35,6 @@ os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(len(os.sched_getaffinity(0))))
 
 import equinox as eqx
 import jax
-
-
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -74,8 +72,7 @@ def our_gradients(network: Any, rasters: Any, labels: Any, schedule: Schedule) -
     """Loss and gradients, kernels first."""
 
     find = eqx.filter_jit(gradient_in_parts)
-    key = jax.random.key(0)
-    (value, _), found = find(network, jnp.asarray(rasters), jnp.asarray(labels), key, schedule)
+    (value, _), found = find(network, jnp.asarray(rasters), jnp.asarray(labels), schedule)
     *layers, readout = found.layers
     return float(value), [
         np.asarray(x) for x in (*(layer.convolution.kernel for layer in layers), readout.weight)
@@ -126,14 +123,14 @@ def measure(batch: int, repetitions: int) -> dict[str, Any]:
     optimiser = optax.adam(1e-4)
 
     @eqx.filter_jit
-    def step(network: Any, state: Any, rasters: Any, labels: Any, key: Any) -> tuple:
-        (value, _), gradient = gradient_in_parts(network, rasters, labels, key, schedule)
+    def step(network: Any, state: Any, rasters: Any, labels: Any) -> tuple:
+        (value, _), gradient = gradient_in_parts(network, rasters, labels, schedule)
         updates, state = optimiser.update(gradient, state, network)
         return eqx.apply_updates(network, updates), state, value
 
     start = time.perf_counter()
     state = optimiser.init(eqx.filter(network, eqx.is_inexact_array))
-    arguments = (network, state, jnp.asarray(rasters), jnp.asarray(labels), jax.random.key(0))
+    arguments = (network, state, jnp.asarray(rasters), jnp.asarray(labels))
     jax.block_until_ready(step(*arguments))
     first = time.perf_counter() - start
     model = TorchClassifier(network, schedule.penalty, schedule.spike_limit)

@@ -113,7 +113,8 @@ def total(shared, parts):
     return {"sum": shared["factor"] * (parts[0] + parts[1]).sum(0)}
 for count in (1, 3, 6, 8):
     parts = (jnp.arange(count * 2.0).reshape(count, 2), jnp.ones((count, 2)))
-    found = jax.jit(lambda parts: over_devices(total, {"factor": jnp.asarray(3.0), "name": "x"}, parts))(parts)
+    shared = {"factor": jnp.asarray(3.0), "name": "x"}
+    found = jax.jit(lambda parts: over_devices(total, shared, parts))(parts)
     np.testing.assert_allclose(found["sum"], 3 * (parts[0] + 1).sum(0))
 assert used == [1, 3, 3, 2], used
 """

@@ -13,7 +13,7 @@ from ._base import Cell, check_sequence, product, states_of
 
 
 class ReadoutState(NamedTuple):
-    """Membranes and synapses of a readout, each of shape ``(hidden_size,)`` after the axes of the trials, if any."""
+    """Membranes and synapses of a readout, of shape ``(hidden_size,)`` after the axes of trials."""
 
     membrane: Float[Array, "*trial hidden"]
     synapse: Float[Array, "*trial hidden"]

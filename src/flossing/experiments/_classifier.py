@@ -147,13 +147,12 @@ class Architecture:
         return with_escape(network, escape_of(method, self.steepness))
 
 
-def outputs(network: Stack, rasters: Any, key: Any) -> tuple[Any, ...]:
-    """Spikes of each layer and values of the readout, each of shape (time, trial, neuron)."""
-    inputs = rasters
-    if network.noise_size:
-        shape = (*rasters.shape[:2], network.noise_size)
-        inputs = Noisy(rasters, jax.random.uniform(key, shape, rasters.dtype))
-    return network.all_over_time(inputs)
+def with_noise(network: Stack, rasters: Any, random: np.random.Generator) -> Any:
+    """Inputs with uniform numbers for stochastic neurons; NumPy draws them faster than JAX on a CPU."""
+    if not network.noise_size:
+        return rasters
+    shape = (*rasters.shape[:2], network.noise_size)
+    return Noisy(rasters, jnp.asarray(random.random(shape, dtype=np.float32)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,9 +176,9 @@ class Schedule:
         return optax.adam(optax.cosine_decay_schedule(self.learning_rate, max(1, steps)))
 
 
-def objective(network: Stack, rasters: Any, labels: Any, key: Any, schedule: Schedule) -> tuple:
+def objective(network: Stack, inputs: Any, labels: Any, schedule: Schedule) -> tuple:
     """Loss, and accuracy with spikes per trial of each layer beside it."""
-    *hidden, values = outputs(network, rasters, key)
+    *hidden, values = network.all_over_time(inputs)
     by_trial = jax.vmap(
         lambda spikes: upper_rate_penalty(
             spikes, limit=schedule.spike_limit, strength=schedule.penalty
@@ -194,31 +193,31 @@ def objective(network: Stack, rasters: Any, labels: Any, key: Any, schedule: Sch
 
 
 def gradient_in_parts(
-    network: Stack, rasters: Any, labels: Any, key: Any, schedule: Schedule
-) -> tuple[tuple, Stack]:
+    network: Stack, inputs: Any, labels: Any, schedule: Schedule
+) -> tuple[tuple, Any]:
     """``objective`` and its gradient, means over parts of the batch; parts are spread over the devices."""
     trials = len(labels)
     size = max(n for n in range(1, min(schedule.part, trials) + 1) if trials % n == 0)
     count = trials // size
-    rasters = jnp.moveaxis(rasters.reshape(len(rasters), count, size, -1), 1, 0)
-    parts = (rasters, labels.reshape(count, size), jax.random.split(key, count))
-    find = eqx.filter_value_and_grad(objective, has_aux=True)
+
+    def divide(x: Any) -> Any:
+        return jnp.moveaxis(x.reshape(len(x), count, size, -1), 1, 0)
+
+    def one(network: Stack, part: tuple) -> Any:
+        return eqx.filter_value_and_grad(objective, has_aux=True)(network, *part, schedule)
 
     def total(network: Stack, parts: tuple) -> Any:
-        one = lambda part: find(network, *part, schedule)
-        # Not a stack of all gradients: they are many times as large as what is computed from.
-        zeros = jax.tree.map(
-            lambda x: jnp.zeros(x.shape, x.dtype), eqx.filter_eval_shape(one, _first(parts))
-        )
-        add = lambda sums, part: (jax.tree.map(jnp.add, sums, one(part)), None)
+        # Added up as they come: gradients are many times as large as what they are computed from.
+        shapes = eqx.filter_eval_shape(one, network, jax.tree.map(lambda x: x[0], parts))
+        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+
+        def add(sums: Any, part: tuple) -> tuple[Any, None]:
+            return jax.tree.map(jnp.add, sums, one(network, part)), None
+
         return jax.lax.scan(add, zeros, parts)[0]
 
-    sums = over_devices(total, network, parts)
-    return jax.tree.map(lambda x: x / count, sums)
-
-
-def _first(parts: Any) -> Any:
-    return jax.tree.map(lambda x: x[0], parts)
+    parts = (jax.tree.map(divide, inputs), labels.reshape(count, size))
+    return jax.tree.map(lambda x: x / count, over_devices(total, network, parts))
 
 
 def train(
@@ -234,20 +233,19 @@ def train(
     state = optimiser.init(eqx.filter(network, eqx.is_inexact_array))
 
     @eqx.filter_jit
-    def step(network: Stack, state: Any, rasters: Any, labels: Any, key: Any) -> tuple:
-        (value, extra), gradient = gradient_in_parts(network, rasters, labels, key, schedule)
+    def step(network: Any, state: Any, inputs: Any, labels: Any) -> tuple:
+        (value, extra), gradient = gradient_in_parts(network, inputs, labels, schedule)
         updates, state = optimiser.update(gradient, state, network)
         return eqx.apply_updates(network, updates), state, (value, *extra)
 
-    # The generator that is fast on every device; which numbers it makes does not matter here.
-    key = jax.random.key(seed, impl="rbg")
+    random = np.random.default_rng((seed, 1))
     record: dict[str, Any] = {"loss": [], "train": [], "validation": [], "spikes": []}
     start, seconds = time.perf_counter(), 0.0
     for epoch in range(schedule.epochs):
         found = []
         for rasters, labels in data.batches("train", schedule.batch_size, seed=1000 * seed + epoch):
-            key, now = jax.random.split(key)
-            network, state, metrics = step(network, state, rasters, labels, now)
+            inputs = with_noise(network, rasters, random)
+            network, state, metrics = step(network, state, inputs, labels)
             found.append(metrics)
         loss, right, counts = (np.mean([np.asarray(m[i]) for m in found], 0) for i in range(3))
         seconds = time.perf_counter() - start
@@ -265,17 +263,16 @@ def train(
 
 
 @eqx.filter_jit
-def _right(network: Stack, rasters: Any, labels: Any, key: Any) -> Any:
-    values = outputs(network, rasters, key)[-1]
+def _right(network: Stack, inputs: Any, labels: Any) -> Any:
+    values = network.over_time(inputs)
     return (values.max(0).argmax(-1) == labels).sum()
 
 
 def accuracy(network: Stack, data: Any, part: str, batch_size: int, seed: int) -> float:
     """Share of a part's recordings that the network gets right."""
-    key = jax.random.key(seed, impl="rbg")
+    random = np.random.default_rng((seed, 2))
     right = total = 0
     for rasters, labels in data.batches(part, batch_size):
-        key, now = jax.random.split(key)
-        right += int(_right(network, rasters, labels, now))
+        right += int(_right(network, with_noise(network, rasters, random), labels))
         total += len(labels)
     return right / total

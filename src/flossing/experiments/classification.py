@@ -19,7 +19,7 @@ from ..escape_noise import Sigmoid
 from ..runs.plots import COLOURS, style
 from ..spike_statistics import fano_factors
 from ..tasks.randman import Randman
-from ._classifier import METHODS, Architecture, RandmanData, Schedule, accuracy, outputs, train
+from ._classifier import METHODS, Architecture, RandmanData, Schedule, accuracy, train, with_noise
 from ._result import Claim, Result
 
 
@@ -128,8 +128,8 @@ def _activity(settings: Any, data: Any, network: Any) -> dict[str, Any]:
     """Spikes of one test sample, and how they differ between its repeats."""
     rasters, _ = next(data.batches("test", 1))
     repeated = np.repeat(np.asarray(rasters), settings.repeats, axis=1)
-    key = jax.random.key(0, impl="rbg")
-    *hidden, _ = jax.jit(lambda x, k: outputs(network, x, k))(repeated, key)
+    inputs = with_noise(network, repeated, np.random.default_rng(0))
+    *hidden, _ = jax.jit(network.all_over_time)(inputs)
     fano, one = {}, [np.asarray(rasters[:, 0])]
     for index, spikes in enumerate(np.moveaxis(np.asarray(s), 1, 0) for s in hidden):
         factors = fano_factors(spikes, window=settings.window)
