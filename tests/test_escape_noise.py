@@ -1,4 +1,4 @@
-"""Escape noise: valid probabilities, and derivatives that are those of the probability."""
+"""Escape noise: valid probabilities everywhere, slopes that are their derivatives, spikes as often."""
 
 import jax
 import jax.numpy as jnp
@@ -6,82 +6,138 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from flossing.escape_noise import Exponential, Sigmoid
+from flossing import surrogates, theory
+from flossing.escape_noise import ExponentialNoise, ShapeNoise, SigmoidNoise, StepNoise
 
-KINDS = [Sigmoid(0.1), Sigmoid(2.0), Exponential(), Exponential(0.5, at_threshold=1.0)]
-every_kind = pytest.mark.parametrize("noise", KINDS, ids=str)
-X = jnp.linspace(-3, 3, 121) + 0.003
+pytestmark = pytest.mark.usefixtures("x64")
+
+NOISES = {
+    "sigmoid": SigmoidNoise(7.0),
+    "exponential": ExponentialNoise(),
+    "steep exponential": ExponentialNoise(0.5, 0.013),
+    "hazard": ExponentialNoise(saturation="hazard"),
+    "triangle": ShapeNoise(surrogates.Triangular(5.0, normalise="area")),
+    "SuperSpike": ShapeNoise(surrogates.SuperSpike(5.0, normalise="area")),
+    "step": StepNoise(),
+}
+each = pytest.mark.parametrize("noise", NOISES.values(), ids=NOISES)
+# Away from kinks and from the jump at threshold.
+X = np.concatenate([np.linspace(-1, 1, 40) + 1.234e-3, [-1e3, -30.0, 30.0, 1e3]])
 
 
-@every_kind
+@each
+def test_probability_is_one_everywhere(noise):
+    """In both precisions; every rate is finite too, and goes with the probability."""
+    for dtype in (jnp.float32, jnp.float64):
+        x = jnp.asarray(X, dtype)
+        p, slope = noise.probability(x), noise.slope(x)
+        assert p.dtype == slope.dtype == dtype
+        assert ((p >= 0) & (p <= 1)).all()
+        assert (jnp.diff(p[:40]) >= 0).all()
+        assert ((slope >= 0) & jnp.isfinite(slope)).all()
+        for rate, left in ((noise.jump_up(x), 1 - p), (noise.jump_down(x), p)):
+            assert jnp.isfinite(rate).all()
+            rounding = 4 * jnp.finfo(dtype).eps * (rate + slope) + 1e-5 * slope
+            assert (jnp.abs(rate * left - slope) <= rounding).all()
+
+
+@each
 @given(x=st.floats(-1e30, 1e30))
 @settings(max_examples=20, deadline=None)
-def test_probability_is_a_probability_everywhere(noise, x):
-    p = float(noise.probability(jnp.asarray(x)))
-    assert 0 <= p <= 1
+def test_probability_is_a_probability_however_far_away(noise, x):
+    assert 0 <= float(noise.probability(jnp.asarray(x))) <= 1
     assert np.isfinite(float(noise.slope(jnp.asarray(x))))
 
 
-def test_values(x64):
-    np.testing.assert_allclose(Sigmoid(0.1).probability(jnp.asarray(0.05)), 1 / (1 + np.exp(-0.5)))
-    found = Exponential(0.2, at_threshold=0.5).probability(jnp.asarray([-0.2, 0.0, 0.1, 9.0]))
+def test_values():
+    found = SigmoidNoise(10.0).probability(jnp.asarray(0.05))
+    np.testing.assert_allclose(found, 1 / (1 + np.exp(-0.5)))
+    found = ExponentialNoise(0.5, 0.2).probability(jnp.asarray([-0.2, 0.0, 0.1, 9.0]))
     np.testing.assert_allclose(found, [0.5 / np.e, 0.5, 0.5 * np.exp(0.5), 1.0])
 
 
-@every_kind
-def test_slope_is_the_derivative_of_the_probability(noise, x64):
-    x = jnp.linspace(-3, 3, 121) + 0.003
-    h = 1e-6
-    numerical = (noise.probability(x + h) - noise.probability(x - h)) / (2 * h)
-    np.testing.assert_allclose(noise.slope(x), numerical, atol=1e-8, rtol=1e-7)
+@each
+def test_slope_is_the_derivative_of_the_probability(noise):
+    x = jnp.asarray(X[:40])
+    step = 1e-6
+    difference = (noise.probability(x + step) - noise.probability(x - step)) / (2 * step)
+    # A central difference errs by (step / 0.013)^2 / 6 of the steepest slope, and by rounding.
+    np.testing.assert_allclose(noise.slope(x), difference, rtol=2e-6, atol=1e-8)
 
 
-@every_kind
-def test_spikes_follow_the_uniform_numbers(noise):
-    uniform = jnp.asarray(np.random.default_rng(0).random(X.size), X.dtype)
-    spikes = noise(X, uniform)
-    np.testing.assert_array_equal(spikes, (uniform < noise.probability(X)).astype(X.dtype))
-    assert spikes.dtype == X.dtype
+@each
+def test_spikes_come_with_their_probability_and_the_declared_derivative(noise):
+    uniform = (jnp.arange(10_000) + 0.5) / 10_000
+    for x in (-0.2, 0.01, 0.1):
+        at = jnp.full(uniform.shape, x)
+        spikes, tangents = jax.jvp(lambda x: noise(x, uniform), (at,), (jnp.ones_like(at),))
+        assert set(np.unique(spikes)) <= {0.0, 1.0}
+        assert abs(float(spikes.mean() - noise.probability(at)[0])) <= 1e-4
+        np.testing.assert_allclose(tangents, noise.slope(at), rtol=1e-14)
 
 
-@pytest.mark.parametrize("kind", [Sigmoid, Exponential])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        lambda rule: SigmoidNoise(2.5, rule=rule),
+        lambda rule: ExponentialNoise(width=0.4, rule=rule),
+    ],
+)
 def test_derivative_of_each_rule(kind):
-    uniform = jnp.asarray(np.random.default_rng(0).random(X.size), X.dtype)
+    x = jnp.asarray(X)
+    uniform = jnp.asarray(np.random.default_rng(0).random(X.size))
     for rule in ("matched", "spike_train", "constant"):
-        noise = kind(0.4, rule=rule)
-        spikes, found = jax.jvp(lambda x, n=noise: n(x, uniform), (X,), (jnp.ones_like(X),))
+        noise = kind(rule)
+        spikes, found = jax.jvp(lambda x, n=noise: n(x, uniform), (x,), (jnp.ones_like(x),))
         expected = {
-            "matched": noise.slope(X),
+            "matched": noise.slope(x),
             "spike_train": spikes / 0.4,
-            "constant": jnp.full_like(X, 1 / 0.4),
+            "constant": jnp.full_like(x, 1 / 0.4),
         }
         np.testing.assert_allclose(found, expected[rule], rtol=1e-6)
-        reverse = jax.grad(lambda x, n=noise: n(x, uniform).sum())(X)
+        reverse = jax.grad(lambda x, n=noise: n(x, uniform).sum())(x)
         np.testing.assert_allclose(reverse, found, rtol=1e-6)
 
 
-def test_multilayer_spiker_is_right_on_average_for_exponential_noise(x64):
+def test_multilayer_spiker_is_right_on_average_for_exponential_noise():
     """Its mean over samples is the slope of the probability (4 standard errors)."""
-    noise, x = Exponential(0.3, at_threshold=0.4, rule="spike_train"), jnp.full(40_000, -0.1)
+    noise, x = ExponentialNoise(0.4, 0.3, rule="spike_train"), jnp.full(40_000, -0.1)
     uniform = jnp.asarray(np.random.default_rng(1).random(x.size))
     sampled = noise.derivative(x, noise(x, uniform))
     error = sampled.std() / np.sqrt(x.size)
     assert abs(float(sampled.mean() - noise.slope(x)[0])) < 4 * error
 
 
-def test_instances_have_their_own_numbers():
-    """Parameters belong to an instance: no layer changes another's."""
-    one, other = Sigmoid(0.1), Sigmoid(0.5)
-    assert (one.width, other.width) == (0.1, 0.5)
-    assert one.describe() == {"name": "Sigmoid", "width": 0.1, "rule": "matched"}
+def test_published_exponential_noise():
+    noise = ExponentialNoise()
+    np.testing.assert_allclose(noise.probability(jnp.zeros(1)), 2 / 3)
+    np.testing.assert_allclose(noise.probability(jnp.array([-0.133])), 2 / 3 / np.e)
+    assert noise.probability(jnp.array([0.2]))[0] == 1
+    assert noise.slope(jnp.array([0.2]))[0] == 0
+
+
+def test_parameters_belong_to_an_instance():
+    one, two = SigmoidNoise(1.0), SigmoidNoise(2.0)
+    assert (one.sharpness, two.sharpness) == (1, 2)
+    assert one.describe() == {"name": "SigmoidNoise", "sharpness": 1.0, "rule": "matched"}
+    net = theory.StochasticNet((1, 2, 1), [one, two], key=jax.random.key(0))
+    assert [n.sharpness for n in net.noises] == [1, 2]
+
+
+def test_steep_noise_becomes_a_spike():
+    noise, step = SigmoidNoise(1e6), StepNoise()
+    x = jnp.asarray(X)
+    uniform = jnp.full(x.shape, 0.37)
+    np.testing.assert_array_equal(noise(x, uniform), step(x, uniform))
+    np.testing.assert_array_equal(step(x, uniform), surrogates.SuperSpike()(x))
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Sigmoid(0.0), "width: expected a finite positive number, got 0.0."),
-        (lambda: Exponential(at_threshold=1.5), "at_threshold: expected a probability"),
-        (lambda: Sigmoid(0.1, rule="mean"), "rule: expected one of 'matched'"),
+        (lambda: SigmoidNoise(0.0), "sharpness: expected a finite positive number, got 0.0."),
+        (lambda: SigmoidNoise(1.0, rule="mean"), "rule: expected one of 'matched'"),
+        (lambda: ExponentialNoise(-1.0), "rate: expected a finite positive number, got -1.0."),
     ],
 )
 def test_wrong_arguments(make, message, untyped):

@@ -82,7 +82,7 @@ def test_kernels_have_the_documented_spread(key):
     np.testing.assert_allclose(kernel.std() * np.sqrt(5 * 16), 3.0, rtol=5 / np.sqrt(2 * 5120))
 
 
-@pytest.mark.parametrize("escape", [None, escape_noise.Sigmoid(0.2)], ids=["det", "stochastic"])
+@pytest.mark.parametrize("escape", [None, escape_noise.SigmoidNoise(5)], ids=["det", "stochastic"])
 def test_all_steps_at_once_are_the_steps_one_by_one(escape, key):
     """Values, and gradients with respect to weights and inputs."""
     net = network(key, escape)
@@ -109,7 +109,7 @@ def test_all_steps_at_once_are_the_steps_one_by_one(escape, key):
 
 
 def test_a_batch_with_time_first_is_trial_after_trial(key):
-    net = network(key, escape_noise.Sigmoid(0.2))
+    net = network(key, escape_noise.SigmoidNoise(5))
     inputs = normal(STEPS, 3, 14)
     noisy = Noisy(inputs, jax.random.uniform(key, (STEPS, 3, net.noise_size)))
     together = run(net, noisy)
@@ -164,7 +164,7 @@ def test_inputs_over_time_are_checked(shape, key, untyped):
 
 def test_a_steep_escape_noise_is_the_deterministic_neuron(key):
     net = network(key)
-    steep = with_escape(net, escape_noise.Sigmoid(1e-9))
+    steep = with_escape(net, escape_noise.SigmoidNoise(1e09))
     inputs = normal(STEPS, 14)
     expected = run(net, inputs)
     assert 0.02 < expected[0].mean() < 0.9
@@ -175,7 +175,7 @@ def test_a_steep_escape_noise_is_the_deterministic_neuron(key):
 
 def test_spikes_come_with_their_probability(key):
     """A neuron held at a membrane fires in a share p of the steps: 4 standard errors."""
-    escape = escape_noise.Sigmoid(0.3)
+    escape = escape_noise.SigmoidNoise(3.33333)
     cell = fl.LIFCell(1, 1, escape=escape, feedforward_only=True, reset="none", key=key)
     cell = eqx.tree_at(lambda c: c.input_weight, cell, jnp.ones((1, 1)))
     # Constant input I: synapse I / (1 - alpha), and the membrane goes there.
@@ -187,7 +187,7 @@ def test_spikes_come_with_their_probability(key):
 
 
 def test_randomness_is_an_input(key):
-    net = network(key, escape_noise.Sigmoid(0.2))
+    net = network(key, escape_noise.SigmoidNoise(5))
     inputs = normal(STEPS, 14)
     first = run(net, with_noise(net, inputs, key=key))[0]
     again = run(net, with_noise(net, inputs, key=key))[0]
@@ -197,7 +197,7 @@ def test_randomness_is_an_input(key):
 
 
 def test_uniform_numbers_are_no_tangent_directions(key):
-    cell = fl.LIFCell(2, 3, escape=escape_noise.Sigmoid(0.2), key=key)
+    cell = fl.LIFCell(2, 3, escape=escape_noise.SigmoidNoise(5), key=key)
     inputs = with_noise(cell, normal(STEPS, 2), key=key)
     spectrum = eqx.filter_eval_shape(
         fl.lyapunov_spectrum, cell, cell.initial_state(), inputs, key=key
@@ -206,7 +206,7 @@ def test_uniform_numbers_are_no_tangent_directions(key):
 
 
 def test_a_stochastic_layer_starts_without_spikes(key):
-    cell = fl.LIFCell(2, 50, escape=escape_noise.Exponential(at_threshold=1.0), key=key)
+    cell = fl.LIFCell(2, 50, escape=escape_noise.ExponentialNoise(1.0), key=key)
     state = cell.initial_state()
     # Far above threshold the probability is 1, and uniform numbers below 1 always make spikes.
     state = state._replace(membrane=jnp.full(50, 9.0))
@@ -262,7 +262,7 @@ def test_inputs_and_recurrence_share_the_variance(kind, key):
 
 def test_swapping_spikes_keeps_the_weights(key):
     net = network(key)
-    noisy = with_escape(net, [escape_noise.Sigmoid(0.2), None])
+    noisy = with_escape(net, [escape_noise.SigmoidNoise(5), None])
     assert noisy.noise_size == net.layers[0].hidden_size
     assert eqx.tree_equal(with_escape(noisy, None), net)
 
@@ -285,7 +285,7 @@ def test_wrong_layers(key, untyped):
 
 
 def test_missing_and_superfluous_noise(key, untyped):
-    net = network(key, escape_noise.Sigmoid(0.2))
+    net = network(key, escape_noise.SigmoidNoise(5))
     inputs = normal(STEPS, 14)
     with raises(TypeError, "input: a stochastic layer needs 13 uniform numbers with each input"):
         net.over_time(inputs)
@@ -293,6 +293,6 @@ def test_missing_and_superfluous_noise(key, untyped):
         net.over_time(Noisy(inputs, jnp.zeros((STEPS, 12))))
     with raises(TypeError, "input: got uniform numbers (Noisy), but no layer is stochastic."):
         network(key).over_time(Noisy(inputs, jnp.zeros((STEPS, 13))))
-    cell = fl.LIFCell(1, 2, escape=escape_noise.Sigmoid(), key=key)
+    cell = fl.LIFCell(1, 2, escape=escape_noise.SigmoidNoise(), key=key)
     with raises(ValueError, "state.noise: expected the bits of uniform numbers, got None."):
         cell.output(fl.LIFState(jnp.zeros(2), jnp.zeros(2)))

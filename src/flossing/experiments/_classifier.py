@@ -13,7 +13,7 @@ import numpy as np
 import optax
 
 from ..cells import ConvLIFCell, LeakyReadout, Stack, fluctuation_driven, with_escape
-from ..escape_noise import EscapeNoise, Exponential, Noisy, Sigmoid
+from ..escape_noise import EscapeNoise, ExponentialNoise, Noisy, SigmoidNoise
 from ..surrogates import SuperSpike
 from ..tasks import SpikeFile
 from ..tasks.randman import LabelledSplit, Randman
@@ -35,8 +35,8 @@ def escape_of(method: str, steepness: float) -> EscapeNoise | None:
     """The spikes that each method trains with."""
     return {
         "deterministic": None,
-        "stochastic": Sigmoid(1 / steepness),
-        "multilayer spiker": Exponential(rule="spike_train"),
+        "stochastic": SigmoidNoise(steepness),
+        "multilayer spiker": ExponentialNoise(rule="spike_train"),
     }[method]
 
 

@@ -10,12 +10,13 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 from matplotlib.figure import Figure
 
 from ..cells import with_escape
-from ..escape_noise import Sigmoid
+from ..escape_noise import SigmoidNoise
 from ..runs.plots import COLOURS, style
 from ..spike_statistics import fano_factors
 from ..tasks.randman import Randman
@@ -116,7 +117,7 @@ def _one(settings: Any, data: Any, method: str, seed: int, report: Callable) -> 
     size = settings.schedule.batch_size
     network = settings.architecture.build(data, method, jax.random.key(seed))
     network, record = train(network, data, settings.schedule, seed, report)
-    other = Sigmoid(1 / settings.architecture.steepness) if method == METHODS[0] else None
+    other = SigmoidNoise(settings.architecture.steepness) if method == METHODS[0] else None
     record["seed"] = seed
     record["test"] = accuracy(network, data, "test", size, seed)
     record["swapped"] = accuracy(with_escape(network, other), data, "test", size, seed)
@@ -129,7 +130,7 @@ def _activity(settings: Any, data: Any, network: Any) -> dict[str, Any]:
     rasters, _ = next(data.batches("test", 1))
     repeated = np.repeat(np.asarray(rasters), settings.repeats, axis=1)
     inputs = with_noise(network, repeated, np.random.default_rng(0))
-    *hidden, _ = jax.jit(network.all_over_time)(inputs)
+    *hidden, _ = eqx.filter_jit(lambda n, x: n.all_over_time(x))(network, inputs)
     fano, one = {}, [np.asarray(rasters[:, 0])]
     for index, spikes in enumerate(np.moveaxis(np.asarray(s), 1, 0) for s in hidden):
         factors = fano_factors(spikes, window=settings.window)

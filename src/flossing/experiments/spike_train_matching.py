@@ -18,7 +18,7 @@ import optax
 from matplotlib.figure import Figure
 
 from ..cells import LIFCell, Stack, fluctuation_driven, with_escape
-from ..escape_noise import Exponential, Noisy, Sigmoid
+from ..escape_noise import ExponentialNoise, Noisy, SigmoidNoise
 from ..runs.plots import COLOURS, style
 from ..spike_statistics import fano_factors, firing_rates, interspike_intervals, interval_variation
 from ..surrogates import StraightThrough, SuperSpike
@@ -137,8 +137,11 @@ def _escapes(settings: Settings, method: str) -> list[Any]:
     if method == "deterministic":
         return [None, None]
     if method == "stochastic":
-        return [Sigmoid(1 / hidden), Sigmoid(1 / output, rule="constant")]
-    return [Exponential(0.133, rule="spike_train"), Exponential(0.013, rule="constant")]
+        return [SigmoidNoise(hidden), SigmoidNoise(output, rule="constant")]
+    return [
+        ExponentialNoise(width=0.133, rule="spike_train"),
+        ExponentialNoise(width=0.013, rule="constant"),
+    ]
 
 
 def _spikes(network: Stack, inputs: Any, trials: int, key: Any) -> tuple[Any, Any]:

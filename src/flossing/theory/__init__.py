@@ -1,5 +1,12 @@
 """What surrogate gradients are: where they are exact, where they are biased, that they are no gradients."""
 
+from ..escape_noise import (
+    EscapeNoise as EscapeNoise,
+    ExponentialNoise as ExponentialNoise,
+    ShapeNoise as ShapeNoise,
+    SigmoidNoise as SigmoidNoise,
+    StepNoise as StepNoise,
+)
 from ._estimator import Draw as Draw, Estimator as Estimator
 from .bias import (
     BiasMap as BiasMap,
@@ -30,13 +37,6 @@ from .line_integrals import (
 )
 from .paths import circle as circle, random_plane as random_plane, segment as segment
 from .smooth_nets import TwoPathNet as TwoPathNet, logistic_step as logistic_step
-from .stochastic import (
-    EscapeNoise as EscapeNoise,
-    ExponentialNoise as ExponentialNoise,
-    ShapeNoise as ShapeNoise,
-    SigmoidNoise as SigmoidNoise,
-    StepNoise as StepNoise,
-)
 from .stochastic_derivatives import (
     SmoothedStochasticDerivative as SmoothedStochasticDerivative,
     StochasticDerivative as StochasticDerivative,

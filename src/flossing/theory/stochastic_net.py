@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._checks import check_integer, check_key, check_positive, check_shape
-from .stochastic import EscapeNoise, SigmoidNoise, spike
+from ..escape_noise import EscapeNoise, SigmoidNoise, spike
 
 Loss = Callable[[Float[Array, " output"]], Float[Array, ""]]
 _WIDEST = 12
