@@ -40,7 +40,7 @@ class Delays:
     hidden_size: int = 80
     larger: tuple[tuple[int, int], ...] = ()
     """Other (units, delay), with the adaptive schedule only."""
-    schedules: tuple[Schedule, ...] = ("none", "before", "both", "adaptive")
+    schedules: tuple[Schedule, ...] = ("none", "before", "adaptive", "both")
     target: float = 0.0
     """Of the flossed exponents, nats per step."""
     networks: int = 9
@@ -222,7 +222,7 @@ def _solved_against_size(
         best = largest_solved(numbers, n, "adaptive", tried)
         failed = [d for d in tried if d > best]
         label = n == sizes[0]
-        axis.plot(n, best, "o", color=COLOURS[3], label="largest solved" if label else None)
+        axis.plot(n, best, "o", color=COLOURS[2], label="largest solved" if label else None)
         if failed:
             axis.plot(
                 n, min(failed), "x", color="k", label="smallest not solved" if label else None
