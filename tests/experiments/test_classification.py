@@ -45,6 +45,7 @@ def test_randman_is_learned():
     )
     result = classification.run(settings=settings)
     check(result, "classification")
+    assert result.numbers["nearest_neighbour_test"] > 0.8
     for method in _classifier.METHODS[:2]:
         record = result.numbers["runs"][method][0]
         assert record["train"][-1] > 0.8
@@ -105,6 +106,18 @@ def test_parts_are_shuffled_and_kept_apart():
     rasters, _ = next(data.batches("test", 6))
     np.testing.assert_array_equal(rasters.sum(0), np.ones((6, 4)))
     assert rasters.shape == (100, 6, 4)
+
+
+def test_nearest_neighbours_are_those_of_all_distances():
+    data = RandmanData(Randman(classes=4, inputs=5, samples=30, frequencies=60, alpha=0.2), 0)
+    (train, labels), (test, wanted) = (
+        [np.asarray(x) for x in data.parts[part]] for part in ("train", "test")
+    )
+    # All at one distance or another: of equal ones the first counts, here as there.
+    nearest = [np.square(train - sample).sum(1).argmin() for sample in test]
+    expected = (labels[nearest] == wanted).mean()
+    assert classification.nearest_neighbour(data) == round(float(expected), 4)
+    assert 0 < expected < 1
 
 
 def test_the_published_network_has_the_published_sizes():

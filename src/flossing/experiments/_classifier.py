@@ -159,7 +159,7 @@ def with_noise(network: Stack, rasters: Any, random: np.random.Generator) -> Any
 class Schedule:
     """How a network is trained."""
 
-    epochs: int = 12
+    epochs: int = 6
     batch_size: int = 100
     learning_rate: float = 0.02
     optimiser: str = "adam"

@@ -4,6 +4,10 @@ Three layers of LIF neurons behind 1-D convolutions and a leaky readout (Gygax &
 surrogate derivative of deterministic spikes, with that of the escape probability of stochastic spikes, and
 with the multilayer-spiker rule. Weights of a network trained with one kind of spikes are then run with the
 other. The schedule is ours: the published one has 200 epochs with batches of 400 and SMORMS3.
+
+The manifolds are smoother than the published ones (alpha 1, not 0.5). Those of alpha 0.5 are so rough that
+the nearest neighbour in the exact spike times, which is given beside the accuracies, is right in 92 % of the
+test samples only; see the findings.
 """
 
 import dataclasses
@@ -28,7 +32,7 @@ from ._result import Claim, Result
 class Settings:
     """What may be varied."""
 
-    task: Randman = Randman()
+    task: Randman = Randman(alpha=1.0)
     architecture: Architecture = Architecture()
     schedule: Schedule = Schedule()
     seeds: tuple[int, ...] = (1, 2, 3)
@@ -58,7 +62,19 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
     """Runs the experiment; the quick version has fewer classes, smoother manifolds and smaller layers."""
     settings = settings or (QUICK if quick else Settings())
     data = RandmanData(settings.task, settings.data_seed)
-    return classify(settings, data, "classification", "Randman")
+    result = classify(settings, data, "classification", "Randman")
+    result.numbers["nearest_neighbour_test"] = nearest_neighbour(data)
+    return result
+
+
+def nearest_neighbour(data: RandmanData) -> float:
+    """Share of test samples whose nearest training sample, in the spike times, has the same label."""
+    (train, labels), (test, wanted) = (
+        [np.asarray(x) for x in data.parts[part]] for part in ("train", "test")
+    )
+    train, test = train.astype(np.float32), test.astype(np.float32)
+    squares = np.square(train).sum(1) - 2 * test @ train.T  # up to a constant of each test sample
+    return round(float((labels[squares.argmin(1)] == wanted).mean()), 4)
 
 
 def classify(

@@ -44,8 +44,10 @@ class Settings:
     """Of the inputs, in Hz."""
     steepness: tuple[float, float] = (10.0, 100.0)
     """Of hidden and output neurons (beta)."""
-    learning_rates: tuple[float, float, float] = (0.01, 0.01, 0.003)
+    learning_rates: tuple[float, float, float] = (0.02, 0.02, 0.003)
     """Of the three methods."""
+    second_moment_decay: float = 0.99
+    """Of Adam (b2). With 0.999 it remembers the first, large gradients for too long."""
     reset: str = "none"
     validate_every: int = 10
     """Epochs from one look at the other dynamics to the next."""
@@ -173,7 +175,8 @@ def _train(settings: Settings, method: str, seed: int, target: Any) -> dict[str,
     network = _network(settings, method, network_key)
     trials = settings.trials if network.noise_size else 1
     learning_rate = settings.learning_rates[METHODS.index(method)]
-    optimiser = optax.adam(optax.cosine_decay_schedule(learning_rate, settings.epochs))
+    schedule = optax.cosine_decay_schedule(learning_rate, settings.epochs)
+    optimiser = optax.adam(schedule, b2=settings.second_moment_decay)
     other = "stochastic" if method == "deterministic" else "deterministic"
     other_trials = settings.trials if other == "stochastic" else 1
     params, static = eqx.partition(network, eqx.is_inexact_array)
