@@ -50,8 +50,10 @@ def _run(command: str, arguments: list[str]) -> int:
     from importlib import import_module
 
     from ._blas import one_blas_thread
+    from ._compiled import keep_compiled
 
     one_blas_thread()
+    keep_compiled()
     try:
         return import_module(f"flossing.commands.{command}").main(arguments)
     except (ValueError, TypeError, OSError) as error:

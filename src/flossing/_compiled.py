@@ -1,0 +1,59 @@
+"""Compiled programs, kept on disk from one command to the next."""
+
+import contextlib
+import hashlib
+import os
+import platform
+from pathlib import Path
+
+LIMIT = 2**30
+"""Bytes; beyond them the oldest programs are deleted."""
+
+
+def keep_compiled() -> None:
+    """Lets JAX keep what it compiles, for this process and those that it starts.
+
+    The folder is ``$FLOSSING_CACHE``, or else ``flossing`` in the user's folder for caches; an empty
+    ``FLOSSING_CACHE`` keeps nothing. Settings of JAX's own cache take precedence. Programs of different
+    processors and versions are kept apart. Nothing is said where the folder cannot be written.
+    """
+    import jax
+
+    if jax.config.read("jax_compilation_cache_dir") or os.environ.get("FLOSSING_CACHE") == "":
+        return
+    with contextlib.suppress(OSError, RuntimeError):  # no home, no permission, no space
+        path = _folder() / _machine()
+        path.mkdir(parents=True, exist_ok=True)
+        _make_room(path.parent)
+        jax.config.update("jax_compilation_cache_dir", str(path))
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(path)
+
+
+def _folder() -> Path:
+    given = os.environ.get("FLOSSING_CACHE")
+    if given:
+        return Path(given).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "flossing"
+
+
+def _machine() -> str:
+    """What a compiled program depends on, beside what JAX itself looks at."""
+    import jaxlib
+
+    processor = platform.processor()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        processor += next((line for line in lines if line.startswith("flags")), "")
+    words = (platform.system(), platform.machine(), processor, jaxlib.__version__)
+    return hashlib.sha256(repr(words).encode()).hexdigest()[:16]
+
+
+def _make_room(folder: Path) -> None:
+    found = [(f.stat(), f) for f in folder.rglob("*") if f.is_file()]
+    total = sum(status.st_size for status, _ in found)
+    for status, file in sorted(found, key=lambda pair: pair[0].st_mtime):
+        if total <= LIMIT:
+            return
+        file.unlink(missing_ok=True)
+        total -= status.st_size

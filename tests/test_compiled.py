@@ -1,0 +1,84 @@
+"""Compiled programs on disk: found again by the next process, kept small, never in the way."""
+
+import os
+import subprocess
+import sys
+
+import jax
+import pytest
+
+from flossing import _compiled
+
+SCRIPT = """
+import jax
+from flossing._compiled import keep_compiled
+keep_compiled()
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+hits = []
+jax.monitoring.register_event_listener(
+    lambda name, **_: hits.append(name) if name.endswith("cache_hits") else None
+)
+jax.jit(lambda x: x * 3 + 1)(1.0)
+print(len(hits))
+"""
+
+
+def hits(folder):
+    environment = {**os.environ, "FLOSSING_CACHE": str(folder)}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    return int(done.stdout)
+
+
+def test_the_next_process_does_not_compile_again(tmp_path):
+    assert hits(tmp_path / "new" / "folder") == 0
+    assert hits(tmp_path / "new" / "folder") > 0
+
+
+def test_a_folder_that_cannot_be_is_no_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert hits(tmp_path / "file" / "folder") == 0
+
+
+@pytest.fixture
+def untouched(monkeypatch):
+    """No cache before and after, whatever a test sets."""
+    before = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", None)
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "to be put back")
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+    monkeypatch.delenv("FLOSSING_CACHE")
+    yield monkeypatch
+    jax.config.update("jax_compilation_cache_dir", before)
+
+
+def test_the_users_settings_come_first(untouched, tmp_path):
+    untouched.setenv("FLOSSING_CACHE", "")
+    _compiled.keep_compiled()
+    assert jax.config.jax_compilation_cache_dir is None
+    untouched.setenv("FLOSSING_CACHE", str(tmp_path / "ours"))
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path / "theirs"))
+    _compiled.keep_compiled()
+    assert jax.config.jax_compilation_cache_dir == str(tmp_path / "theirs")
+    assert not (tmp_path / "ours").exists()
+
+
+def test_it_is_where_caches_belong(untouched, tmp_path):
+    untouched.setenv("XDG_CACHE_HOME", str(tmp_path))
+    _compiled.keep_compiled()
+    (folder,) = (tmp_path / "flossing").iterdir()
+    assert jax.config.jax_compilation_cache_dir == os.environ["JAX_COMPILATION_CACHE_DIR"]
+    assert jax.config.jax_compilation_cache_dir == str(folder)
+
+
+def test_the_oldest_programs_make_room(untouched, tmp_path):
+    untouched.setattr(_compiled, "LIMIT", 25)
+    untouched.setenv("FLOSSING_CACHE", str(tmp_path))
+    for age in range(4):
+        file = tmp_path / f"{age}"
+        file.write_bytes(b"0123456789")
+        os.utime(file, (1e9 - age, 1e9 - age))
+    _compiled.keep_compiled()
+    assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == ["0", "1"]
