@@ -19,7 +19,7 @@ def keep_compiled() -> None:
     """
     import jax
 
-    if jax.config.read("jax_compilation_cache_dir") or os.environ.get("FLOSSING_CACHE") == "":
+    if jax.config.values["jax_compilation_cache_dir"] or os.environ.get("FLOSSING_CACHE") == "":
         return
     with contextlib.suppress(OSError, RuntimeError):  # no home, no permission, no space
         path = _folder() / _machine()
