@@ -46,7 +46,9 @@ class Delays:
     networks: int = 9
     epochs: int = 3001
     learning_rate: float = 2e-3
-    """Of training, at the first epoch, up to 80 units; larger networks have ``(80 / units)^2`` of it."""
+    """Of training, at the first epoch, up to 80 units; larger networks have ``80 / units`` of it."""
+    batch_size: int = 16
+    """Trials per epoch, up to 80 units; larger networks have ``units / 80`` times as many."""
     constant: bool = False
     """Whether it stays (1e-3 is published), or falls along a cosine to a twentieth."""
     steps_before: int = 200
@@ -61,7 +63,8 @@ class Delays:
         }
 
     def _run(self, units: int, delay: int, schedule: str) -> RunConfig:
-        rate = self.learning_rate * min(1.0, 80 / units) ** 2
+        larger = max(1.0, units / 80)
+        rate = self.learning_rate / larger
         return RunConfig(
             task=TaskConfig(self.task, delay, self.order),
             cell=CellConfig(hidden_size=units),
@@ -75,6 +78,7 @@ class Delays:
             ),
             training=Training(
                 epochs=self.epochs,
+                batch_size=round(self.batch_size * larger),
                 learning_rate=rate,
                 final_learning_rate=rate if self.constant else rate / 20,
             ),

@@ -4,7 +4,8 @@
 of a picture (Gygax & Zenke 2025, on a picture of ours). All three learn as published: the error of an output
 is the difference of its spikes from the target, taken as it is (no derivative of the output's spikes); what
 differs is the derivative of hidden spikes. Neurons have no reset, as in the published runs. Steps are Adam's,
-with a cosine decay to zero. Distances have the published normalisation.
+with rates that rise over the first tenth of the epochs (large first steps silence hidden neurons for good)
+and then fall to zero along a cosine. Distances have the published normalisation.
 """
 
 import dataclasses
@@ -44,7 +45,7 @@ class Settings:
     steepness: tuple[float, float] = (10.0, 100.0)
     """Of hidden and output neurons (beta)."""
     learning_rates: tuple[float, float, float] = (0.02, 0.02, 0.003)
-    """Of the three methods."""
+    """Of the three methods, at their largest."""
     second_moment_decay: float = 0.99
     """Of Adam (b2). With 0.999 it remembers the first, large gradients for too long."""
     reset: str = "none"
@@ -174,7 +175,9 @@ def _train(settings: Settings, method: str, seed: int, target: Any) -> dict[str,
     network = _network(settings, method, network_key)
     trials = settings.trials if network.noise_size else 1
     learning_rate = settings.learning_rates[METHODS.index(method)]
-    schedule = optax.cosine_decay_schedule(learning_rate, settings.epochs)
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0, learning_rate, settings.epochs // 10, settings.epochs
+    )
     optimiser = optax.adam(schedule, b2=settings.second_moment_decay)
     other = "stochastic" if method == "deterministic" else "deterministic"
     other_trials = settings.trials if other == "stochastic" else 1
