@@ -15,7 +15,7 @@ the penalty on high rates, 12 000 training samples. A batch is loss, gradient an
 so many of them; data shuffling is counted on neither side. "step by step" is what one writes from the
 equations: a
 loop over time with three convolutions in each step. "layer by layer" computes each layer's convolution for
-all steps at once, as ours does. Ours computes the gradients of ten trials at once, and spreads them over the
+all steps at once, as ours does. Ours computes the gradients of five trials at once, and spreads them over the
 cores of the CPU as devices of their own. PyTorch runs with one thread and with its default number, and the
 faster counts.
 Ours is compiled outside the timing.

@@ -43,8 +43,11 @@ def test_randman_is_learned():
         repeats=6,
         window=5,
     )
-    result = classification.run(settings=settings)
+    said = []
+    result = classification.run(settings=settings, report=said.append)
     check(result, "classification")
+    assert "deterministic, seed 1" in said
+    assert any(line.startswith("epoch 20: loss ") for line in said)
     assert result.numbers["nearest_neighbour_test"] > 0.8
     for method in _classifier.METHODS[:2]:
         record = result.numbers["runs"][method][0]

@@ -78,11 +78,18 @@ def _directory(options: Arguments) -> Path:
 
 def _run(run: Callable[..., Result], quick: bool, path: Path, progress: Progress) -> Result:
     """The experiment; one that consists of training runs keeps them in the directory."""
-    if "folder" in inspect.signature(run).parameters:
+    parameters = inspect.signature(run).parameters
+    if "folder" in parameters:
         reporters = partial(ConsoleReporter, progress)
         return run(quick, folder=path / RUNS, reporters=reporters)
-    progress.add_task("running", total=None, status="")
-    return run(quick)
+    task = progress.add_task("running", total=None, status="")
+
+    def report(text: str) -> None:
+        progress.update(task, status=text)
+        if not progress.console.is_terminal:
+            progress.console.print(text)
+
+    return run(quick, report=report) if "report" in parameters else run(quick)
 
 
 def verdict(result: Result) -> Table:

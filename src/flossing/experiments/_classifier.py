@@ -166,7 +166,7 @@ class Schedule:
     """``"adam"`` with a cosine decay to zero, or ``"smorms3"`` as published."""
     spike_limit: float = 7.0
     penalty: float = 0.1
-    part: int = 10
+    part: int = 5
     """Trials whose gradient is computed at once; so few that they stay in the cache of a core."""
 
     def make(self, steps: int) -> optax.GradientTransformation:

@@ -58,11 +58,15 @@ QUICK = Settings(
 )
 
 
-def run(quick: bool = False, settings: Settings | None = None) -> Result:
+def run(
+    quick: bool = False,
+    settings: Settings | None = None,
+    report: Callable[[str], None] = lambda text: None,
+) -> Result:
     """Runs the experiment; the quick version has fewer classes, smoother manifolds and smaller layers."""
     settings = settings or (QUICK if quick else Settings())
     data = RandmanData(settings.task, settings.data_seed)
-    result = classify(settings, data, "classification", "Randman")
+    result = classify(settings, data, "classification", "Randman", report)
     result.numbers["nearest_neighbour_test"] = nearest_neighbour(data)
     return result
 
@@ -137,7 +141,9 @@ def _one(settings: Any, data: Any, method: str, seed: int, report: Callable) -> 
     record["seed"] = seed
     record["test"] = accuracy(network, data, "test", size, seed)
     record["swapped"] = accuracy(with_escape(network, other), data, "test", size, seed)
-    report(f"test {record['test']:.4f}, with the other spikes {record['swapped']:.4f}")
+    report(
+        f"{method}, seed {seed}: test {record['test']:.4f}, with the other spikes {record['swapped']:.4f}"
+    )
     return network, record
 
 

@@ -7,6 +7,7 @@ part is used once, after training. Published accuracies are those on validation 
 
 import dataclasses
 import os
+from collections.abc import Callable
 
 from ..tasks import open_heidelberg
 from ._classifier import Architecture, Schedule, SpokenData
@@ -43,14 +44,18 @@ QUICK = Settings(
 )
 
 
-def run(quick: bool = False, settings: Settings | None = None) -> Result:
+def run(
+    quick: bool = False,
+    settings: Settings | None = None,
+    report: Callable[[str], None] = lambda text: None,
+) -> Result:
     """Runs the experiment; the quick version trains one network of each kind for three epochs."""
     settings = settings or (QUICK if quick else Settings())
     files = open_heidelberg(settings.folder or os.environ.get("FLOSSING_DATA", "data"))
     try:
         step = settings.architecture.time_step
         data = SpokenData(files, settings.num_steps, step, settings.data_seed)
-        return classify(settings, data, "classification-shd", "SHD")
+        return classify(settings, data, "classification-shd", "SHD", report)
     finally:
         for file in files.values():
             file.close()

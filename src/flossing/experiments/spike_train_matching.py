@@ -9,6 +9,7 @@ and then fall to zero along a cosine. Distances have the published normalisation
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -62,7 +63,11 @@ class Settings:
 QUICK = Settings(epochs=150, seeds=(1,), trials=4, repeats=20, learning_rates=(0.03, 0.03, 0.01))
 
 
-def run(quick: bool = False, settings: Settings | None = None) -> Result:
+def run(
+    quick: bool = False,
+    settings: Settings | None = None,
+    report: Callable[[str], None] = lambda text: None,
+) -> Result:
     """Runs the experiment; the quick version has a tenth of the epochs and one seed."""
     settings = settings or (QUICK if quick else Settings())
     target = _target(settings)
@@ -70,6 +75,7 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
     for method in METHODS:
         for seed in settings.seeds:
             runs[method].append(_train(settings, method, seed, target))
+            report(f"{method}, seed {seed}: distance {runs[method][-1]['distance'][-1]:.3g}")
     numbers = {method: _numbers(settings, records) for method, records in runs.items()}
     ends = {m: float(np.mean([r["distance"][-1] for r in runs[m]])) for m in METHODS}
     starts = {m: float(np.mean([r["distance"][0] for r in runs[m]])) for m in METHODS}
