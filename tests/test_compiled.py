@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import pytest
@@ -21,6 +22,32 @@ jax.monitoring.register_event_listener(
 jax.jit(lambda x: x * 3 + 1)(1.0)
 print(len(hits))
 """
+
+
+MAPS = """
+import gc
+from pathlib import Path
+import jax
+from flossing._compiled import forget_programs
+count = lambda: len(Path("/proc/self/maps").read_text().splitlines())
+start = count()
+for size in range(1, 40):
+    jax.jit(lambda x: x * size + size)(jax.numpy.ones(size))
+full = count()
+forget_programs(share=1.0)
+assert count() >= full
+forget_programs(share=0.0)
+gc.collect()
+print(start, full, count())
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux")
+def test_programs_are_forgotten_only_when_they_are_too_many():
+    done = subprocess.run([sys.executable, "-c", MAPS], capture_output=True, text=True, check=True)
+    start, full, after = map(int, done.stdout.split())
+    assert full > start + 39
+    assert after - start < (full - start) / 2
 
 
 def hits(folder):

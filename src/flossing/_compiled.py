@@ -1,4 +1,4 @@
-"""Compiled programs, kept on disk from one command to the next."""
+"""Compiled programs: kept on disk from one command to the next, and forgotten in time by a long one."""
 
 import contextlib
 import hashlib
@@ -27,6 +27,22 @@ def keep_compiled() -> None:
         _make_room(path.parent)
         jax.config.update("jax_compilation_cache_dir", str(path))
         os.environ["JAX_COMPILATION_CACHE_DIR"] = str(path)
+
+
+def forget_programs(share: float = 0.5) -> None:
+    """Frees the programs compiled so far, once they fill a share of the memory maps a process may have.
+
+    A training run compiles into some 2800 maps, and Linux ends a process that wants more than 65530.
+    """
+    import jax
+
+    try:
+        used = Path("/proc/self/maps").read_bytes().count(b"\n")
+        limit = int(Path("/proc/sys/vm/max_map_count").read_text())
+    except (OSError, ValueError):  # another system
+        return
+    if used > share * limit:
+        jax.clear_caches()
 
 
 def _folder() -> Path:

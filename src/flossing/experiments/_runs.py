@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import xarray as xr
 
+from .._compiled import forget_programs
 from ..runs import RunConfig, directory as files, load, resume, run
 from ..runs.train import Reporter, Silent, read_config
 
@@ -48,6 +49,7 @@ def do_runs(
             outcomes[name] = Outcome(config, data, time.perf_counter() - start)
         else:
             outcomes[name] = _in_folder(name, config, folder, reporters)
+        forget_programs()
     return outcomes
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .._blas import one_blas_thread
+from .._compiled import forget_programs
 from ..runs.config import from_yaml
 from ..runs.train import read_config, resume, run
 from . import folder
@@ -107,6 +108,8 @@ def work(job: Job) -> Outcome:
             return _go(job, sweep / folder.RUNS / job.name, event)
     except Exception:
         return Outcome("failed", traceback.format_exc())
+    finally:
+        forget_programs()
 
 
 def _go(job: Job, path: Path, event: threading.Event) -> Outcome:
