@@ -1,0 +1,333 @@
+"""Surrogate fields of classifiers: does one with less curl train better, and does flossing help?
+
+Small recurrent LIF classifiers of Randman with logistic surrogate derivatives, from too flat to too steep. The
+height of a derivative decides on the surrogate Lyapunov exponents as much as its steepness does, and neither
+changes a spike, so every steepness comes with several heights: area one (that of the matching escape
+noise), height one, and heights flossed until the first exponent of each layer has a given value. In
+addition recurrent weights are flossed. Measured are the curl of the surrogate gradient, the first exponent,
+the noise of gradients of stochastic networks, and what deterministic networks learn in a fixed number of epochs.
+
+The hypotheses among the claims and their limits were fixed before the full run; an interval decides.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .. import theory
+from ..tasks.randman import Randman
+from ._classifier import Schedule
+from ._driven import Plan, floss
+from ._field_figure import fields_figure
+from ._field_measures import (
+    BASIS_WARMUP,
+    BatchField,
+    first_exponent,
+    floss_heights,
+    gradient_noise,
+    noisy_exponent,
+    smooth_curls,
+    stochastic,
+)
+from ._rank_statistics import Estimate, over_seeds, rank_correlation
+from ._result import Claim, Result
+from ._small_classifier import (
+    Shape,
+    Stream,
+    hidden,
+    heights_of,
+    share_right,
+    train,
+    with_derivatives,
+    with_hidden,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What may be varied."""
+
+    task: Randman = Randman(
+        classes=5,
+        inputs=12,
+        samples=200,
+        frequencies=50,
+        alpha=1.5,
+        num_steps=60,
+        spike_steps=40,
+    )
+    shape: Shape = Shape()
+    schedule: Schedule = Schedule(epochs=20, batch_size=28, learning_rate=0.01)
+    seeds: tuple[int, ...] = (1, 2, 3, 4, 5)
+    """Of data, weights, order of the samples and noise."""
+    steepnesses: tuple[float, ...] = (0.5, 1.5, 5.0, 15.0, 50.0, 150.0)
+    """In units of one over the threshold."""
+    targets: tuple[float, ...] = (-0.05, 0.0, 0.05)
+    """First exponents that heights are flossed to, nats per step."""
+    plan: Plan = Plan(
+        num_exponents=8,
+        phases=((60, 3e-2), (30, 1e-2)),
+        window=100,
+        most_norm=1e4,
+        parameters=("recurrent_weight",),
+    )
+    """How recurrent weights are flossed, from heights of one."""
+    samples_in_stream: int = 20
+    """One after the other, for exponents."""
+    probes: int = 8
+    noise_samples: int = 64
+
+
+QUICK = Settings(
+    task=Randman(
+        classes=3, inputs=8, samples=80, frequencies=10, alpha=2.0, num_steps=40, spike_steps=25
+    ),
+    shape=Shape(neurons=16),
+    schedule=Schedule(epochs=8, batch_size=16, learning_rate=0.02),
+    seeds=(1, 2),
+    steepnesses=(0.5, 5.0, 50.0),
+    targets=(-0.05, 0.0),
+    plan=Plan(
+        num_exponents=4,
+        phases=((20, 3e-2),),
+        window=60,
+        most_norm=1e4,
+        parameters=("recurrent_weight",),
+    ),
+    samples_in_stream=6,
+    probes=4,
+    noise_samples=16,
+)
+
+FIXED = ("area one", "height one")
+WEIGHTS = "weights flossed"
+
+
+def flossed_to(target: float) -> str:
+    """The name of a condition."""
+    return f"flossed to {target:+g}" if target else "flossed to 0"
+
+
+def run(quick: bool = False, settings: Settings | None = None) -> Result:
+    """Runs the experiment; the quick version has fewer seeds, steepnesses and neurons."""
+    settings = settings or (QUICK if quick else Settings())
+    names = (*FIXED, *(flossed_to(t) for t in settings.targets), WEIGHTS)
+    seeds = [_one_seed(settings, seed) for seed in settings.seeds]
+    fields = {key: np.array([s["fields"][key] for s in seeds]) for key in seeds[0]["fields"]}
+    noise = {key: np.array([s["noise"][key] for s in seeds]) for key in seeds[0]["noise"]}
+    smooth = _smooth(settings)
+    found = correlations(fields, noise, settings)
+    found |= gains(fields["accuracy"], names)
+    return Result(
+        name="surrogate-fields",
+        title="curl, exponents and noise of surrogate gradients, and what is learned with them",
+        source="a question of our own, nothing published",
+        settings=dataclasses.asdict(settings),
+        numbers={
+            "conditions": list(names),
+            "axes": ["seed", "steepness", "condition"],
+            "estimates": {k: [round(float(x), 4) for x in v] for k, v in found.items()},
+            "fields": {k: _plain(v) for k, v in fields.items()},
+            "noise": {k: _plain(v) for k, v in noise.items()},
+            "smooth_curl": smooth,
+        },
+        claims=_claims(fields, found, smooth, names),
+        figure=fields_figure(fields, noise, found, names, settings),
+    )
+
+
+def _one_seed(settings: Settings, seed: int) -> dict[str, Any]:
+    task, key = settings.task, jax.random.key(seed)
+    keys = dict(
+        zip(
+            ("data", "weights", "order", "train", "test", "basis", "noise", "floss"),
+            jax.random.split(key, 8),
+            strict=True,
+        )
+    )
+    data = task.split(keys["data"], validation=0.05, test=0.4)
+    plain = settings.shape.build(task, keys["weights"])
+    length = settings.samples_in_stream * task.num_steps + BASIS_WARMUP
+    given, unseen = (
+        Stream(part.times, task.num_steps)(keys[name], length)
+        for part, name in ((data.train, "train"), (data.test, "test"))
+    )
+    size = settings.schedule.batch_size
+    times, labels = (x[:size] for x in data.train)
+    batch = jax.nn.one_hot(times, task.num_steps, axis=0), labels
+    layers = settings.shape.layers
+
+    def networks(steepness: float) -> list[Any]:
+        heights = [[steepness / 4] * layers, [1.0] * layers]
+        start = with_derivatives(plain, steepness, heights[0])
+        heights += [
+            floss_heights(start, given, jnp.asarray(t), keys["floss"]) for t in settings.targets
+        ]
+        return [with_derivatives(plain, steepness, h) for h in heights]
+
+    every = [networks(steepness) for steepness in settings.steepnesses]
+    for row, flossed in zip(
+        every, _floss_weights(settings, every, data, keys["floss"]), strict=True
+    ):
+        row.append(flossed)
+    fields: dict[str, list] = {}
+    noise: dict[str, list] = {}
+    for steepness, row in zip(settings.steepnesses, every, strict=True):
+        found = []
+        for index, network in enumerate(row):
+            trained = train(network, *data.train, keys["order"], settings.schedule, task.num_steps)
+            found.append(_field(network, trained, batch, unseen, data.test, keys, settings))
+            if index == 0:
+                numbers = _noise(network, trained.network, steepness, batch, unseen, keys, settings)
+                _append(noise, numbers)
+        _append(fields, {name: [f[name] for f in found] for name in found[0]})
+    return {"fields": fields, "noise": noise}
+
+
+def _append(lists: dict[str, list], values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        lists.setdefault(name, []).append(value)
+
+
+def _floss_weights(settings: Settings, every: list, data: Any, key: Any) -> list[Any]:
+    """Networks of height one whose recurrent weights have been flossed, one for each steepness."""
+    stacked = jax.tree.map(lambda *x: jnp.stack(x), *(hidden(row[1]) for row in every))
+    inputs = Stream(data.train.times, settings.task.num_steps)
+    flossed, _ = floss(stacked, jax.random.split(key, len(every)), inputs, settings.plan)
+    return [
+        with_hidden(row[1], jax.tree.map(lambda x, i=i: x[i], flossed))
+        for i, row in enumerate(every)
+    ]
+
+
+def _field(
+    network: Any, trained: Any, batch: Any, unseen: Any, test: Any, keys: Any, settings: Settings
+) -> dict[str, Any]:
+    field, basis = BatchField(*batch), keys["basis"]
+    ends = {"start": network, "end": trained.network}
+    curls = {
+        w: theory.curl(field, n, num_probes=settings.probes, key=basis) for w, n in ends.items()
+    }
+    return {
+        **{f"curl_{when}": curl.ratio for when, curl in curls.items()},
+        "curl_error": curls["start"].ratio_error,
+        **{
+            f"exponent_{w}": float(first_exponent(hidden(n), unseen, basis))
+            for w, n in ends.items()
+        },
+        "accuracy": float(share_right(trained.network, *test, settings.task.num_steps)),
+        "loss": float(trained.loss[-1]),
+        "skipped": int(trained.skipped),
+        "heights": heights_of(network),
+    }
+
+
+def _noise(
+    network: Any, trained: Any, steepness: float, batch: Any, unseen: Any, keys: Any, settings: Any
+) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for when, one in (("start", network), ("end", trained)):
+        noisy = stochastic(one, steepness)
+        numbers = gradient_noise(noisy, *batch, keys["noise"], settings.noise_samples)
+        found |= {f"{name}_{when}": value for name, value in numbers.items()}
+        found[f"exponent_{when}"] = float(noisy_exponent(noisy, unseen, keys["basis"]))
+    return found
+
+
+def _smooth(settings: Settings) -> list[float]:
+    data = settings.task.split(jax.random.key(settings.seeds[0]))
+    times, labels = (np.asarray(x[:8]) for x in data.train)
+    rasters = np.asarray(jax.nn.one_hot(times, settings.task.num_steps, axis=0))
+
+    def build() -> Any:
+        return settings.shape.build(settings.task, jax.random.key(1), "differentiated")
+
+    return smooth_curls(build, settings.steepnesses, rasters, labels, 2)
+
+
+def correlations(
+    fields: dict[str, np.ndarray], noise: dict[str, np.ndarray], settings: Settings
+) -> dict[str, Estimate]:
+    """Rank correlations over seeds, steepnesses and conditions, or within each steepness."""
+    accuracy, curl, exponent = (fields[k] for k in ("accuracy", "curl_start", "exponent_start"))
+    steep = np.broadcast_to(np.asarray(settings.steepnesses)[:, None], accuracy.shape)
+    flossed = slice(len(FIXED), len(FIXED) + len(settings.targets))
+    variance, noisy = (noise[k] for k in ("variance_start", "exponent_start"))
+
+    def within(x: np.ndarray, y: np.ndarray) -> float:
+        return rank_correlation(x, y, groups=1)
+
+    pairs = {
+        "curl, accuracy": (rank_correlation, curl, accuracy),
+        "curl, accuracy within a steepness": (within, curl, accuracy),
+        "curl after training, accuracy": (rank_correlation, fields["curl_end"], accuracy),
+        "exponent, accuracy": (rank_correlation, exponent, accuracy),
+        "|exponent|, accuracy": (rank_correlation, np.abs(exponent), accuracy),
+        "|exponent|, accuracy within a steepness": (within, np.abs(exponent), accuracy),
+        "exponent, curl": (rank_correlation, exponent, curl),
+        "exponent, curl within a steepness": (within, exponent, curl),
+        "steepness, curl at flossed heights": (
+            rank_correlation, steep[..., flossed], curl[..., flossed],
+        ),
+        "steepness, accuracy at flossed heights": (
+            rank_correlation, steep[..., flossed], accuracy[..., flossed],
+        ),
+        "exponent, variance": (rank_correlation, noisy, variance),
+        "steepness, variance": (rank_correlation, steep[..., 0], variance),
+        "steepness, exponent of stochastic networks": (rank_correlation, steep[..., 0], noisy),
+        "exponent, variance within a steepness": (within, noisy, variance),
+    }  # fmt: skip
+    return {name: over_seeds(f, (x, y)) for name, (f, x, y) in pairs.items()}
+
+
+def gains(accuracy: np.ndarray, names: tuple[str, ...]) -> dict[str, Estimate]:
+    """Accuracy gained by flossing to zero, mean over steepnesses and for the best steepness of each."""
+    column = {name: accuracy[..., i] for i, name in enumerate(names)}
+    zero = flossed_to(0.0)
+
+    def best(x: np.ndarray) -> float:
+        return float(x.mean(0).max())
+
+    found = {}
+    for new, old in ((zero, FIXED[0]), (zero, FIXED[1]), (WEIGHTS, FIXED[1])):
+        pair = (column[new], column[old])
+        found[f"gain: {new} - {old}"] = over_seeds(lambda a, b: float((a - b).mean()), pair)
+        found[f"gain at best steepness: {new} - {old}"] = over_seeds(
+            lambda a, b: best(a) - best(b), pair
+        )
+    return found
+
+
+def _claims(
+    fields: dict[str, np.ndarray], found: dict[str, Estimate], smooth: list[float], names: tuple
+) -> list[Claim]:
+    zero = flossed_to(0.0)
+    off = np.abs(fields["exponent_start"])[..., names.index(zero)]
+    less, within = found["curl, accuracy"], found["curl, accuracy within a steepness"]
+    noisy = found["exponent, variance"]
+    claims = [
+        Claim("smooth networks, true gradient: largest curl / symmetric part", max(smooth), 1e-10),
+        Claim(f"heights {zero}: median |first exponent|, other samples", float(np.median(off)), 0.02),
+        Claim(_text("less curl trains better: rank correlation", less, "upper"), less.high, 0.0),
+        Claim(_text("the same within a steepness", within, "upper"), within.high, 0.0),
+        Claim(
+            _text("gradient noise grows with the exponent: rank correlation", noisy, "lower"),
+            noisy.low, 0.0, below=False,
+        ),
+    ]  # fmt: skip
+    for new, old in ((zero, FIXED[0]), (zero, FIXED[1]), (WEIGHTS, FIXED[1])):
+        gain = found[f"gain: {new} - {old}"]
+        text = _text(f"accuracy gained, {new} against {old}", gain, "lower")
+        claims.append(Claim(text, gain.low, 0.0, below=False))
+    return claims
+
+
+def _text(what: str, estimate: Estimate, end: str) -> str:
+    return f"{what} {estimate.value:+.3f}, {end} end of its 95 % interval"
+
+
+def _plain(values: np.ndarray) -> list:
+    return np.where(np.isfinite(values), values, -999.0).round(5).tolist()
