@@ -25,7 +25,7 @@ def fields_figure(
     with style():
         figure = Figure(figsize=(10.5, 6.8), layout="constrained")
         (curl, exponent, spread), (learned, by_curl, by_exponent) = figure.subplots(2, 3)
-        for index, (name, colour) in enumerate(colours.items()):
+        for index, colour in enumerate(colours.values()):
             for axis, key in (
                 (curl, "curl_start"), (exponent, "exponent_start"), (learned, "accuracy"),
             ):  # fmt: skip

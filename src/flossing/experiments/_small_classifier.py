@@ -1,4 +1,4 @@
-"""Small recurrent LIF classifiers of Randman whose surrogate derivatives are free: one compiled program for all."""
+"""Small recurrent LIF classifiers of Randman that share one compiled program, whatever their surrogates."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -61,7 +61,7 @@ class Shape:
         return fluctuation_driven(Stack(layers), rate=1 / duration, key=draw_key)
 
 
-def with_derivatives(network: Stack, steepness: float, heights: Sequence[float] | Array) -> Stack:
+def with_derivatives(network: Stack, steepness: float, heights: Sequence[Any] | Array) -> Stack:
     """The network with logistic surrogate derivatives of that steepness, and a height for each layer."""
     values = iter(heights)
 

@@ -1,13 +1,13 @@
 """Surrogate fields of classifiers: does one with less curl train better, and does flossing help?
 
-Small recurrent LIF classifiers of Randman with logistic surrogate derivatives, from too flat to too steep. The
-height of a derivative decides on the surrogate Lyapunov exponents as much as its steepness does, and neither
-changes a spike, so every steepness comes with several heights: area one (that of the matching escape
-noise), height one, and heights flossed until the first exponent of each layer has a given value. In
-addition recurrent weights are flossed. Measured are the curl of the surrogate gradient, the first exponent,
-the noise of gradients of stochastic networks, and what deterministic networks learn in a fixed number of epochs.
+Small recurrent LIF classifiers of Randman with logistic surrogate derivatives, from too flat to too steep.
+The height of a derivative decides on the surrogate Lyapunov exponents as much as its steepness does, and
+neither changes a spike. So every steepness comes with several heights: area one (that of the matching escape
+noise), height one, and heights flossed until the first exponent of each layer has a given value. In addition
+recurrent weights are flossed. Measured are the curl of the surrogate gradient, the first exponent, the noise
+of gradients of stochastic networks, and what deterministic networks learn in a fixed number of epochs.
 
-The hypotheses among the claims and their limits were fixed before the full run; an interval decides.
+The hypotheses among the claims and their limits were fixed before the full run; intervals decide.
 """
 
 import dataclasses
@@ -21,6 +21,7 @@ from .. import theory
 from ..tasks.randman import Randman
 from ._classifier import Schedule
 from ._driven import Plan, floss
+from ._field_claims import FIXED, WEIGHTS, claims, correlations, flossed_to, gains
 from ._field_figure import fields_figure
 from ._field_measures import (
     BASIS_WARMUP,
@@ -32,13 +33,12 @@ from ._field_measures import (
     smooth_curls,
     stochastic,
 )
-from ._rank_statistics import Estimate, over_seeds, rank_correlation
-from ._result import Claim, Result
+from ._result import Result
 from ._small_classifier import (
     Shape,
     Stream,
-    hidden,
     heights_of,
+    hidden,
     share_right,
     train,
     with_derivatives,
@@ -102,13 +102,7 @@ QUICK = Settings(
     noise_samples=16,
 )
 
-FIXED = ("area one", "height one")
-WEIGHTS = "weights flossed"
-
-
-def flossed_to(target: float) -> str:
-    """The name of a condition."""
-    return f"flossed to {target:+g}" if target else "flossed to 0"
+KEYS: tuple[str, ...] = ("data", "weights", "order", "train", "test", "basis", "noise", "floss")
 
 
 def run(quick: bool = False, settings: Settings | None = None) -> Result:
@@ -134,21 +128,15 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
             "noise": {k: _plain(v) for k, v in noise.items()},
             "smooth_curl": smooth,
         },
-        claims=_claims(fields, found, smooth, names),
+        claims=claims(fields, found, smooth, names),
         figure=fields_figure(fields, noise, found, names, settings),
     )
 
 
 def _one_seed(settings: Settings, seed: int) -> dict[str, Any]:
-    task, key = settings.task, jax.random.key(seed)
-    keys = dict(
-        zip(
-            ("data", "weights", "order", "train", "test", "basis", "noise", "floss"),
-            jax.random.split(key, 8),
-            strict=True,
-        )
-    )
-    data = task.split(keys["data"], validation=0.05, test=0.4)
+    task = settings.task
+    keys = dict(zip(KEYS, jax.random.split(jax.random.key(seed), len(KEYS)), strict=True))
+    data = jax.jit(lambda key: task.split(key, validation=0.05, test=0.4))(keys["data"])
     plain = settings.shape.build(task, keys["weights"])
     length = settings.samples_in_stream * task.num_steps + BASIS_WARMUP
     given, unseen = (
@@ -246,87 +234,6 @@ def _smooth(settings: Settings) -> list[float]:
         return settings.shape.build(settings.task, jax.random.key(1), "differentiated")
 
     return smooth_curls(build, settings.steepnesses, rasters, labels, 2)
-
-
-def correlations(
-    fields: dict[str, np.ndarray], noise: dict[str, np.ndarray], settings: Settings
-) -> dict[str, Estimate]:
-    """Rank correlations over seeds, steepnesses and conditions, or within each steepness."""
-    accuracy, curl, exponent = (fields[k] for k in ("accuracy", "curl_start", "exponent_start"))
-    steep = np.broadcast_to(np.asarray(settings.steepnesses)[:, None], accuracy.shape)
-    flossed = slice(len(FIXED), len(FIXED) + len(settings.targets))
-    variance, noisy = (noise[k] for k in ("variance_start", "exponent_start"))
-
-    def within(x: np.ndarray, y: np.ndarray) -> float:
-        return rank_correlation(x, y, groups=1)
-
-    pairs = {
-        "curl, accuracy": (rank_correlation, curl, accuracy),
-        "curl, accuracy within a steepness": (within, curl, accuracy),
-        "curl after training, accuracy": (rank_correlation, fields["curl_end"], accuracy),
-        "exponent, accuracy": (rank_correlation, exponent, accuracy),
-        "|exponent|, accuracy": (rank_correlation, np.abs(exponent), accuracy),
-        "|exponent|, accuracy within a steepness": (within, np.abs(exponent), accuracy),
-        "exponent, curl": (rank_correlation, exponent, curl),
-        "exponent, curl within a steepness": (within, exponent, curl),
-        "steepness, curl at flossed heights": (
-            rank_correlation, steep[..., flossed], curl[..., flossed],
-        ),
-        "steepness, accuracy at flossed heights": (
-            rank_correlation, steep[..., flossed], accuracy[..., flossed],
-        ),
-        "exponent, variance": (rank_correlation, noisy, variance),
-        "steepness, variance": (rank_correlation, steep[..., 0], variance),
-        "steepness, exponent of stochastic networks": (rank_correlation, steep[..., 0], noisy),
-        "exponent, variance within a steepness": (within, noisy, variance),
-    }  # fmt: skip
-    return {name: over_seeds(f, (x, y)) for name, (f, x, y) in pairs.items()}
-
-
-def gains(accuracy: np.ndarray, names: tuple[str, ...]) -> dict[str, Estimate]:
-    """Accuracy gained by flossing to zero, mean over steepnesses and for the best steepness of each."""
-    column = {name: accuracy[..., i] for i, name in enumerate(names)}
-    zero = flossed_to(0.0)
-
-    def best(x: np.ndarray) -> float:
-        return float(x.mean(0).max())
-
-    found = {}
-    for new, old in ((zero, FIXED[0]), (zero, FIXED[1]), (WEIGHTS, FIXED[1])):
-        pair = (column[new], column[old])
-        found[f"gain: {new} - {old}"] = over_seeds(lambda a, b: float((a - b).mean()), pair)
-        found[f"gain at best steepness: {new} - {old}"] = over_seeds(
-            lambda a, b: best(a) - best(b), pair
-        )
-    return found
-
-
-def _claims(
-    fields: dict[str, np.ndarray], found: dict[str, Estimate], smooth: list[float], names: tuple
-) -> list[Claim]:
-    zero = flossed_to(0.0)
-    off = np.abs(fields["exponent_start"])[..., names.index(zero)]
-    less, within = found["curl, accuracy"], found["curl, accuracy within a steepness"]
-    noisy = found["exponent, variance"]
-    claims = [
-        Claim("smooth networks, true gradient: largest curl / symmetric part", max(smooth), 1e-10),
-        Claim(f"heights {zero}: median |first exponent|, other samples", float(np.median(off)), 0.02),
-        Claim(_text("less curl trains better: rank correlation", less, "upper"), less.high, 0.0),
-        Claim(_text("the same within a steepness", within, "upper"), within.high, 0.0),
-        Claim(
-            _text("gradient noise grows with the exponent: rank correlation", noisy, "lower"),
-            noisy.low, 0.0, below=False,
-        ),
-    ]  # fmt: skip
-    for new, old in ((zero, FIXED[0]), (zero, FIXED[1]), (WEIGHTS, FIXED[1])):
-        gain = found[f"gain: {new} - {old}"]
-        text = _text(f"accuracy gained, {new} against {old}", gain, "lower")
-        claims.append(Claim(text, gain.low, 0.0, below=False))
-    return claims
-
-
-def _text(what: str, estimate: Estimate, end: str) -> str:
-    return f"{what} {estimate.value:+.3f}, {end} end of its 95 % interval"
 
 
 def _plain(values: np.ndarray) -> list:
