@@ -67,7 +67,7 @@ def fields_figure(
             x = "|$\\lambda_1$|" if axis is by_exponent else "curl"
             axis.set(
                 xlabel=label, ylabel="test accuracy (%)", ylim=(0, 102),
-                title=f"rank correlation with {x} {value:+.2f} ({low:+.2f} to {high:+.2f})",
+                title=f"{x}: rank corr. {value:+.2f} ({low:+.2f}, {high:+.2f})",
             )  # fmt: skip
         handles = [
             Line2D([], [], color=c, marker=m, markersize=4, linewidth=1.4, label=n)
@@ -112,4 +112,4 @@ def _noise(axis: Any, steep: Any, noise: dict[str, np.ndarray], settings: Any) -
     other.set_ylabel("cosine of two gradients", color="#8B5A2B")
     other.set(ylim=(-0.05, 1.05))
     lines = [*axis.get_lines(), other.get_lines()[0]]
-    axis.legend(lines, [str(x.get_label()) for x in lines], loc="center left", fontsize=7)
+    axis.legend(lines, [str(x.get_label()) for x in lines], loc="lower center", fontsize=7)
