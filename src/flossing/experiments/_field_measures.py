@@ -58,7 +58,10 @@ def noisy_exponent(
 
 def stochastic(network: Stack, steepness: float) -> Stack:
     """The network with escape noise of that steepness, whose derivative is that of its probability."""
-    return with_escape(network, SigmoidEscape(1 / jnp.asarray(steepness, float)))  # pyright: ignore
+    noise = SigmoidEscape(1 / steepness)
+    # An array: networks of all steepnesses share one compiled program.
+    noise = eqx.tree_at(lambda n: n.width, noise, jnp.asarray(noise.width))
+    return with_escape(network, noise)
 
 
 @eqx.filter_jit
