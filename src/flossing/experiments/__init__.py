@@ -22,6 +22,7 @@ NAMES = (
     "closed-loop",
     "bias",
     "single-neuron",
+    "surrogate-fields",
     "classification",
     "classification-shd",
     "spike-train-matching",

@@ -1,0 +1,56 @@
+"""Rank correlations and means with confidence intervals over seeds."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Estimate(NamedTuple):
+    """A statistic, and the 95 % interval of its bootstrap over seeds."""
+
+    value: float
+    low: float
+    high: float
+
+
+def rank_correlation(x: np.ndarray, y: np.ndarray, groups: int = 0) -> float:
+    """Spearman's coefficient of all entries; 0 where one of them does not vary.
+
+    Args:
+        x, y: of the same shape.
+        groups: with it, entries are ranked within each index of this many of the axes behind the first, and
+            the ranks of all groups correlated: what is left when the groups themselves are held fixed.
+    """
+    from scipy.stats import rankdata
+
+    first = np.stack([x, y])
+    moved = np.moveaxis(first, 1, -1)  # seeds last
+    count = int(np.prod(moved.shape[1 : 1 + groups]))
+    rows = moved.reshape(2, count, -1)
+    ranks = rankdata(rows, axis=-1)
+    ranks = ranks - ranks.mean(-1, keepdims=True)
+    a, b = ranks.reshape(2, -1)
+    size = np.sqrt((a @ a) * (b @ b))
+    return float(a @ b / size) if size > 0 else 0.0
+
+
+def over_seeds(
+    statistic: Callable[..., float],
+    arrays: Sequence[np.ndarray],
+    draws: int = 2000,
+    seed: int = 0,
+) -> Estimate:
+    """A statistic of arrays whose leading axis is that of seeds, with its percentile interval.
+
+    Whole seeds are drawn with replacement, because numbers from the same seed are not independent. With
+    few seeds such an interval is too short rather than too long.
+    """
+    random = np.random.default_rng(seed)
+    count = len(arrays[0])
+    found = []
+    for _ in range(draws):
+        chosen = random.integers(0, count, count)
+        found.append(statistic(*(array[chosen] for array in arrays)))
+    low, high = np.percentile(found, [2.5, 97.5])
+    return Estimate(statistic(*arrays), float(low), float(high))

@@ -1,0 +1,141 @@
+"""The experiment on surrogate fields, small, and what it is made of."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from flossing.experiments import surrogate_fields
+from flossing.experiments._classifier import Schedule
+from flossing.experiments._field_measures import first_exponent, floss_heights, noise_of_gram
+from flossing.experiments._rank_statistics import over_seeds, rank_correlation
+from flossing.experiments._small_classifier import (
+    Shape,
+    Stream,
+    heights_of,
+    hidden,
+    share_right,
+    train,
+    with_derivatives,
+)
+from flossing.tasks import Randman
+
+TASK = Randman(
+    classes=2, inputs=6, samples=40, frequencies=3, alpha=2.0, num_steps=30, spike_steps=20
+)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return TASK.split(jax.random.key(0), validation=0.05, test=0.4)
+
+
+@pytest.fixture(scope="module")
+def network():
+    return with_derivatives(Shape(neurons=8).build(TASK, jax.random.key(1)), 5.0, [1.25, 1.0])
+
+
+def test_the_experiment():
+    settings = dataclasses.replace(
+        surrogate_fields.QUICK,
+        task=TASK,
+        shape=Shape(neurons=8),
+        schedule=Schedule(epochs=2, batch_size=10, learning_rate=0.02),
+        steepnesses=(1.0, 20.0),
+        targets=(0.0,),
+        plan=dataclasses.replace(
+            surrogate_fields.QUICK.plan, num_exponents=2, phases=((2, 1e-2),), window=30
+        ),
+        samples_in_stream=8,
+        probes=2,
+        noise_samples=4,
+    )
+    result = surrogate_fields.run(settings=settings)
+    json.dumps(result.numbers, allow_nan=False)
+    assert result.name == "surrogate-fields"
+    assert len(result.figure.axes) == 7
+    assert result.claims[0].holds
+    for values in result.numbers["fields"].values():
+        assert np.shape(values)[:3] == (2, 2, 4)
+    curl = np.array(result.numbers["fields"]["curl_start"])
+    assert (curl[..., 0] > 0.1).all()
+    # Flat derivatives of area one are those of enough noise to make gradients alike.
+    cosine = np.array(result.numbers["noise"]["cosine_start"])
+    assert (cosine[:, 0] > cosine[:, 1]).all()
+    heights = np.array(result.numbers["fields"]["heights"])
+    np.testing.assert_array_equal(heights[0, 1, 0], [5.0, 5.0])
+    np.testing.assert_array_equal(heights[0, 1, 3], [1.0, 1.0])
+
+
+def test_heights_bring_the_exponent_of_every_layer_to_the_target(data, network):
+    stream = Stream(data.train.times, TASK.num_steps)(jax.random.key(2), 360)
+    key = jax.random.key(3)
+    flossed = with_derivatives(
+        network, 5.0, floss_heights(network, stream, jnp.asarray(-0.03), key)
+    )
+    first, second = hidden(flossed).layers
+    below = first.over_time(stream)
+    np.testing.assert_array_equal(below, network.layers[0].over_time(stream))
+    found = [float(first_exponent(first, stream, key)), float(first_exponent(second, below, key))]
+    np.testing.assert_allclose(found, -0.03, atol=1e-3)
+    # Exponents of a stack are those of its layers.
+    assert float(first_exponent(hidden(flossed), stream, key)) == pytest.approx(-0.03, abs=0.01)
+
+
+def test_training_changes_weights_only(data, network):
+    schedule = Schedule(epochs=20, batch_size=8, learning_rate=0.05)
+    trained = train(network, *data.train, jax.random.key(4), schedule, TASK.num_steps)
+    assert trained.loss.shape == trained.accuracy.shape == (20,)
+    assert trained.loss[-1] < 0.95 * trained.loss[0]
+    assert int(trained.skipped) == 0
+    assert heights_of(trained.network) == heights_of(network)
+    assert float(trained.network.layers[0].surrogate.sharpness) == 5
+    assert not np.array_equal(
+        trained.network.layers[1].recurrent_weight, network.layers[1].recurrent_weight
+    )
+    right = share_right(trained.network, *data.train, TASK.num_steps)
+    assert float(right) == pytest.approx(float(trained.accuracy[-1]), abs=0.2)
+
+
+def test_a_stream_is_made_of_samples(data):
+    stream = Stream(data.train.times, TASK.num_steps)(jax.random.key(2), 75)
+    assert stream.shape == (75, TASK.inputs)
+    np.testing.assert_array_equal(stream[:60].reshape(2, 30, -1).sum(1), 1)
+
+
+def test_noise_of_gradients_from_inner_products():
+    rows = np.random.default_rng(0).normal(size=(7, 20)) + 0.5
+    found = noise_of_gram(rows @ rows.T)
+    mean = rows.mean(0)
+    assert found["variance"] == pytest.approx(rows.var(0, ddof=1).sum() / (mean @ mean))
+    units = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    pairs = (units @ units.T)[np.triu_indices(7, 1)]
+    assert found["cosine"] == pytest.approx(pairs.mean())
+
+
+def test_rank_correlations():
+    random = np.random.default_rng(1)
+    x, y = random.normal(size=(2, 4, 3, 2))
+    y[0, 0] = y[1, 1]  # ties
+    assert rank_correlation(x, y) == pytest.approx(spearmanr(x.ravel(), y.ravel())[0])
+    assert rank_correlation(x, np.ones_like(x)) == 0
+    # Groups that rise together, with a fall within each.
+    group = 100 * np.arange(3)[:, None] * np.ones((4, 3, 2))
+    assert rank_correlation(x + group, group - x) > 0.5
+    assert rank_correlation(x + group, group - x, groups=1) == pytest.approx(-1)
+    assert rank_correlation(x + group, group - x, groups=2) == pytest.approx(-1)
+
+
+def test_intervals_are_those_of_whole_seeds():
+    same = np.broadcast_to(np.arange(6.0), (5, 6))
+    assert over_seeds(rank_correlation, (same, -same)) == (-1, -1, -1)
+    random = np.random.default_rng(2)
+    values = random.normal(size=(40, 3)) + 1
+    found = over_seeds(lambda x: float(x.mean()), (values,))
+    error = values.mean(1).std(ddof=1) / 40**0.5
+    assert found.value == pytest.approx(values.mean())
+    assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.15)
