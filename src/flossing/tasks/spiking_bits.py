@@ -4,7 +4,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from .._checks import check_integer, check_key, check_positive
 from .bits import Parity, Sample
@@ -67,9 +67,9 @@ class SpikingBits(Parity):
         super().check_length(num_steps // self.bin_steps)
 
     def spikes(
-        self, key: PRNGKeyArray, bits: Float[Array, "bins 1"]
+        self, key: PRNGKeyArray, bits: Shaped[Array, "bins 1"]
     ) -> Float[Array, "time channels"]:
-        """The spikes that show these bits (0 or 1), ``bin_steps`` steps for each."""
+        """The spikes that show these bits (0 or 1, or false and true), ``bin_steps`` steps for each."""
         check_key("key", key)
         shown = jnp.repeat(bits > 0, self.bin_steps, axis=0)
         half = jnp.arange(self.channels) >= self.channels // 2
