@@ -18,6 +18,7 @@ from flossing.experiments._driven import (
     firing_rates,
     floss,
     in_double,
+    jacobians,
     spectra,
 )
 from flossing.experiments._escape import Escape, Noisy, WithNoise, mean_field_exponent
@@ -66,6 +67,8 @@ def test_neurons_that_fire_lose_a_direction_without_recurrence(networks, x64):
     assert 0 < fired[0] < 12
     lost = np.isneginf(spectra(strong, keys, inputs, 24, 40, basis_warmup=0)).sum(1)
     np.testing.assert_array_equal(lost, fired)
+    rank = np.linalg.matrix_rank(jacobians(strong, keys, inputs, 40), rtol=1e-11)
+    np.testing.assert_array_equal(24 - rank, fired)
 
 
 def test_flossing_brings_exponents_nearer_to_zero_and_changes_only_the_weights(networks):
@@ -130,6 +133,7 @@ def test_spiking_spectrum():
         neurons=12,
         channels=30,
         flossed=6,
+        flossed_exactly=4,
         phases=((30, 1e-2),),
         window=60,
         measured_steps=150,
@@ -143,10 +147,15 @@ def test_spiking_spectrum():
     assert result.claims[0].holds
     assert result.claims[1].holds
     after, before = (
-        np.array(result.numbers["spectra_by_flossing_step"][step], float)[:, :6]
+        np.array(result.numbers["without_reset_factor_by_flossing_step"][step], float)[:, :6]
         for step in ("30", "0")
     )
     assert np.abs(after).mean() < np.abs(before).mean()
+    exact, plain = (
+        np.array(result.numbers["exact"][when], float)[:, :4]
+        for when in ("flossed_exactly", "before")
+    )
+    assert np.abs(exact).mean() < np.abs(plain).mean()
     by_sharpness = result.numbers["by_sharpness"]
     assert np.mean(by_sharpness["0.5"]) > np.mean(by_sharpness["8.0"]) + 0.03
 

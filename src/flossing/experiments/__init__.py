@@ -16,6 +16,7 @@ NAMES = (
     "binary-first-exponent",
     "binary-spectra",
     "binary-xor",
+    "spiking-xor",
     "spiking-spectrum",
     "spiking-gradients",
     "stochastic",

@@ -12,7 +12,8 @@ import optax
 from jaxtyping import Array, Float, Key, PRNGKeyArray, PyTree
 
 from ..floss import flossing_loss
-from ..lyapunov import lyapunov_spectrum
+from ..lyapunov import long_term_jacobian, lyapunov_spectrum
+from ..lyapunov._steps import run
 from ..training import all_finite
 from ..training.devices import over_realisations
 from ..training.optimisers import apply_if, tree_norm
@@ -202,6 +203,28 @@ def spectra(
     """Exponents on input that flossing never saw, shape (networks, k), nats per step; lost: -inf."""
     found = _spectra(cells, keys, inputs, num_exponents, num_steps, warmup, basis_warmup)
     return np.asarray(found)
+
+
+@eqx.filter_jit
+def _jacobians(cells: PyTree, keys: Array, inputs: Inputs, steps: int, warmup: int) -> Array:
+    def one(cell: PyTree, key: Array) -> Array:
+        input_key, state_key, _ = _unseen(key)
+        given = inputs(input_key, warmup + steps)
+        state = run(cell, cell.initial_state(key=state_key), given[:warmup], warmup)
+        return long_term_jacobian(cell, state, given[warmup:])
+
+    return over_realisations(one, cells, keys)
+
+
+def jacobians(
+    cells: PyTree,
+    keys: Key[Array, " networks"],
+    inputs: Inputs,
+    num_steps: int,
+    warmup: int = WARMUP,
+) -> np.ndarray:
+    """Long-term Jacobians on the trajectories of ``spectra`` without a basis warm-up, (networks, n, n)."""
+    return np.asarray(_jacobians(cells, keys, inputs, num_steps, warmup))
 
 
 def in_double(cells: PyTree) -> PyTree:

@@ -12,6 +12,7 @@ import xarray as xr
 from .._compiled import forget_programs
 from ..runs import RunConfig, directory as files, load, resume, run
 from ..runs.train import Reporter, Silent, read_config
+from ..training import Network
 
 Reporters = Callable[[str], Reporter]
 """Makes a reporter for the run of that name."""
@@ -24,6 +25,8 @@ class Outcome(NamedTuple):
     data: xr.Dataset
     seconds: float
     """Wall time of training, compilation included."""
+    networks: Network
+    """As trained, realisations along the leading axis."""
 
 
 def do_runs(
@@ -45,8 +48,9 @@ def do_runs(
     for name, config in configs.items():
         if folder is None:
             start = time.perf_counter()
-            data = run(config, write=False, reporter=reporters(name)).data
-            outcomes[name] = Outcome(config, data, time.perf_counter() - start)
+            done = run(config, write=False, reporter=reporters(name))
+            seconds = time.perf_counter() - start
+            outcomes[name] = Outcome(config, done.data, seconds, done.networks)
         else:
             outcomes[name] = _in_folder(name, config, folder, reporters)
         forget_programs()
@@ -63,11 +67,11 @@ def _in_folder(name: str, config: RunConfig, folder: Path, reporters: Reporters)
     if begun and (path / files.WEIGHTS).is_file():
         found = load(path)
         if found.finished:
-            return Outcome(config, found.data, seconds)
+            return Outcome(config, found.data, seconds, found.networks)
     start = time.perf_counter()
     result = (
         resume(path, reporter=reporters(name)) if begun else run(config, reporter=reporters(name))
     )
     seconds += time.perf_counter() - start
     files.write_json(clock, {"wall_seconds": round(seconds, 1)})
-    return Outcome(config, result.data, seconds)
+    return Outcome(config, result.data, seconds, result.networks)

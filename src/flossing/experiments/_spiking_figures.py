@@ -18,7 +18,7 @@ def mean_of_networks(values: np.ndarray) -> np.ndarray:
 
 def spectrum_figure(
     track: dict[int, np.ndarray],
-    without: dict[str, np.ndarray],
+    exact: dict[str, np.ndarray],
     resets: dict[str, np.ndarray],
     scans: dict[str, dict[float, np.ndarray]],
     settings: Any,
@@ -29,15 +29,15 @@ def spectrum_figure(
         (spectrum, during, slow), (reset, sharpness, rate) = figure.subplots(2, 3)
         last, k = max(track), settings.flossed
         index = np.arange(1, track[0].shape[1] + 1)
-        for values, colour, label in (
-            (track[0], "0.4", "before"),
-            (track[last], COLOURS[0], "after"),
-        ):
-            spectrum.plot(index, values.T, color=colour, linewidth=0.4, alpha=0.5)
-            spectrum.plot(index, mean_of_networks(values), color=colour, label=label)
-        for (when, values), colour in zip(without.items(), ("0.4", COLOURS[0]), strict=True):
+        names = {"before": "before", "after": "after", "flossed_exactly": "exact flossing"}
+        shades = dict(zip(exact, ("0.4", COLOURS[0], COLOURS[1]), strict=True))
+        for when, values in exact.items():
+            label = f"{names[when]}, exact"
+            spectrum.plot(index, values.T, color=shades[when], linewidth=0.4, alpha=0.4)
+            spectrum.plot(index, mean_of_networks(values), color=shades[when], label=label)
+        for when, values in (("before", track[0]), ("after", track[last])):
             spectrum.plot(
-                index, mean_of_networks(values), "--", color=colour, linewidth=1.2,
+                index, mean_of_networks(values), "--", color=shades[when], linewidth=1.2,
                 label=f"{when}, reset factor left out",
             )  # fmt: skip
         spectrum.axvline(k + 0.5, color="k", linewidth=0.6, linestyle=":")
@@ -57,16 +57,18 @@ def spectrum_figure(
             )  # fmt: skip
         during.axhline(0, color="k", linewidth=0.6, linestyle=":")
         during.set(
-            xlabel="flossing step", ylabel="exponent (per ms)", title="during flossing, fresh input"
+            xlabel="flossing step", ylabel="exponent (per ms)", title="reset factor left out"
         )
         during.legend(ncols=2)
 
+        few = settings.flossed_exactly
         for values, colour, label in (
-            (track[0], "0.4", "before"),
-            (track[last], COLOURS[0], "after"),
+            (track[0][:, :k], "0.4", "before"),
+            (track[last][:, :k], COLOURS[0], "after"),
+            (exact["flossed_exactly"][:, :few], COLOURS[1], "exact flossing"),
         ):
-            scale = 1 / np.abs(mean_of_networks(values)[:k])
-            slow.plot(index[:k], scale, "o", color=colour, markersize=3, label=label)
+            scale = 1 / np.abs(mean_of_networks(values))
+            slow.plot(index[: len(scale)], scale, "o", color=colour, markersize=3, label=label)
         time_constants(slow, 10.0, 5.0, k)
         slow.set(
             xlabel="index i", ylabel="time scale $1/|\\lambda_i|$ (ms)", yscale="log",

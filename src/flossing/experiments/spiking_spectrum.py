@@ -2,9 +2,10 @@
 
 The network of the published minimal example: 64 current-based LIF neurons (10 ms membranes, 5 ms
 synapses), 100 Poisson inputs of 100 Hz, centred weights, two variables per neuron; 50 of the 128
-exponents are flossed. The published Jacobian leaves out the factor of the reset; ours is exact, and the
-other one is computed along the same trajectory. Recurrent gain and firing rate are ours: the published
-ones are not known. An exact reset maps directions to zero; they are counted, never hidden.
+exponents are flossed. The published Jacobian leaves out the factor of the reset: 50 are flossed in this
+way, fewer with the exact derivative, and spectra are measured with both. Recurrent gain and firing rate
+are ours: the published ones are not known. An exact reset maps directions to zero; they are counted,
+never hidden.
 """
 
 import dataclasses
@@ -25,6 +26,7 @@ from ._driven import (
     firing_rates,
     floss,
     in_double,
+    jacobians,
     spectra,
 )
 from ._lif import at_rate, lif_networks, with_input_gain
@@ -56,6 +58,9 @@ class Settings:
     """Of the recurrent weights."""
     sharpness: float = 1.0
     flossed: int = 50
+    """Exponents, with the reset factor left out of the derivatives, as published."""
+    flossed_exactly: int = 16
+    """Exponents, with exact derivatives; more do not converge."""
     phases: tuple[tuple[int, float], ...] = ((150, 1e-3), (50, 2e-4))
     """Flossing steps and learning rates."""
     window: int = 100
@@ -77,6 +82,7 @@ QUICK = Settings(
     neurons=32,
     networks=2,
     flossed=24,
+    flossed_exactly=8,
     phases=((40, 3e-3), (10, 1e-3)),
     window=100,
     measured_steps=300,
@@ -93,10 +99,11 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
     keys = jax.random.split(jax.random.key(settings.seed), settings.networks)
     plain = _build(keys, inputs, settings)
     cells, factor = at_rate(plain, keys, inputs, settings.rate)
+    size = 2 * settings.neurons
     track: dict[int, np.ndarray] = {}
 
     def look(step: int, cells: LIFCell) -> None:
-        track[step] = _measure(cells, keys, inputs, settings, 2 * settings.neurons)
+        track[step] = _measure(cells, keys, inputs, settings, size)
 
     plan = Plan(
         num_exponents=settings.flossed,
@@ -105,31 +112,38 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
         basis_warmup=settings.basis_warmup,
         parameters=("recurrent_weight",),
     )
-    flossed, _ = floss(cells, keys, inputs, plan, look, settings.look_every)
-    last = max(track)
-    without = {
-        when: _measure(
-            _without_factor(c, keys, inputs, settings), keys, inputs, settings, 2 * settings.neurons
+    smooth = _with_reset(cells, keys, inputs, settings, "ignored")
+    flossed, _ = floss(smooth, keys, inputs, plan, look, settings.look_every)
+    flossed = _with_reset(flossed, keys, inputs, settings, "detached")
+    few = dataclasses.replace(plan, num_exponents=settings.flossed_exactly)
+    flossed_exactly, _ = floss(cells, keys, inputs, few)
+    exact = {
+        when: _measure(c, keys, inputs, settings, size)
+        for when, c in (
+            ("before", cells),
+            ("after", flossed),
+            ("flossed_exactly", flossed_exactly),
         )
-        for when, c in (("before", cells), ("after", flossed))
     }
-    resets = {name: _reset_at_rate(keys, inputs, settings, kind) for name, kind in RESETS.items()}
+    resets = {
+        name: _reset_at_rate(keys, inputs, settings, RESETS[name]) for name in settings.resets
+    }
     scans = _scans(plain, cells, keys, inputs, settings)
     lost = _dead(cells, keys, inputs, settings)
     numbers = {
-        "spectra_by_flossing_step": {str(s): _plain(v) for s, v in track.items()},
-        "without_reset_factor": {k: _plain(v) for k, v in without.items()},
+        "without_reset_factor_by_flossing_step": {str(s): _plain(v) for s, v in track.items()},
+        "exact": {k: _plain(v) for k, v in exact.items()},
         "by_reset": {k: {"rate": r, "spectra": _plain(v)} for k, (r, v) in resets.items()},
         "by_sharpness": {str(k): _plain(v) for k, v in scans["sharpness"].items()},
         "by_rate": {str(k): _plain(v) for k, v in scans["rate"].items()},
         "lost": {
-            "before": _count_lost(track[0]),
-            "after": _count_lost(track[last]),
+            **{when: _count_lost(values) for when, values in exact.items()},
             f"within_{settings.short}_ms": lost,
         },
         "input_weight_factor": factor.round(4).tolist(),
         "rate_before": firing_rates(cells, keys, inputs).round(2).tolist(),
         "rate_after": firing_rates(flossed, keys, inputs).round(2).tolist(),
+        "rate_flossed_exactly": firing_rates(flossed_exactly, keys, inputs).round(2).tolist(),
         "surrogate": SuperSpike(settings.sharpness).describe(),
     }
     return Result(
@@ -138,8 +152,8 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
         source="Engelken & Abbott 2024 (minimal example); no published numbers",
         settings=dataclasses.asdict(settings),
         numbers=numbers,
-        claims=_claims(track, without, scans, lost, settings),
-        figure=spectrum_figure(track, without, {k: v for k, (_, v) in resets.items()}, scans, settings),
+        claims=_claims(track, exact, scans, lost, settings),
+        figure=spectrum_figure(track, exact, {k: v for k, (_, v) in resets.items()}, scans, settings),
     )  # fmt: skip
 
 
@@ -166,11 +180,11 @@ def _build(
     )
 
 
-def _without_factor(
-    cells: LIFCell, keys: jax.Array, inputs: Poisson, settings: Settings
+def _with_reset(
+    cells: LIFCell, keys: jax.Array, inputs: Poisson, settings: Settings, gradient: str
 ) -> LIFCell:
-    """The same networks, on the same trajectories; derivatives ignore the reset."""
-    other = _build(keys, inputs, settings, ("to_zero", "ignored"))
+    """The same networks, on the same trajectories, with another derivative of the reset."""
+    other = _build(keys, inputs, settings, ("to_zero", gradient))
     weights = cells.recurrent_weight, cells.input_weight
     return eqx.tree_at(lambda c: (c.recurrent_weight, c.input_weight), other, weights)
 
@@ -206,25 +220,27 @@ def _scans(
 def _dead(cells: LIFCell, keys: jax.Array, inputs: Poisson, settings: Settings) -> dict[str, list]:
     """Directions that resets remove within a short window, in double precision.
 
-    Without recurrence every neuron that fires loses its membrane direction, and no other is lost. In long
-    windows the count is a lower bound: a direction that hardly lies in the last tangents any more leaves
-    them with rounding errors that look like a small growth.
+    Without recurrence every neuron that fires loses its membrane direction, and no other is lost: that
+    many singular values of the long-term Jacobian are zero. The spectrum finds fewer of them, because a
+    direction that hardly lies in the last tangents any more leaves rounding errors that look like growth.
     """
-    quiet = np.zeros(len(keys))
     with jax.enable_x64(True):
         coupled = in_double(cells)
         weights = coupled.recurrent_weight
         alone = eqx.tree_at(lambda c: c.recurrent_weight, coupled, jnp.zeros_like(weights))
-        silent = in_double(with_input_gain(alone, quiet))
+        silent = in_double(with_input_gain(alone, np.zeros(len(keys))))
         size, steps = 2 * settings.neurons, settings.short
         found = {}
         for name, c in (("without_recurrence", alone), ("with_recurrence", coupled)):
             spikes = activity(c, keys, inputs, WARMUP + steps)[:, WARMUP - 1 : -1] > 0
             exponents = spectra(c, keys, inputs, size, steps, basis_warmup=0)
-            found[f"lost_{name}"] = _count_lost(exponents)
+            rank = np.linalg.matrix_rank(jacobians(c, keys, inputs, steps), rtol=1e-11)
+            found[f"lost_{name}"] = (size - rank).tolist()
+            found[f"lost_in_spectrum_{name}"] = _count_lost(exponents)
             found[f"fired_{name}"] = spikes.any(1).sum(1).tolist()
             found[f"most_at_once_{name}"] = spikes.sum(2).max(1).tolist()
-        at_rest = spectra(silent, keys, inputs, size, settings.measured_steps)
+        # Membrane and synapse directions part like exp(-0.1 t): 100 steps are not enough for 1e-6.
+        at_rest = spectra(silent, keys, inputs, size, 100, basis_warmup=3 * WARMUP)
     anchors = np.repeat([-0.1, -0.2], settings.neurons)
     return found | {"silent_error": np.abs(at_rest - anchors).max(1).tolist()}
 
@@ -240,15 +256,15 @@ def _plain(values: np.ndarray) -> list:
 
 def _claims(
     track: dict[int, np.ndarray],
-    without: dict[str, np.ndarray],
+    exact: dict[str, np.ndarray],
     scans: dict[str, dict[float, np.ndarray]],
     lost: dict[str, Any],
     settings: Settings,
 ) -> list[Claim]:
-    k = settings.flossed
-    before, after = (mean_of_networks(track[step]) for step in (0, max(track)))
-    near = np.abs(after[:k])
-    other = np.abs(mean_of_networks(without["before"]) - before)[:k]
+    k, few = settings.flossed, settings.flossed_exactly
+    before, after = (mean_of_networks(track[step])[:k] for step in (0, max(track)))
+    other = np.abs(mean_of_networks(exact["before"])[:k] - before)
+    sizes = {when: np.abs(mean_of_networks(values)) for when, values in exact.items()}
     claims = [
         Claim(
             "at rest: largest error of the exponents against -dt/tau_mem, -dt/tau_syn",
@@ -265,19 +281,26 @@ def _claims(
             0.5,
         ),
         Claim(
-            f"largest |lambda_i|, i <= {k}, after flossing, per ms (before {np.abs(before[:k]).max():.2f})",
-            float(near.max()),
+            f"reset factor left out: mean |lambda_i|, i <= {k}, after flossing, per ms"
+            f" (before {np.abs(before).mean():.3f})",
+            float(np.abs(after).mean()),
             0.03,
         ),
         Claim(
-            f"median time scale 1/|lambda_i| of the {k} flossed, after, in ms (tau_mem 10, tau_syn 5)",
-            float(np.median(1 / near)),
+            f"median time scale 1/|lambda_i| of these {k}, in ms (tau_mem 10, tau_syn 5)",
+            float(np.median(1 / np.abs(after))),
             100.0,
             below=False,
         ),
         Claim(
-            "leaving the reset factor out: mean change of the flossed exponents before flossing",
-            float(other.mean()),
+            f"exact reset: mean |lambda_i|, i <= {few}, flossed, per ms"
+            f" (before {sizes['before'][:few].mean():.3f})",
+            float(sizes["flossed_exactly"][:few].mean()),
+            0.03,
+        ),
+        Claim(
+            f"exact reset: mean change of the first {k} exponents, before flossing",
+            float(np.nanmean(other)),
             0.005,
             below=False,
         ),

@@ -35,6 +35,12 @@ class Adaptive:
 
     control: Literal["parameters", "surrogate", "both"] = "parameters"
     """What is changed to move the exponents."""
+    response: float = 1.0
+    """How far heights are scaled: by ``exp(response * miss)`` per step if an exponent misses the centre so.
+
+    One over the number of surrogates that a path crosses per step: for LIF neurons, whose signals stay in
+    membrane and synapse, about ``(tau_mem + tau_syn) / time_step``.
+    """
     every: int = 20
     """Training epochs between looks at the exponents."""
     watched: int = 1
@@ -55,6 +61,7 @@ class Adaptive:
     def __post_init__(self) -> None:
         check_choice("flossing.adaptive.control", self.control, ("parameters", "surrogate", "both"))
         check_finite("flossing.adaptive.centre", self.centre)
+        check_positive("flossing.adaptive.response", self.response)
         check_integer("flossing.adaptive.every", self.every, 1)
         check_integer("flossing.adaptive.watched", self.watched, 1)
         check_positive("flossing.adaptive.band", self.band)

@@ -15,7 +15,7 @@ from jaxtyping import Array, Key
 from .. import cells, initialisers, surrogates
 from .._checks import check_choice, check_finite, check_integer, check_positive
 from ..floss import Flossing
-from ..tasks import Copy, DelayedXOR, Parity
+from ..tasks import Copy, DelayedXOR, Parity, SpikingBits
 from ..training import Network, Training, free_surrogates
 
 SURROGATES = (
@@ -37,16 +37,32 @@ class TaskConfig:
     name: Literal["xor", "copy", "parity"] = "xor"
     """xor: y[t] = s[t - d/2] XOR s[t - d]; copy: y[t] = s[t - d]; parity: of 2^order bits up to lag d."""
     delay: int = 20
-    """The largest lag d in steps, as in the papers' figures (the published code calls d/2 "delay")."""
+    """The largest lag d in bits, as in the papers' figures (the published code calls d/2 "delay")."""
     order: int = 2
     """Of the parity task; the other tasks do not use it."""
     amplitude: float = 1.0
-    """Value of an input bit that is 1."""
+    """Value of an input bit that is 1, or of an input spike."""
+    bin_steps: int = 0
+    """Steps for which a bit is shown, as spikes of an input population; 0: bits are numbers, one per step."""
+    channels: int = 20
+    """Inputs of that population; half of them fire for a 0, the others for a 1."""
+    probability: float = 0.2
+    """Of a spike of one of these per step."""
 
     def build(self) -> Parity:
         """The task; raises ``ValueError`` for a delay that does not fit."""
         check_choice("task.name", self.name, ("xor", "copy", "parity"))
+        check_integer("task.bin_steps", self.bin_steps, 0)
         try:
+            if self.bin_steps:
+                return SpikingBits(
+                    self.delay,
+                    {"copy": 0, "xor": 1}.get(self.name, self.order),
+                    self.amplitude,
+                    bin_steps=self.bin_steps,
+                    channels=self.channels,
+                    probability=self.probability,
+                )
             if self.name == "xor":
                 return DelayedXOR(self.delay, amplitude=self.amplitude)
             if self.name == "copy":
@@ -93,11 +109,15 @@ class CellConfig:
     reset_gradient: Literal["detached", "differentiated", "ignored"] = "detached"
     """Of the lif cell."""
     membrane_time_constant: float = 10.0
-    """Of the lif cell, in ms, at a time step of 1 ms."""
+    """Of the lif cell, in ms."""
     synapse_time_constant: float = 5.0
     """Of the lif cell, in ms."""
     adaptation_time_constant: float | None = None
     """Of the lif cell, in ms; none for no adaptation."""
+    adaptation_strength: float = 0.5
+    """Of the lif cell, in units of the threshold."""
+    time_step: float = 1.0
+    """Of the lif cell, in ms."""
 
     def build(self, input_size: int, key: Array) -> cells.Cell:
         """A network step with fresh weights."""
@@ -139,6 +159,8 @@ class CellConfig:
             membrane_time_constant=self.membrane_time_constant,
             synapse_time_constant=self.synapse_time_constant,
             adaptation_time_constant=self.adaptation_time_constant,
+            adaptation_strength=self.adaptation_strength,
+            time_step=self.time_step,
             dale=self.dale,
             **shared,
         )

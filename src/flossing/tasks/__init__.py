@@ -9,3 +9,4 @@ from .heidelberg import (
 from .poisson import frozen_poisson as frozen_poisson
 from .randman import Randman as Randman, SpikeTimes as SpikeTimes
 from .spike_raster import picture as picture, spike_raster as spike_raster
+from .spiking_bits import SpikingBits as SpikingBits

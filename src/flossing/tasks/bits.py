@@ -97,10 +97,17 @@ class Parity:
         check_key("key", key)
         self.check_length(num_steps)
         bits = jax.random.bernoulli(key, 0.5, (num_steps, 1))
+        return Sample(self.amplitude * bits.astype(float), *self._answers(bits))
+
+    def _answers(self, bits: Bool[Array, "n 1"]) -> tuple[Float[Array, "n 1"], Bool[Array, " n"]]:
+        """Targets of a stream of bits, and which of them are scored."""
         source = bits.astype(int)
         answer = jnp.stack([jnp.roll(source, lag, axis=0) for lag in self.lags]).sum(0) % 2
-        mask = jnp.arange(num_steps) >= self.delay
-        return Sample(self.amplitude * bits.astype(float), answer.astype(float), mask)
+        return answer.astype(float), jnp.arange(len(bits)) >= self.delay
+
+    def read(self, outputs: Float[Array, "time output"]) -> Float[Array, "time output"]:
+        """What is compared with the targets: the outputs of a network as they are."""
+        return outputs
 
 
 @dataclasses.dataclass(frozen=True)

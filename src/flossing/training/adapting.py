@@ -70,7 +70,8 @@ def adapt(
         return network, flosser, metrics.exponents[:watched]
 
     def scale(network: Network, flosser: PyTree, done: Array, seen: Array) -> tuple:
-        change = jnp.nan_to_num(goals[0] - seen[0], nan=-1, posinf=1, neginf=-1)
+        miss = rules.response * (goals[0] - seen[0])
+        change = jnp.nan_to_num(miss, nan=-1, posinf=1, neginf=-1)
         network = _scale_surrogates(network, jnp.exp(jnp.clip(change, -1, 1)))
         return network, flosser, look(network)
 

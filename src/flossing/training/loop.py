@@ -234,7 +234,7 @@ def _evaluate(
 ) -> Evaluation:
     def one(network: Network, key: Array) -> Evaluation:
         inputs, targets, mask = sample(task, key, trials, num_steps)
-        outputs = jax.vmap(network)(inputs)
+        outputs = jax.vmap(task.read)(jax.vmap(network)(inputs))
         return Evaluation(
             binary_cross_entropy(outputs, targets, mask), binary_accuracy(outputs, targets, mask)
         )

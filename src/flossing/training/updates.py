@@ -101,7 +101,7 @@ def epoch_update(
     arrays, rest = eqx.partition(network, eqx.is_inexact_array)
 
     def loss_of(arrays: PyTree) -> tuple[Array, Array]:
-        outputs = jax.vmap(eqx.combine(arrays, rest))(inputs)
+        outputs = jax.vmap(task.read)(jax.vmap(eqx.combine(arrays, rest))(inputs))
         return binary_cross_entropy(outputs, targets, mask), outputs
 
     (loss, outputs), gradient = jax.value_and_grad(loss_of, has_aux=True)(arrays)

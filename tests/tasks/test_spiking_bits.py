@@ -1,0 +1,99 @@
+"""Bits shown as spikes: they can be read off, the answers are those of the bits, and networks learn them."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import flossing as fl
+from flossing.floss import Flossing
+from flossing.tasks import Copy, DelayedXOR, SpikingBits
+from flossing.training import Network, Training, begin, evaluate, train_block
+
+
+def shown(task, spikes):
+    """The bits that someone reads who counts spikes of both halves in every bin."""
+    half = task.channels // 2
+    binned = np.asarray(spikes).reshape(-1, task.bin_steps, 2, half).sum((1, 3))
+    assert (binned.min(1) == 0).all()
+    assert (binned.max(1) > 0).all()
+    return binned[:, 1] > 0
+
+
+@pytest.mark.parametrize(("delay", "order"), [(3, 0), (4, 1), (8, 2)])
+def test_answers_follow_from_the_spikes(delay, order, key):
+    task = SpikingBits(delay, order, bin_steps=8, channels=12, probability=0.4, amplitude=2.0)
+    inputs, targets, mask = task.sample(key, 8 * 40)
+    assert inputs.shape == (320, 12)
+    assert targets.shape == (40, 1)
+    assert mask.shape == (40,)
+    assert set(np.unique(np.asarray(inputs))) == {0, 2}
+    bits = shown(task, inputs)
+    assert 5 < bits.sum() < 35
+    for b in range(40):
+        assert mask[b] == (b >= delay)
+        if mask[b]:
+            assert int(targets[b, 0]) == sum(bits[b - lag] for lag in task.lags) % 2
+
+
+def test_spikes_have_the_probability_and_differ_between_bins_and_trials(key):
+    task = SpikingBits(1, 0, bin_steps=50, channels=40, probability=0.3)
+    bits = jnp.ones((40, 1))
+    spikes = task.spikes(key, bits)
+    assert not spikes[:, :20].any()
+    assert abs(float(spikes[:, 20:].mean()) - 0.3) < 4 * np.sqrt(0.21 / 40_000)
+    assert not np.array_equal(spikes[:50], spikes[50:100])
+    certain = SpikingBits(1, 0, bin_steps=3, channels=4, probability=1.0)
+    np.testing.assert_array_equal(
+        certain.spikes(key, jnp.array([[1], [0]])), [[0, 0, 1, 1]] * 3 + [[1, 1, 0, 0]] * 3
+    )
+
+
+def test_horizon_is_in_steps_and_outputs_are_read_once_per_bin():
+    task = SpikingBits(6, 1, bin_steps=5)
+    assert task.horizon == 30
+    assert task.lags == (3, 6)
+    assert task.input_size == 20
+    outputs = jnp.arange(20.0).reshape(10, 2)
+    np.testing.assert_allclose(task.read(outputs), [[4, 5], [14, 15]])
+    for plain in (Copy(3), DelayedXOR(4)):
+        assert plain.read(outputs) is outputs
+
+
+def test_inputs_alone_may_end_within_a_bin(key):
+    task = SpikingBits(2, 0, bin_steps=10, channels=6)
+    assert task.sample_inputs(key, 23).shape == (23, 6)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: SpikingBits(3, 1), "delay: expected a multiple of 2"),
+        (lambda: SpikingBits(2, 1, bin_steps=0), "bin_steps: expected"),
+        (lambda: SpikingBits(2, 1, channels=5), "channels: expected an even number"),
+        (lambda: SpikingBits(2, 1, probability=1.5), "probability: expected at most 1"),
+        (lambda: SpikingBits(2, 1).check_length(25), "num_steps: expected whole bins of 10 steps"),
+        (lambda: SpikingBits(2, 1).sample(jax.random.key(0), 20), "num_steps: a delay of 2"),
+    ],
+)
+def test_errors(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_training_learns_to_copy_a_bit_and_held_out_trials_agree():
+    task = SpikingBits(1, 0, bin_steps=5, channels=8, probability=0.6)
+    training = Training(epochs=100, batch_size=8, num_steps=30, learning_rate=5e-3)
+    keys = jax.random.split(jax.random.key(2), 1)
+
+    def one(key):
+        cell = fl.LIFCell(8, 24, time_step=2.0, input_gain=2.0, reset="subtract", key=key)
+        return Network(cell, 1, readout_gain=0.2, relax_steps=0, key=key)
+
+    state = begin(eqx.filter_vmap(one)(keys), training, Flossing("none"))
+    before = evaluate(state.networks, keys, task, 30, 64)
+    state, metrics = train_block(state, keys, jnp.asarray(100), 100, task, training)
+    after = evaluate(state.networks, keys, task, 30, 64)
+    assert float(before.accuracy[0]) < 0.7 < 0.9 < float(after.accuracy[0])
+    assert float(metrics.accuracy[-20:].mean()) > 0.85
