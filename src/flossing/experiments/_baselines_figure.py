@@ -42,7 +42,7 @@ def figure(
     """
     looks = _look(settings)
     with style():
-        result = Figure(figsize=(12.5, 5.2), layout="constrained")
+        result = Figure(figsize=(12.5, 6.2), layout="constrained")
         grid = result.add_gridspec(2, 2, width_ratios=(1.25, 1))
         by_epoch, by_time = (result.add_subplot(grid[i, 0]) for i in range(2))
         bars = result.add_subplot(grid[:, 1])
@@ -52,15 +52,25 @@ def figure(
             by_time.plot(curves[name]["wall"], median, **look, label=METHODS[name].label)
         by_time.axvline(budget, color="0.6", linewidth=0.8)
         by_time.annotate(
-            "time of clipping", (budget, 47), (3, 0), textcoords="offset points", fontsize=7
+            "time of clipping",
+            (budget, 96),
+            (-3, 0),
+            textcoords="offset points",
+            ha="right",
+            fontsize=7,
         )
-        averaged = f"accuracy (%), median of {settings.networks}"
-        by_epoch.set(xlabel="training epoch", ylabel=averaged, ylim=(45, 102))
+        by_epoch.set(
+            xlabel="training epoch",
+            ylabel="accuracy (%)",
+            ylim=(45, 102),
+            title=f"fresh batches, mean of {settings.averaged} epochs; median of {settings.networks}",
+        )
         by_time.set(
             xlabel="wall time (s), flossing included, compilation not",
-            ylabel=averaged,
+            ylabel="accuracy (%)",
             ylim=(45, 102),
             xscale="log",
+            xlim=(budget / 100, None),
         )
         for axis in (by_epoch, by_time):
             axis.axhline(50, color="0.6", linewidth=0.8, linestyle=":")
@@ -68,7 +78,8 @@ def figure(
         handles, labels = by_time.get_legend_handles_labels()
         result.legend(handles, labels, loc="outside lower center", ncols=5, handlelength=3)
         result.suptitle(
-            f"{settings.task}, d = {settings.delay}, N = {settings.hidden_size}. " + _words(better)
+            f"{settings.task}, d = {settings.delay}, N = {settings.hidden_size}. " + _words(better),
+            fontsize=9,
         )
     return result
 
@@ -108,4 +119,4 @@ def _bars(axis: Any, numbers: dict[str, Any], looks: dict[str, dict[str, Any]]) 
     for tick, name in zip(axis.get_yticklabels(), names, strict=True):
         tick.set_fontweight("bold" if name in _FLOSSED else "normal")
     axis.set(xlabel="accuracy (%); bars: median, dots: networks", xlim=(45, 102))
-    axis.legend(loc="lower right", fontsize=7, frameon=True)
+    axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, fontsize=7, columnspacing=1)
