@@ -10,6 +10,7 @@ import pytest
 import flossing as fl
 from flossing.initialisers import (
     Gaussian,
+    Identity,
     Initialiser,
     Orthogonal,
     Sparse,
@@ -20,7 +21,7 @@ from flossing.initialisers import (
 over = pytest.mark.parametrize
 
 N = 400
-ALL = [Gaussian(1.5), Gaussian(1.5, mean=2.0), Orthogonal(1.5), Sparse(1.5, 0.3)]
+ALL = [Gaussian(1.5), Gaussian(1.5, mean=2.0), Orthogonal(1.5), Identity(1.5), Sparse(1.5, 0.3)]
 
 
 def raises(error, message):
@@ -58,6 +59,11 @@ def test_orthogonal_matrices_scale_every_direction_by_the_gain(gain, key, x64):
     np.testing.assert_allclose(matrix.T @ matrix, gain**2 * np.eye(20), atol=1e-14 * gain**2)
 
 
+def test_identity_is_the_identity_times_the_gain(key):
+    np.testing.assert_array_equal(Identity(1.5)(key, 4), 1.5 * np.eye(4))
+    np.testing.assert_array_equal(Identity()(key, 1), [[1]])
+
+
 def test_orthogonal_matrices_are_rotations_and_reflections(key):
     matrices = jax.vmap(lambda k: Orthogonal()(k, 20))(jax.random.split(key, 20))
     assert set(np.sign(np.linalg.det(matrices))) == {-1, 1}
@@ -89,7 +95,7 @@ def test_a_key_fixes_the_matrix(initialiser, key):
     first, again = initialiser(key, 20), initialiser(key, 20)
     other = initialiser(jax.random.key(1), 20)
     np.testing.assert_array_equal(first, again)
-    assert not np.allclose(first, other)
+    assert np.allclose(first, other) == isinstance(initialiser, Identity)
 
 
 @over("initialiser", ALL, ids=repr)
@@ -110,7 +116,7 @@ def test_matrices_follow_the_default_precision(initialiser, key):
         assert dtype() == jnp.float64
 
 
-@over("make", [Gaussian, Orthogonal, Sparse])
+@over("make", [Gaussian, Orthogonal, Identity, Sparse])
 def test_gain_zero_gives_no_coupling(make, key):
     np.testing.assert_array_equal(make(0.0)(key, 20), np.zeros((20, 20)))
 

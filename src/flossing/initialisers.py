@@ -1,4 +1,4 @@
-"""How recurrent weights start: Gaussian, orthogonal, sparse, and Dale's law on top of any of them.
+"""How recurrent weights start: Gaussian, orthogonal, identity, sparse, and Dale's law on top of any of them.
 
 An initialiser is called as ``initialiser(key, size)`` and returns a ``(size, size)`` matrix whose entry
 ``[i, j]`` is the weight from unit ``j`` to unit ``i``.
@@ -55,6 +55,20 @@ class Orthogonal:
     def __call__(self, key: PRNGKeyArray, size: int) -> Float[Array, "size size"]:
         """A ``(size, size)`` matrix."""
         return self.gain * jax.random.orthogonal(key, size)
+
+
+@dataclasses.dataclass(frozen=True)
+class Identity:
+    """``gain`` times the identity matrix; nothing in it is random (Le, Jaitly & Hinton 2015)."""
+
+    gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_positive("gain", self.gain, zero=True)
+
+    def __call__(self, key: PRNGKeyArray, size: int) -> Float[Array, "size size"]:
+        """A ``(size, size)`` matrix."""
+        return self.gain * jnp.eye(size)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,6 +25,9 @@ INPUTS, UNITS = 3, 5
 CELLS = {
     "tanh, pre-activation": fl.TanhCell,
     "tanh, post-activation": functools.partial(fl.TanhCell, form="post-activation"),
+    "tanh, leaky": functools.partial(fl.TanhCell, leak=0.3),
+    "relu": fl.ReLUCell,
+    "linear": fl.LinearRecurrentCell,
     "gru": fl.GRUCell,
     "lstm": fl.LSTMCell,
     "binary": fl.BinaryCell,

@@ -25,7 +25,7 @@ import flossing as fl
 
 @over("name", CELLS)
 def test_start_state_is_zero_without_a_key(name, key):
-    variables = {"lstm": 2, "lif": 2, "lif, adaptive": 3}.get(name, 1)
+    variables = {"linear": 2, "lstm": 2, "lif": 2, "lif, adaptive": 3}.get(name, 1)
     state = CELLS[name](INPUTS, UNITS, key=key).initial_state()
     np.testing.assert_array_equal(ravel_pytree(state)[0], np.zeros(variables * UNITS))
 
@@ -62,9 +62,13 @@ def test_random_membranes_lie_between_rest_and_threshold(key):
 def test_output_is_one_number_per_unit(make, key):
     cell = make(INPUTS, UNITS, key=key)
     state = random_state(cell)
-    readable = {fl.LSTMCell: lambda s: s.hidden, fl.TanhCell: lambda s: s, fl.GRUCell: lambda s: s}
+    readable = dict.fromkeys((fl.TanhCell, fl.ReLUCell, fl.GRUCell), lambda s: s)
+    readable[fl.LSTMCell] = lambda s: s.hidden
+    readable[fl.LinearRecurrentCell] = lambda s: jnp.tanh(
+        cell.output_weight @ jnp.concatenate([s.real, s.imaginary]) + cell.bias
+    )
     if type(cell) in readable:
-        np.testing.assert_array_equal(cell.output(state), readable[type(cell)](state))
+        close(cell.output(state), readable[type(cell)](state))
     else:
         assert set(np.unique(cell.output(state))) == {0, 1}
     assert cell.output(state).shape == (UNITS,)
@@ -125,7 +129,7 @@ def test_cells_follow_the_default_precision(make, key):
         assert dtypes() == {jnp.dtype("float32")}
 
 
-@over("make", [fl.TanhCell, fl.GRUCell, fl.LSTMCell, fl.BinaryCell])
+@over("make", [fl.TanhCell, fl.ReLUCell, fl.GRUCell, fl.LSTMCell, fl.BinaryCell])
 def test_input_weights_have_the_documented_spread(make, key):
     weight = make(4, 200, input_gain=3.0, key=key).input_weight
     # The relative error of a standard deviation from n numbers is sqrt(1 / 2n): five of these.
@@ -137,7 +141,7 @@ def test_lif_input_weights_have_the_documented_spread(key):
     np.testing.assert_allclose(weight.std(), 3 / 2, rtol=5 * math.sqrt(1 / (2 * weight.size)))
 
 
-@over("make", [fl.TanhCell, fl.BinaryCell])
+@over("make", [fl.TanhCell, fl.ReLUCell, fl.BinaryCell])
 def test_biases_are_uniform_between_zero_and_their_range(make, key):
     bias = make(4, 200, bias_range=0.3, key=key).bias
     assert (bias >= 0).all()

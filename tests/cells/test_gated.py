@@ -56,3 +56,24 @@ def test_lstm_forget_bias_makes_the_cell_remember(key):
     state, input = fl.LSTMState(*normal(2, UNITS)), normal(INPUTS)
     empty = fl.LSTMState(state.hidden, jnp.zeros(UNITS))
     close(cell(state, input).cell - cell(empty, input).cell, state.cell)
+
+
+def test_chrono_biases_are_logarithms_of_uniform_times(key):
+    gru, lstm = fl.GRUCell(1, 500, chrono=40.0, key=key), fl.LSTMCell(1, 500, chrono=40.0, key=key)
+    enter, forget, *others = jnp.split(lstm.bias, 4)
+    times = jnp.exp(forget)
+    assert times.min() >= 1
+    assert times.max() <= 39
+    # The mean of n uniform numbers between 1 and 39: five of its standard deviations.
+    assert abs(times.mean() - 20) < 5 * 38 / (12 * 500) ** 0.5
+    close(enter, -forget)
+    close(jnp.concatenate(others), 0)
+    close(gru.bias, jnp.concatenate([jnp.zeros(500), forget, jnp.zeros(500)]))
+
+
+def test_a_unit_forgets_within_the_time_that_chrono_gives_it(key):
+    """Without other input its memory decays by 1 / (1 + 1 / u) a step: within about u steps."""
+    cell = fl.LSTMCell(1, UNITS, chrono=40.0, recurrent=lambda key, n: jnp.zeros((n, n)), key=key)
+    state = fl.LSTMState(jnp.zeros(UNITS), jnp.ones(UNITS))
+    times = jnp.exp(jnp.split(cell.bias, 4)[1])
+    close(cell(state, jnp.zeros(1)).cell, times / (1 + times))

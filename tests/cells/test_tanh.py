@@ -33,6 +33,23 @@ def test_tanh_jacobian_is_the_documented_one(form, key):
     close(jacobian(cell, state, input), expected)
 
 
+@over("form", ["pre-activation", "post-activation"])
+def test_leaky_step_moves_part_of_the_way(form, key):
+    """And its Jacobian is the same mixture of the identity and that of the whole step."""
+    whole = fl.TanhCell(INPUTS, UNITS, form=form, key=key)
+    leaky = fl.TanhCell(INPUTS, UNITS, form=form, leak=0.3, key=key)
+    state, input = normal(UNITS), normal(INPUTS)
+    close(leaky(state, input), 0.7 * state + 0.3 * whole(state, input))
+    expected = 0.7 * np.eye(UNITS) + 0.3 * jacobian(whole, state, input)
+    close(jacobian(leaky, state, input), expected)
+
+
+def test_exponents_of_leaky_units_without_recurrence(key):
+    cell = fl.TanhCell(INPUTS, UNITS, leak=0.3, recurrent=Gaussian(0.0), key=key)
+    spectrum = fl.lyapunov_spectrum(cell, normal(UNITS), normal(50, INPUTS), key=key)
+    close(spectrum.exponents, np.full(UNITS, np.log(0.7)))
+
+
 def both_forms(key):
     """The same network in both forms, started half a step apart, with random bits as inputs."""
     pre = fl.TanhCell(INPUTS, UNITS, recurrent=Gaussian(0.9), key=key)

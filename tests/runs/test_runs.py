@@ -76,6 +76,7 @@ def test_everything_is_in_the_directory(finished):
         "config.yaml",
         "metrics.nc",
         "metrics.jsonl",
+        "clock.jsonl",
         "weights.eqx",
         "checkpoint.eqx",
         "environment.json",
@@ -210,7 +211,7 @@ def test_config_survives_yaml_and_odd_values():
     assert from_yaml("training: {learning_rate: 1e-3}") == RunConfig()
 
 
-@pytest.mark.parametrize("name", ["tanh", "gru", "lstm", "binary", "lif"])
+@pytest.mark.parametrize("name", ["tanh", "relu", "gru", "lstm", "binary", "lif"])
 @pytest.mark.parametrize("layers", [1, 2])
 def test_every_cell_can_be_configured(name, layers):
     config = CellConfig(name=name, hidden_size=5, layers=layers, recurrent="sparse", density=0.5)

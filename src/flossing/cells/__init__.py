@@ -5,7 +5,9 @@ from .binary import BinaryCell as BinaryCell
 from .convolution import ConvLIFCell as ConvLIFCell, Convolution as Convolution
 from .fluctuations import fluctuation_driven as fluctuation_driven
 from .gated import GRUCell as GRUCell, LSTMCell as LSTMCell, LSTMState as LSTMState
+from .linear import LinearRecurrentCell as LinearRecurrentCell, LinearState as LinearState
 from .readout import LeakyReadout as LeakyReadout, ReadoutState as ReadoutState
+from .relu import ReLUCell as ReLUCell
 from .spiking import LIFCell as LIFCell, LIFState as LIFState
 from .stack import Stack as Stack, with_escape as with_escape
 from .tanh import TanhCell as TanhCell

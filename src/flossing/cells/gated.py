@@ -45,6 +45,21 @@ class _GatedCell(Cell):
         )
 
 
+def _gate_bias(
+    name: str, bias: float, chrono: float | None, size: int, key: PRNGKeyArray
+) -> Float[Array, " size"]:
+    """Start values of the gate that remembers."""
+    if chrono is None:
+        return jnp.full(size, float(bias))
+    if bias != 0:
+        raise ValueError(f"{name}: chrono = {chrono} takes its place; leave one of them out.")
+    check_finite("chrono", chrono)
+    if chrono < 2:
+        raise ValueError(f"chrono: expected at least 2 steps, got {chrono}.")
+    times = jax.random.uniform(jax.random.fold_in(key, 0xC0), (size,), minval=1, maxval=chrono - 1)
+    return jnp.log(jnp.maximum(times, 1))
+
+
 class GRUCell(_GatedCell):
     """A gated recurrent unit (Cho et al. 2014, with the reset gate after the matrix product).
 
@@ -61,6 +76,9 @@ class GRUCell(_GatedCell):
         recurrent: initialiser of each gate's recurrent matrix; default ``Gaussian(gain=1)``.
         input_gain: input weights are drawn from N(0, (input_gain / input_size)^2).
         update_bias: start value of ``b_z``; larger values remember longer.
+        chrono: longest time T to remember, in steps: each ``b_z`` starts at ``ln u`` with ``u`` uniform in
+            [1, T - 1], so that the units' memories last between 1 and T steps (chrono initialisation,
+            Tallec & Ollivier 2018). It takes the place of ``update_bias``.
         key: random key.
     """
 
@@ -74,11 +92,14 @@ class GRUCell(_GatedCell):
         recurrent: Initialiser | None = None,
         input_gain: float = 1.0,
         update_bias: float = 0.0,
+        chrono: float | None = None,
         key: PRNGKeyArray,
     ):
         self._build(3, input_size, hidden_size, recurrent, input_gain, key)
         check_finite("update_bias", update_bias)
-        self.bias = jnp.zeros(3 * hidden_size).at[hidden_size : 2 * hidden_size].set(update_bias)
+        update = _gate_bias("update_bias", update_bias, chrono, hidden_size, key)
+        zeros = jnp.zeros(hidden_size)
+        self.bias = jnp.concatenate([zeros, update, zeros])
         self.recurrent_bias = jnp.zeros(hidden_size)
 
     def __call__(
@@ -127,6 +148,9 @@ class LSTMCell(_GatedCell):
         recurrent: initialiser of each gate's recurrent matrix; default ``Gaussian(gain=1)``.
         input_gain: input weights are drawn from N(0, (input_gain / input_size)^2).
         forget_bias: start value of the forget gate's bias (1 in Jozefowicz et al. 2015).
+        chrono: longest time T to remember, in steps: the forget gate's biases start at ``ln u`` with ``u``
+            uniform in [1, T - 1], and the input gate's at ``-ln u`` (chrono initialisation, Tallec &
+            Ollivier 2018). It takes the place of ``forget_bias``.
         key: random key.
     """
 
@@ -138,11 +162,15 @@ class LSTMCell(_GatedCell):
         recurrent: Initialiser | None = None,
         input_gain: float = 1.0,
         forget_bias: float = 0.0,
+        chrono: float | None = None,
         key: PRNGKeyArray,
     ):
         self._build(4, input_size, hidden_size, recurrent, input_gain, key)
         check_finite("forget_bias", forget_bias)
-        self.bias = jnp.zeros(4 * hidden_size).at[hidden_size : 2 * hidden_size].set(forget_bias)
+        forget = _gate_bias("forget_bias", forget_bias, chrono, hidden_size, key)
+        zeros = jnp.zeros(hidden_size)
+        enter = zeros if chrono is None else -forget
+        self.bias = jnp.concatenate([enter, forget, zeros, zeros])
 
     def __call__(self, state: LSTMState, input: Float[Array, " input"]) -> LSTMState:
         """The next state."""

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .._checks import (
     check_choice,
     check_finite,
+    check_fraction,
     check_integer,
     check_key,
     check_positive,
@@ -30,6 +31,10 @@ class TanhCell(Cell):
 
     Both have the same Lyapunov exponents, because one is the other seen half a step later.
 
+    With a ``leak`` a below 1 the network is leaky: ``x' = (1 - a) x + a (W tanh(x) + U s + b)``, or
+    ``h' = (1 - a) h + a tanh(W h + U s + b)``. ``a`` is the time step over the time constant of a unit
+    (Jaeger et al. 2007); without recurrence all exponents are ``ln(1 - a)``.
+
     Args:
         input_size: number of inputs.
         hidden_size: number of units N; the state has shape ``(N,)``.
@@ -37,6 +42,7 @@ class TanhCell(Cell):
         recurrent: initialiser of ``W``; default ``Gaussian(gain=1)``.
         input_gain: the input weights ``U`` are drawn from N(0, (input_gain / input_size)^2).
         bias_range: biases are drawn uniformly from [0, bias_range].
+        leak: a, how much of the old state a step replaces, in (0, 1]; 1 for a network that is not leaky.
         dale: fraction of excitatory units; with it the sign of each column of ``W`` is fixed, whatever
             training does. ``None`` leaves signs free.
         key: random key.
@@ -48,6 +54,7 @@ class TanhCell(Cell):
     input_size: int = eqx.field(static=True)
     hidden_size: int = eqx.field(static=True)
     form: str = eqx.field(static=True)
+    leak: float = eqx.field(static=True)
     dale: float | None = eqx.field(static=True)
 
     def __init__(
@@ -59,6 +66,7 @@ class TanhCell(Cell):
         recurrent: Initialiser | None = None,
         input_gain: float = 1.0,
         bias_range: float = 0.1,
+        leak: float = 1.0,
         dale: float | None = None,
         key: PRNGKeyArray,
     ):
@@ -67,6 +75,8 @@ class TanhCell(Cell):
         check_choice("form", form, ("pre-activation", "post-activation"))
         check_finite("input_gain", input_gain)
         check_positive("bias_range", bias_range, zero=True)
+        check_positive("leak", leak)
+        check_fraction("leak", leak)
         if dale is not None:
             dale_signs(hidden_size, dale)
         check_key("key", key)
@@ -78,6 +88,7 @@ class TanhCell(Cell):
         )
         self.bias = jax.random.uniform(bias_key, (hidden_size,), maxval=bias_range)
         self.form = form
+        self.leak = float(leak)
         self.dale = dale
 
     def __call__(
@@ -90,8 +101,10 @@ class TanhCell(Cell):
             weight = apply_dale(weight, self.dale)
         drive = product(self.input_weight, input) + self.bias
         if self.form == "pre-activation":
-            return product(weight, jnp.tanh(state)) + drive
-        return jnp.tanh(product(weight, state) + drive)
+            new = product(weight, jnp.tanh(state)) + drive
+        else:
+            new = jnp.tanh(product(weight, state) + drive)
+        return new if self.leak == 1 else state + self.leak * (new - state)
 
     def initial_state(self, *, key: PRNGKeyArray | None = None) -> Float[Array, " hidden"]:
         """Zeros, or standard normal numbers (their tanh in the post-activation form) from ``key``."""

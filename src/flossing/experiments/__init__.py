@@ -13,6 +13,8 @@ NAMES = (
     "xor",
     "copy",
     "parity",
+    "architectures",
+    "baselines",
     "binary-first-exponent",
     "binary-spectra",
     "binary-xor",

@@ -37,6 +37,8 @@ class Delays:
     """Of the parity task."""
     delays: tuple[int, ...] = ()
     """Of the networks of ``hidden_size`` units, with every schedule."""
+    cell: CellConfig = CellConfig()
+    """Which networks; their size is ``hidden_size``."""
     hidden_size: int = 80
     larger: tuple[tuple[int, int], ...] = ()
     """Other (units, delay), with the adaptive schedule only."""
@@ -67,7 +69,7 @@ class Delays:
         rate = self.learning_rate / larger
         return RunConfig(
             task=TaskConfig(self.task, delay, self.order),
-            cell=CellConfig(hidden_size=units),
+            cell=dataclasses.replace(self.cell, hidden_size=units),
             flossing=Flossing(
                 schedule=cast(Schedule, schedule),
                 num_exponents=max(1, units - 5),
@@ -167,8 +169,7 @@ def reproduce(
         claims: a function of the summaries by name of the run.
         folder, reporters: see ``do_runs``.
     """
-    more = {} if reporters is None else {"reporters": reporters}
-    outcomes = do_runs(settings.runs(), folder, **more)
+    outcomes = do_runs(settings.runs(), folder, reporters)
     numbers = {run: summary(outcome) for run, outcome in outcomes.items()}
     return Result(
         name=name,
@@ -186,24 +187,23 @@ def _figure(numbers: dict[str, Any], settings: Delays, title: str) -> Figure:
     with style():
         figure = Figure(figsize=(11 if len(sizes) > 1 else 8.5, 3.3), layout="constrained")
         axes = figure.subplots(1, 3 if len(sizes) > 1 else 2)
-        spread = np.linspace(-0.6, 0.6, len(settings.schedules)) if settings.delays else []
-        for schedule, colour, shift in zip(settings.schedules, COLOURS, spread, strict=False):
-            rows = [numbers[f"N={settings.hidden_size},d={d},{schedule}"] for d in settings.delays]
-            where = np.array(settings.delays) + shift
-            accuracy = 100 * np.array([row["test_accuracy"] for row in rows])
-            axes[0].plot(where, accuracy, "o", color=colour, markersize=3, alpha=0.5)
-            axes[0].plot(where, np.median(accuracy, 1), color=colour, label=_NAMES[schedule])
+        by_schedule = {
+            s: [numbers[f"N={settings.hidden_size},d={d},{s}"] for d in settings.delays]
+            for s in settings.schedules
+        }
+        accuracy_panel(axes[0], settings.delays, by_schedule)
+        for rows, colour, shift in zip(
+            by_schedule.values(), COLOURS, _shifts(settings.schedules), strict=False
+        ):
             rate = np.array([row["solved"] for row in rows]) / settings.networks
             bounds = np.array([row["success_rate_interval"] for row in rows])
-            axes[1].errorbar(
-                where, 100 * rate, 100 * np.abs(bounds.T - rate), color=colour, capsize=2,
-                linewidth=1.4, elinewidth=0.8,
-            )  # fmt: skip
-        axes[0].axhline(50, color="0.6", linewidth=0.8, linestyle=":")
-        axes[0].set(
-            xlabel="delay d (steps)", ylabel="held-out accuracy (%)", ylim=(45, 102),
-            title=f"N = {settings.hidden_size}; line: median of {settings.networks}",
-        )  # fmt: skip
+            if rows:
+                axes[1].errorbar(
+                    np.array(settings.delays) + shift,
+                    100 * rate, 100 * np.abs(bounds.T - rate), color=colour, capsize=2,
+                    linewidth=1.4, elinewidth=0.8,
+                )  # fmt: skip
+        axes[0].set_title(f"N = {settings.hidden_size}; line: median of {settings.networks}")
         axes[0].legend(loc="lower left", fontsize=7)
         axes[1].set(
             xlabel="delay d (steps)", ylabel="networks at 95 % (%), 95 % interval", ylim=(-4, 104),
@@ -213,6 +213,31 @@ def _figure(numbers: dict[str, Any], settings: Delays, title: str) -> Figure:
             _solved_against_size(axes[2], numbers, settings, sizes)
         figure.suptitle(title, fontsize=10)
     return figure
+
+
+def accuracy_panel(
+    axis: Any, delays: Sequence[int], by_schedule: dict[Any, list[dict[str, Any]]]
+) -> None:
+    """Held-out accuracy against delay: single networks and their median, a colour for each schedule.
+
+    Args:
+        axis: where to draw.
+        delays: in steps.
+        by_schedule: for each schedule, the summaries of its runs, one for each delay.
+    """
+    schedules = list(by_schedule)
+    for schedule, colour, shift in zip(schedules, COLOURS, _shifts(schedules), strict=False):
+        where = np.array(delays) + shift
+        accuracy = [100 * np.array(row["test_accuracy"]) for row in by_schedule[schedule]]
+        if accuracy:
+            axis.plot(where, np.array(accuracy), "o", color=colour, markersize=3, alpha=0.5)
+            axis.plot(where, np.median(accuracy, 1), color=colour, label=_NAMES[schedule])
+    axis.axhline(50, color="0.6", linewidth=0.8, linestyle=":")
+    axis.set(xlabel="delay d (steps)", ylabel="held-out accuracy (%)", ylim=(45, 102))
+
+
+def _shifts(schedules: Sequence[Any]) -> np.ndarray:
+    return np.linspace(-0.6, 0.6, len(schedules))
 
 
 def _solved_against_size(

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from .. import theory
 from ..cells import Stack, with_escape
-from ..escape_noise import Noisy, Sigmoid as SigmoidEscape
+from ..escape_noise import Noisy, SigmoidNoise
 from ..lyapunov import lyapunov_spectrum
 from ..surrogates import Sigmoid
 from ._small_classifier import hidden, loss_of, weights_and_rest, with_derivatives
@@ -58,10 +58,8 @@ def noisy_exponent(
 
 def stochastic(network: Stack, steepness: float) -> Stack:
     """The network with escape noise of that steepness, whose derivative is that of its probability."""
-    noise = SigmoidEscape(1 / steepness)
     # An array: networks of all steepnesses share one compiled program.
-    noise = eqx.tree_at(lambda n: n.width, noise, jnp.asarray(noise.width))
-    return with_escape(network, noise)
+    return with_escape(network, SigmoidNoise(jnp.asarray(steepness, float)))
 
 
 @eqx.filter_jit

@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import xarray as xr
 
 from .._compiled import forget_programs
+from ..floss import plan
 from ..runs import RunConfig, directory as files, load, resume, run
-from ..runs.train import Reporter, Silent, read_config
-from ..training import Network
+from ..runs.train import BLOCK, Reporter, Silent, read_config
+from ..training import Network, begin, floss_block, train_block
 
 Reporters = Callable[[str], Reporter]
 """Makes a reporter for the run of that name."""
@@ -32,7 +34,9 @@ class Outcome(NamedTuple):
 def do_runs(
     configs: Mapping[str, RunConfig],
     folder: Path | None = None,
-    reporters: Reporters = lambda name: Silent(),
+    reporters: Reporters | None = None,
+    *,
+    timed: bool = False,
 ) -> dict[str, Outcome]:
     """Runs by name; those that the folder holds already are read, and begun ones go on.
 
@@ -40,24 +44,40 @@ def do_runs(
         configs: by name, which is also the name of the run's directory.
         folder: where the runs are written; without it nothing is.
         reporters: who is told about each.
+        timed: compile everything before a run begins or goes on, so that its clock counts no compilation.
 
     Raises:
         ValueError: the folder holds a run of that name with other settings.
     """
     outcomes = {}
+    reporters = reporters or (lambda name: Silent())
     for name, config in configs.items():
         if folder is None:
+            if timed:
+                compile_blocks(config)
             start = time.perf_counter()
             done = run(config, write=False, reporter=reporters(name))
             seconds = time.perf_counter() - start
             outcomes[name] = Outcome(config, done.data, seconds, done.networks)
         else:
-            outcomes[name] = _in_folder(name, config, folder, reporters)
+            outcomes[name] = _in_folder(name, config, folder, reporters, timed)
         forget_programs()
     return outcomes
 
 
-def _in_folder(name: str, config: RunConfig, folder: Path, reporters: Reporters) -> Outcome:
+def compile_blocks(config: RunConfig) -> None:
+    """Compiles what a run does in blocks, by blocks of nothing in the order of the run."""
+    state, nothing = begin(config.networks(), config.training, config.flossing), jnp.asarray(0)
+    kinds = [phase.kind for phase in plan(config.flossing, config.training.epochs)]
+    task, keys, rules = config.task.build(), config.keys(), (config.training, config.flossing)
+    for kind in [kind for kind in kinds for _ in range(2)]:  # the second sees outputs of the first
+        block = floss_block if kind == "floss" else train_block
+        state, _ = block(state, keys, nothing, BLOCK, task, *rules)
+
+
+def _in_folder(
+    name: str, config: RunConfig, folder: Path, reporters: Reporters, timed: bool
+) -> Outcome:
     path, clock = folder / name, folder / f"{name}.json"
     config = dataclasses.replace(config, directory=str(path))
     seconds = json.loads(clock.read_text())["wall_seconds"] if clock.is_file() else 0.0
@@ -68,6 +88,8 @@ def _in_folder(name: str, config: RunConfig, folder: Path, reporters: Reporters)
         found = load(path)
         if found.finished:
             return Outcome(config, found.data, seconds, found.networks)
+    if timed:
+        compile_blocks(config)
     start = time.perf_counter()
     result = (
         resume(path, reporter=reporters(name)) if begun else run(config, reporter=reporters(name))

@@ -17,7 +17,6 @@ from ..floss import Adaptive, Flossing
 from ..floss.schedules import Schedule
 from ..runs import CellConfig, RunConfig, TaskConfig
 from ..runs.plots import COLOURS, smooth, smooth_nan, style
-from ..runs.train import Silent
 from ..training import Training
 from ._published import rows
 from ._result import Claim, Result
@@ -83,7 +82,7 @@ def run(
     configs = {
         f"d={d},{s}": settings.run(d, s) for d in settings.delays for s in settings.schedules
     }
-    outcomes = do_runs(configs, folder, reporters or (lambda name: Silent()))
+    outcomes = do_runs(configs, folder, reporters)
     numbers = {name: _summary(outcome) for name, outcome in outcomes.items()}
     return Result(
         name="binary-xor",

@@ -16,7 +16,6 @@ import numpy as np
 from ..floss import Adaptive, Flossing
 from ..floss.schedules import Schedule
 from ..runs import CellConfig, RunConfig, TaskConfig
-from ..runs.train import Silent
 from ..training import Network, Training
 from ._delays import SOLVED, summary
 from ._result import Claim, Result
@@ -128,7 +127,7 @@ def run(
 ) -> Result:
     """Runs the experiment; the quick version has two small networks, short delays, 150 epochs."""
     settings = settings or (QUICK if quick else Settings())
-    outcomes = do_runs(settings.runs(), folder, reporters or (lambda name: Silent()))
+    outcomes = do_runs(settings.runs(), folder, reporters)
     numbers = {name: _summary(outcome, settings) for name, outcome in outcomes.items()}
     task, delay = settings.shown
     shown = {s: outcomes[f"{task},d={delay},{s}"] for s in settings.schedules}

@@ -244,4 +244,6 @@ def _smooth(settings: Settings) -> list[float]:
 
 def _plain(values: np.ndarray) -> list:
     """For JSON, which has no infinity."""
-    return np.where(np.isfinite(values), values.round(5), None).tolist()
+    plain: Any = values.round(5).astype(object)
+    plain[~np.isfinite(values)] = None
+    return plain.tolist()

@@ -8,6 +8,7 @@ window that is being optimised, which can be fitted; ours are also given for the
 """
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -20,7 +21,14 @@ from ..cells import TanhCell
 from ..initialisers import Gaussian
 from ..runs.plots import COLOURS, style
 from ..tasks import DelayedXOR
-from ..training import Network, Training, begin, floss_block, measure_exponents
+from ..training import (
+    Network,
+    Training,
+    begin,
+    floss_block,
+    measure_exponents,
+    networks_starting_at,
+)
 from ._flossed import FlossingSettings
 from ._published import curves
 from ._result import Claim, Result
@@ -142,13 +150,7 @@ def _networks_starting_at(starts: np.ndarray, keys: jax.Array, settings: Setting
         return Network(scaled, 1, key=network_key)
 
     task = DelayedXOR(settings.delay)
-    low, high = np.full(len(starts), 0.01), np.full(len(starts), 4.0)
-    for _ in range(15):
-        middle = np.sqrt(low * high)
-        networks = build(keys, jnp.asarray(middle, jnp.float32))
-        found = np.asarray(measure_exponents(networks, keys, task, 1, 1000))[:, 0]
-        low, high = np.where(found < starts, middle, low), np.where(found < starts, high, middle)
-    return networks
+    return networks_starting_at(jnp.asarray(starts, jnp.float32), partial(build, keys), keys, task)
 
 
 def _drive(networks: Network, keys: jax.Array, target: float, settings: Settings) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import tyro
 import yaml
 from jaxtyping import Array, Key
@@ -16,8 +17,21 @@ from .. import cells, initialisers, surrogates
 from .._checks import check_choice, check_finite, check_integer, check_positive
 from ..floss import Flossing
 from ..tasks import Copy, DelayedXOR, Parity, SpikingBits
-from ..training import Network, Training, free_surrogates
+from ..training import Network, Training, free_surrogates, networks_starting_at
 
+CELLS = ("tanh", "relu", "linear", "gru", "lstm", "binary", "lif")
+_MATRIX = ("tanh", "relu", "gru", "lstm", "binary", "lif")
+_ONLY = {
+    "recurrent": _MATRIX,
+    "gain": _MATRIX,
+    "first_exponent": ("tanh",),
+    "leak": ("tanh",),
+    "gate_bias": ("gru", "lstm"),
+    "chrono": ("gru", "lstm"),
+    "min_radius": ("linear",),
+    "max_radius": ("linear",),
+}
+"""Which cells have a setting that others do not have."""
 SURROGATES = (
     "super-spike",
     "sigmoid",
@@ -76,16 +90,18 @@ class TaskConfig:
 class CellConfig:
     """Which network, and how its weights start."""
 
-    name: Literal["tanh", "gru", "lstm", "binary", "lif"] = "tanh"
+    name: Literal["tanh", "relu", "linear", "gru", "lstm", "binary", "lif"] = "tanh"
     """The cell; see the documentation of fl.TanhCell and so on."""
     hidden_size: int = 80
     """Units per layer, N."""
     layers: int = 1
     """Cells stacked on top of each other."""
-    recurrent: Literal["gaussian", "orthogonal", "sparse"] = "gaussian"
-    """Kind of recurrent matrix."""
+    recurrent: Literal["gaussian", "orthogonal", "identity", "sparse"] = "gaussian"
+    """Kind of recurrent matrix; the linear cell has a diagonal one."""
     gain: float | None = None
     """Gain g of the recurrent matrix; default 1, and sqrt(2) for binary units."""
+    first_exponent: float | None = None
+    """First exponent on the task's input, to which the gain of each network is tuned (tanh)."""
     mean: float = 0.0
     """Mean coupling gbar of a gaussian matrix."""
     density: float = 0.1
@@ -98,6 +114,16 @@ class CellConfig:
     """Standard deviation of the readout weights; default 1, and 1/sqrt(N) for binary and lif."""
     form: Literal["pre-activation", "post-activation"] = "pre-activation"
     """Of the tanh cell."""
+    leak: float = 1.0
+    """How much of the old state a step of the tanh cell replaces; 1 for one that is not leaky."""
+    gate_bias: float = 0.0
+    """Start value of the update (gru) or forget gate's bias (lstm)."""
+    chrono: float | None = None
+    """Longest time to remember, in steps, for the chrono initialisation of these biases."""
+    min_radius: float = 0.0
+    """Of the linear cell: its eigenvalues start between two circles."""
+    max_radius: float = 1.0
+    """The outer one."""
     surrogate: Literal[
         "super-spike", "sigmoid", "arctan", "triangular", "gaussian", "exponential", "erf", "boxcar"
     ] = "super-spike"
@@ -123,31 +149,44 @@ class CellConfig:
         """A network step with fresh weights."""
         check_integer("cell.layers", self.layers, 1)
         check_integer("cell.hidden_size", self.hidden_size, 1)
-        if self.dale is not None and self.name in ("gru", "lstm"):
+        if self.dale is not None and self.name not in ("tanh", "binary", "lif"):
             raise ValueError(f"cell.dale: the {self.name} cell has no Dale's law; leave it out.")
+        for name, cells_with_it in _ONLY.items():
+            if self.name not in cells_with_it and getattr(self, name) != getattr(type(self), name):
+                raise ValueError(
+                    f"cell.{name}: the {self.name} cell has no such setting; leave it out."
+                )
         keys = jax.random.split(key, self.layers)
         sizes = [input_size] + [self.hidden_size] * (self.layers - 1)
         layers = [self._layer(size, k) for size, k in zip(sizes, keys, strict=True)]
         return layers[0] if self.layers == 1 else cells.Stack(layers)
 
     def _layer(self, input_size: int, key: Array) -> cells.Cell:
-        check_choice("cell.name", self.name, ("tanh", "gru", "lstm", "binary", "lif"))
-        check_choice("cell.recurrent", self.recurrent, ("gaussian", "orthogonal", "sparse"))
+        check_choice("cell.name", self.name, CELLS)
+        kinds = ("gaussian", "orthogonal", "identity", "sparse")
+        check_choice("cell.recurrent", self.recurrent, kinds)
         gain = self.gain if self.gain is not None else (2**0.5 if self.name == "binary" else 1.0)
         check_positive("cell.gain", gain, zero=True)
         recurrent = {
             "gaussian": lambda: initialisers.Gaussian(gain, self.mean),
             "orthogonal": lambda: initialisers.Orthogonal(gain),
+            "identity": lambda: initialisers.Identity(gain),
             "sparse": lambda: initialisers.Sparse(gain, self.density),
         }[self.recurrent]()
         sizes = (input_size, self.hidden_size)
         shared = {"recurrent": recurrent, "input_gain": self.input_gain, "key": key}
         if self.name == "tanh":
-            return cells.TanhCell(*sizes, form=self.form, dale=self.dale, **shared)
+            return cells.TanhCell(*sizes, form=self.form, leak=self.leak, dale=self.dale, **shared)
+        if self.name == "relu":
+            return cells.ReLUCell(*sizes, **shared)
+        if self.name == "linear":
+            del shared["recurrent"]
+            radii = {"min_radius": self.min_radius, "max_radius": self.max_radius}
+            return cells.LinearRecurrentCell(*sizes, **radii, **shared)
         if self.name == "gru":
-            return cells.GRUCell(*sizes, **shared)
+            return cells.GRUCell(*sizes, update_bias=self.gate_bias, chrono=self.chrono, **shared)
         if self.name == "lstm":
-            return cells.LSTMCell(*sizes, **shared)
+            return cells.LSTMCell(*sizes, forget_bias=self.gate_bias, chrono=self.chrono, **shared)
         surrogate = self._surrogate()
         if self.name == "binary":
             return cells.BinaryCell(*sizes, surrogate=surrogate, dale=self.dale, **shared)
@@ -216,18 +255,36 @@ class RunConfig:
         """Fresh networks, stacked along a leading axis."""
         task = self.task.build()
 
-        def one(key: Array) -> Network:
+        def one(key: Array, gain: Array | float | None) -> Network:
             cell_key, network_key = jax.random.split(jax.random.fold_in(key, 0x5EED))
-            cell = self.cell.build(task.input_size, cell_key)
+            config = dataclasses.replace(self.cell, gain=gain)
+            cell = config.build(task.input_size, cell_key)
             return Network(
                 cell, task.output_size, readout_gain=self.cell.readout_std, key=network_key
             )
 
-        networks = eqx.filter_vmap(one)(self.keys())
+        keys = self.keys()
+        if self.cell.first_exponent is None:
+            networks = eqx.filter_vmap(lambda key: one(key, self.cell.gain))(keys)
+        else:
+            networks = self._tuned(one, keys, task)
         scaled = self.flossing.schedule == "adaptive" and (
             self.flossing.adaptive.control != "parameters"
         )
         return free_surrogates(networks) if scaled else networks
+
+    def _tuned(self, build: Any, keys: Array, task: Parity) -> Network:
+        if self.cell.gain is not None:
+            raise ValueError("cell.gain: cell.first_exponent sets it; leave one of them out.")
+        goal: Any = self.cell.first_exponent
+        check_finite("cell.first_exponent", goal)
+        goals = jnp.full(self.realisations, goal)
+        try:
+            return networks_starting_at(
+                goals, lambda gains: eqx.filter_vmap(build)(keys, gains), keys, task
+            )
+        except ValueError as error:
+            raise ValueError(f"cell.{error}") from None
 
 
 def to_yaml(config: Any) -> str:

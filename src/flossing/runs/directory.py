@@ -26,6 +26,7 @@ WEIGHTS = "weights.eqx"
 CHECKPOINT = "checkpoint.eqx"
 ENVIRONMENT = "environment.json"
 LOG = "log.txt"
+CLOCK = "clock.jsonl"
 FIGURES = "figures"
 
 

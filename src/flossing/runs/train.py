@@ -27,11 +27,13 @@ from ..training import (
     train_block,
 )
 from . import checkpoint, directory as files
+from .clock import BlockKind, Moment, add_to_clock
 from .config import RunConfig, from_yaml, to_yaml
 from .record import Measurement, Record, tell
 from .trackers import JsonLines, Tracker, TrackerName, make_trackers
 
-_BLOCK = 50
+BLOCK = 50
+"""Epochs or flossing steps in one compiled block, at most."""
 
 
 class Reporter(Protocol):
@@ -246,17 +248,19 @@ class _Job:
 
     def _floss(self, until: int) -> None:
         while (done := int(self.state.floss_steps)) < until and not self._stopping():
-            count = min(_BLOCK, until - done)
+            count = min(BLOCK, until - done)
+            start = Moment()
             self.state, metrics = floss_block(
                 self.state,
                 self.keys,
                 jnp.asarray(count),
-                _BLOCK,
+                BLOCK,
                 self.task,
                 self.config.training,
                 self.config.flossing,
             )
             self.record.add_flossing(metrics, count, int(self.state.epochs))
+            self._time("flossing", done, count, start)
             self._tell("flossing", done, self.record.flossing[-1])
             if int(self.state.floss_steps) == until:
                 self._measure("after flossing" if int(self.state.epochs) else "before training")
@@ -267,23 +271,29 @@ class _Job:
         every = self.config.measure_every
         while (done := int(self.state.epochs)) < until and not self._stopping():
             next_measure = done + every - done % every if every else until
-            count = min(_BLOCK, until - done, next_measure - done)
+            count = min(BLOCK, until - done, next_measure - done)
+            start = Moment()
             self.state, metrics = train_block(
                 self.state,
                 self.keys,
                 jnp.asarray(count),
-                _BLOCK,
+                BLOCK,
                 self.task,
                 self.config.training,
                 self.config.flossing,
             )
             self.record.add_training(metrics, count)
+            self._time("training", done, count, start)
             self._tell("training", done, self.record.training[-1])
             epochs = int(self.state.epochs)
             if every and epochs % every == 0 and epochs < self.config.training.epochs:
                 self._measure("during training")
             accuracy = float(np.median(self.record.training[-1].accuracy[-10:]))
             self._after_block("training", f"accuracy {100 * accuracy:.1f} %")
+
+    def _time(self, kind: BlockKind, first: int, count: int, start: Moment) -> None:
+        if self.path is not None:
+            add_to_clock(self.path, start.block(kind, first, count))
 
     def _after_block(self, phase: str, status: str) -> None:
         done = int(self.state.epochs) + int(self.state.floss_steps)

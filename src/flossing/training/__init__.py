@@ -3,6 +3,7 @@
 from .adapting import Adaptation as Adaptation, free_surrogates as free_surrogates
 from .configuration import Training as Training
 from .devices import any_process as any_process
+from .jacobian_penalty import jacobian_penalty as jacobian_penalty
 from .loop import (
     Evaluation as Evaluation,
     TrainState as TrainState,
@@ -30,4 +31,5 @@ from .spike_losses import (
     upper_rate_penalty as upper_rate_penalty,
     van_rossum_distance as van_rossum_distance,
 )
+from .tuning import networks_starting_at as networks_starting_at
 from .updates import FlossMetrics as FlossMetrics, TrainMetrics as TrainMetrics

@@ -28,6 +28,8 @@ class Training:
     """Clip the gradient norm of each array (as published), of all together, or not."""
     clip_norm: float = 0.03
     """Largest gradient norm."""
+    jacobian_penalty: float = 0.0
+    """Weight of the penalty on errors that grow or shrink from step to step (Pascanu et al. 2013)."""
     train_initial_state: bool = True
     """Whether the start state is trained."""
 
@@ -42,3 +44,4 @@ class Training:
         check_fraction("beta2", self.beta2)
         check_choice("clip", self.clip, ("array", "global", "none"))
         check_positive("clip_norm", self.clip_norm)
+        check_positive("jacobian_penalty", self.jacobian_penalty, zero=True)

@@ -1,5 +1,6 @@
 """One update of one network: a training epoch or a flossing step."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -12,6 +13,7 @@ from ..floss import Flossing, flossing_loss
 from ..lyapunov._steps import dimension
 from ..tasks.bits import Parity
 from .configuration import Training
+from .jacobian_penalty import no_nudges, nudged, penalty_gradient
 from .losses import binary_accuracy, binary_cross_entropy
 from .network import Network
 from .optimisers import all_finite, apply_if, clip_by_array_norm, tree_norm
@@ -104,7 +106,20 @@ def epoch_update(
         outputs = jax.vmap(task.read)(jax.vmap(eqx.combine(arrays, rest))(inputs))
         return binary_cross_entropy(outputs, targets, mask), outputs
 
-    (loss, outputs), gradient = jax.value_and_grad(loss_of, has_aux=True)(arrays)
+    def loss_and_states(arrays: PyTree, nudges: PyTree) -> tuple[Array, tuple[Array, PyTree]]:
+        nudge = partial(nudged, eqx.combine(arrays, rest))
+        outputs, states = jax.vmap(nudge)(inputs, nudges)
+        return binary_cross_entropy(outputs, targets, mask), (outputs, states)
+
+    if training.jacobian_penalty:
+        nudges = no_nudges(network, training.batch_size, training.num_steps)
+        both = jax.value_and_grad(loss_and_states, argnums=(0, 1), has_aux=True)
+        (loss, (outputs, states)), (gradient, errors) = both(arrays, nudges)
+        more = penalty_gradient(network, states, inputs, errors)
+        cell = jax.tree.map(lambda g, m: g + training.jacobian_penalty * m, gradient.cell, more)
+        gradient = eqx.tree_at(lambda g: g.cell, gradient, cell)
+    else:
+        (loss, outputs), gradient = jax.value_and_grad(loss_of, has_aux=True)(arrays)
     norm = tree_norm(gradient.initial_state)
     if not training.train_initial_state:
         frozen = jax.tree.map(jnp.zeros_like, gradient.initial_state)

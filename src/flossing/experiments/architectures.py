@@ -1,0 +1,164 @@
+"""Adaptive flossing of other networks: orthogonal, leaky, GRU, LSTM, two layers (Engelken 2023).
+
+The same settings for all of them: units, training rate, number of flossed exponents. A gated network has
+three or four times as many parameters as a tanh network of the same size, an LSTM and two layers twice
+as many state variables.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Literal
+
+from matplotlib.figure import Figure
+
+from ..floss.schedules import Schedule
+from ..runs import CellConfig, RunConfig
+from ..runs.plots import style
+from ._delays import Delays, accuracy_panel, summary
+from ._result import Claim, Result
+from ._runs import Reporters, do_runs
+
+ARCHITECTURES = {
+    "tanh": ("tanh", CellConfig()),
+    "orthogonal": ("tanh, orthogonal", CellConfig(recurrent="orthogonal")),
+    "leaky": ("tanh, leak 0.5", CellConfig(leak=0.5)),
+    "two-layers": ("tanh, two layers", CellConfig(layers=2)),
+    "gru": ("GRU", CellConfig("gru")),
+    "lstm": ("LSTM", CellConfig("lstm")),
+}
+"""Name in figures, and configuration, of each."""
+_TASKS = {"xor": "delayed XOR", "copy": "copy"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What may be varied."""
+
+    architectures: tuple[str, ...] = tuple(ARCHITECTURES)
+    tasks: tuple[Literal["xor", "copy"], ...] = ("xor", "copy")
+    delays: tuple[int, ...] = (20, 40)
+    schedules: tuple[Schedule, ...] = ("none", "adaptive")
+    hidden_size: int = 80
+    networks: int = 4
+    epochs: int = 1001
+    learning_rate: float = 2e-3
+    """At the first epoch; it falls along a cosine to a twentieth."""
+    steps_before: int = 200
+    seed: int = 1
+
+    def runs(self) -> dict[str, RunConfig]:
+        """All runs by name: architecture, task, delay, schedule."""
+        found = {}
+        for architecture in self.architectures:
+            for task in self.tasks:
+                delays = Delays(
+                    task,
+                    delays=self.delays,
+                    cell=ARCHITECTURES[architecture][1],
+                    hidden_size=self.hidden_size,
+                    schedules=self.schedules,
+                    networks=self.networks,
+                    epochs=self.epochs,
+                    learning_rate=self.learning_rate,
+                    steps_before=self.steps_before,
+                    seed=self.seed,
+                )
+                for name, config in delays.runs().items():
+                    _, rest = name.split(",", 1)
+                    found[f"{architecture},{task},{rest}"] = config
+        return found
+
+
+QUICK = Settings(
+    architectures=("tanh", "orthogonal", "leaky", "gru"),
+    tasks=("xor",),
+    delays=(20,),
+    hidden_size=32,
+    networks=2,
+    epochs=300,
+    steps_before=100,
+)
+
+
+def run(
+    quick: bool = False,
+    settings: Settings | None = None,
+    folder: Path | None = None,
+    reporters: Reporters | None = None,
+) -> Result:
+    """Runs the experiment; the quick version has four kinds of small networks, one task, one delay."""
+    settings = settings or (QUICK if quick else Settings())
+    outcomes = do_runs(settings.runs(), folder, reporters)
+    numbers = {name: summary(outcome) for name, outcome in outcomes.items()}
+    return Result(
+        name="architectures",
+        title="adaptive flossing of other networks",
+        source="Engelken 2023 (gradient flossing)",
+        settings=dataclasses.asdict(settings),
+        numbers=numbers,
+        claims=_claims(numbers, settings),
+        figure=_figure(numbers, settings),
+    )
+
+
+def solved(numbers: dict[str, Any], settings: Settings, architecture: str, schedule: str) -> int:
+    """Networks of one kind at 95 %, of all tasks and delays together."""
+    return sum(
+        numbers[f"{architecture},{task},d={d},{schedule}"]["solved"]
+        for task in settings.tasks
+        for d in settings.delays
+    )
+
+
+def _claims(numbers: dict[str, Any], settings: Settings) -> list[Claim]:
+    """Flossed networks solve no fewer tasks than others; of all kinds together, they solve more."""
+    if not {"none", "adaptive"} <= set(settings.schedules):
+        return []
+    total = len(settings.tasks) * len(settings.delays) * settings.networks
+    count = {
+        schedule: [solved(numbers, settings, a, schedule) for a in settings.architectures]
+        for schedule in ("none", "adaptive")
+    }
+    claims = [
+        Claim(
+            f"{ARCHITECTURES[a][0]}: networks of {total} at 95 %, adaptive ({plain} not flossed)",
+            flossed,
+            plain - 0.5,
+            below=False,
+        )
+        for a, plain, flossed in zip(
+            settings.architectures, count["none"], count["adaptive"], strict=True
+        )
+    ]
+    text = "all together: networks at 95 %, adaptive; more than not flossed"
+    return [*claims, Claim(text, sum(count["adaptive"]), sum(count["none"]), below=False)]
+
+
+def _figure(numbers: dict[str, Any], settings: Settings) -> Figure:
+    kinds, tasks = settings.architectures, settings.tasks
+    with style():
+        size = (1.2 + 1.7 * len(kinds), 0.8 + 2.1 * len(tasks))
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots(len(tasks), len(kinds), squeeze=False, sharex=True, sharey=True)
+        for row, task in zip(axes, tasks, strict=True):
+            for axis, kind in zip(row, kinds, strict=True):
+                by_schedule = {
+                    s: [numbers[f"{kind},{task},d={d},{s}"] for d in settings.delays]
+                    for s in settings.schedules
+                }
+                accuracy_panel(axis, settings.delays, by_schedule)
+                axis.set_title(ARCHITECTURES[kind][0])
+                axis.label_outer()
+            row[0].set_ylabel(f"{_TASKS[task]}\nheld-out accuracy (%)")
+        widest = max(settings.delays) - min(settings.delays)
+        axes[0, 0].set_xlim(
+            min(settings.delays) - 3 - widest / 8, max(settings.delays) + 3 + widest / 8
+        )
+        axes[0, 0].set_xticks(settings.delays)
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+        figure.suptitle(
+            f"N = {settings.hidden_size}; points: networks, line: median of {settings.networks}",
+            fontsize=10,
+        )
+    return figure

@@ -1,0 +1,42 @@
+"""Settings that only some cells have; they are never ignored silently."""
+
+import re
+
+import jax
+import pytest
+
+import flossing as fl
+from flossing.runs import CellConfig
+
+
+def build(*arguments, **options):
+    return CellConfig(*arguments, hidden_size=4, **options).build(1, jax.random.key(0))
+
+
+def test_settings_reach_their_cells():
+    assert build("tanh", leak=0.5).leak == 0.5
+    assert (build("relu", recurrent="identity").recurrent_weight == jax.numpy.eye(4)).all()
+    assert build("gru", gate_bias=2.0).bias.tolist() == [0] * 4 + [2] * 4 + [0] * 4
+    assert (build("lstm", chrono=10.0).bias[4:8] == -build("lstm", chrono=10.0).bias[:4]).all()
+    linear = build("linear", min_radius=0.5, max_radius=0.6)
+    assert isinstance(linear, fl.LinearRecurrentCell)
+    assert ((linear.log_decay > -0.68) & (linear.log_decay < -0.36)).all()  # ln(-ln radius)
+    assert isinstance(build("linear", layers=2), fl.Stack)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("gru", {"leak": 0.5}),
+        ("tanh", {"gate_bias": 1.0}),
+        ("relu", {"chrono": 10.0}),
+        ("lstm", {"max_radius": 0.9}),
+        ("linear", {"gain": 1.0}),
+        ("linear", {"recurrent": "orthogonal"}),
+        ("relu", {"first_exponent": 0.0}),
+    ],
+)
+def test_others_refuse_them(name, options):
+    message = f"cell.{next(iter(options))}: the {name} cell has no such setting; leave it out."
+    with pytest.raises(ValueError, match=re.escape(message)):
+        build(name, **options)
