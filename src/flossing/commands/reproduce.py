@@ -9,11 +9,13 @@ from pathlib import Path
 
 import tyro
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
 from .._checks import check_choice
 from ..experiments import NAMES, Result, experiment
+from ..experiments._runs import seconds_of_runs
 from ..runs import directory as files
 from ..runs.console import ConsoleReporter, progress_display
 from ..runs.plots import save
@@ -50,7 +52,8 @@ def main(arguments: Sequence[str]) -> int:
     start = time.perf_counter()
     with progress_display(console) as progress:
         result = _run(experiment(options.name), options.quick, path, progress)
-    seconds = time.perf_counter() - start
+    # Runs that were done when an earlier call was interrupted count as well.
+    seconds = max(time.perf_counter() - start, seconds_of_runs(path / RUNS))
     console.print(verdict(result))
     path.mkdir(parents=True, exist_ok=True)
     report = {
@@ -94,7 +97,7 @@ def _run(run: Callable[..., Result], quick: bool, path: Path, progress: Progress
 
 def verdict(result: Result) -> Table:
     """Claims, what was published, what came out."""
-    table = Table(title=f"{result.title} ({result.source})", title_justify="left")
+    table = Table(title=escape(f"{result.title} ({result.source})"), title_justify="left")
     table.add_column("claim")
     for name in ("published", "ours", "limit", "holds"):
         table.add_column(name, justify="right")
@@ -102,5 +105,5 @@ def verdict(result: Result) -> Table:
         known = "-" if claim.published is None else f"{claim.published:.3g}"
         limit = f"{'<' if claim.below else '>'} {claim.limit:g}"
         holds = "yes" if claim.holds else "NO"
-        table.add_row(claim.text, known, f"{claim.measured:.3g}", limit, holds)
+        table.add_row(escape(claim.text), known, f"{claim.measured:.3g}", limit, holds)
     return table

@@ -75,6 +75,12 @@ def compile_blocks(config: RunConfig) -> None:
         state, _ = block(state, keys, nothing, BLOCK, task, *rules)
 
 
+def seconds_of_runs(folder: Path) -> float:
+    """Wall time of all runs that a folder holds, finished or not; 0 without a folder."""
+    clocks = folder.glob("*.json")
+    return sum(json.loads(clock.read_text())["wall_seconds"] for clock in clocks)
+
+
 def _in_folder(
     name: str, config: RunConfig, folder: Path, reporters: Reporters, timed: bool
 ) -> Outcome:
