@@ -18,7 +18,8 @@ def test_networks_start_where_they_were_asked_to(key):
 
     @eqx.filter_vmap
     def build(key, gain):
-        return fl.Network(fl.TanhCell(1, 20, recurrent=Gaussian(gain), key=key), 1, key=key)
+        cell = fl.TanhCell(1, 20, recurrent=lambda k, n: gain * Gaussian()(k, n), key=key)
+        return fl.Network(cell, 1, key=key)
 
     goals = jnp.asarray([-1.0, -0.3])
     found = networks_starting_at(goals, lambda g: build(keys, g), keys, Copy(3), num_steps=200)
@@ -31,7 +32,7 @@ def test_networks_start_where_they_were_asked_to(key):
         )
 
 
-def test_a_run_can_ask_for_it(untyped):
+def test_a_run_can_ask_for_it():
     task = TaskConfig("copy", 3)
     cell = CellConfig(hidden_size=10, first_exponent=-0.5)
     config = RunConfig(task=task, cell=cell, realisations=2, training=Training(num_steps=20))

@@ -51,14 +51,6 @@ def figure(
             by_epoch.plot(np.arange(1, len(median) + 1), median, **look)
             by_time.plot(curves[name]["wall"], median, **look, label=METHODS[name].label)
         by_time.axvline(budget, color="0.6", linewidth=0.8)
-        by_time.annotate(
-            "time of clipping",
-            (budget, 96),
-            (-3, 0),
-            textcoords="offset points",
-            ha="right",
-            fontsize=7,
-        )
         by_epoch.set(
             xlabel="training epoch",
             ylabel="accuracy (%)",
@@ -66,7 +58,7 @@ def figure(
             title=f"fresh batches, mean of {settings.averaged} epochs; median of {settings.networks}",
         )
         by_time.set(
-            xlabel="wall time (s), flossing included, compilation not",
+            xlabel="wall time (s), flossing included, compilation not; line: time of clipping",
             ylabel="accuracy (%)",
             ylim=(45, 102),
             xscale="log",

@@ -13,35 +13,11 @@ import tyro
 import yaml
 from jaxtyping import Array, Key
 
-from .. import cells, initialisers, surrogates
-from .._checks import check_choice, check_finite, check_integer, check_positive
+from .._checks import check_choice, check_finite, check_integer
 from ..floss import Flossing
 from ..tasks import Copy, DelayedXOR, Parity, SpikingBits
 from ..training import Network, Training, free_surrogates, networks_starting_at
-
-CELLS = ("tanh", "relu", "linear", "gru", "lstm", "binary", "lif")
-_MATRIX = ("tanh", "relu", "gru", "lstm", "binary", "lif")
-_ONLY = {
-    "recurrent": _MATRIX,
-    "gain": _MATRIX,
-    "first_exponent": ("tanh",),
-    "leak": ("tanh",),
-    "gate_bias": ("gru", "lstm"),
-    "chrono": ("gru", "lstm"),
-    "min_radius": ("linear",),
-    "max_radius": ("linear",),
-}
-"""Which cells have a setting that others do not have."""
-SURROGATES = (
-    "super-spike",
-    "sigmoid",
-    "arctan",
-    "triangular",
-    "gaussian",
-    "exponential",
-    "erf",
-    "boxcar",
-)
+from .cell import CellConfig, scale_recurrence
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,138 +63,6 @@ class TaskConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class CellConfig:
-    """Which network, and how its weights start."""
-
-    name: Literal["tanh", "relu", "linear", "gru", "lstm", "binary", "lif"] = "tanh"
-    """The cell; see the documentation of fl.TanhCell and so on."""
-    hidden_size: int = 80
-    """Units per layer, N."""
-    layers: int = 1
-    """Cells stacked on top of each other."""
-    recurrent: Literal["gaussian", "orthogonal", "identity", "sparse"] = "gaussian"
-    """Kind of recurrent matrix; the linear cell has a diagonal one."""
-    gain: float | None = None
-    """Gain g of the recurrent matrix; default 1, and sqrt(2) for binary units."""
-    first_exponent: float | None = None
-    """First exponent on the task's input, to which the gain of each network is tuned (tanh)."""
-    mean: float = 0.0
-    """Mean coupling gbar of a gaussian matrix."""
-    density: float = 0.1
-    """Fraction of non-zero weights of a sparse matrix."""
-    dale: float | None = None
-    """Fraction of excitatory units, for fixed signs (tanh, binary, lif)."""
-    input_gain: float = 1.0
-    """Standard deviation of the input weights."""
-    readout_gain: float | None = None
-    """Standard deviation of the readout weights; default 1, and 1/sqrt(N) for binary and lif."""
-    form: Literal["pre-activation", "post-activation"] = "pre-activation"
-    """Of the tanh cell."""
-    leak: float = 1.0
-    """How much of the old state a step of the tanh cell replaces; 1 for one that is not leaky."""
-    gate_bias: float = 0.0
-    """Start value of the update (gru) or forget gate's bias (lstm)."""
-    chrono: float | None = None
-    """Longest time to remember, in steps, for the chrono initialisation of these biases."""
-    min_radius: float = 0.0
-    """Of the linear cell: its eigenvalues start between two circles."""
-    max_radius: float = 1.0
-    """The outer one."""
-    surrogate: Literal[
-        "super-spike", "sigmoid", "arctan", "triangular", "gaussian", "exponential", "erf", "boxcar"
-    ] = "super-spike"
-    """Surrogate derivative of binary and lif units."""
-    sharpness: float = 1.0
-    """Its sharpness."""
-    reset: Literal["to_zero", "subtract", "none"] = "to_zero"
-    """Of the lif cell."""
-    reset_gradient: Literal["detached", "differentiated", "ignored"] = "detached"
-    """Of the lif cell."""
-    membrane_time_constant: float = 10.0
-    """Of the lif cell, in ms."""
-    synapse_time_constant: float = 5.0
-    """Of the lif cell, in ms."""
-    adaptation_time_constant: float | None = None
-    """Of the lif cell, in ms; none for no adaptation."""
-    adaptation_strength: float = 0.5
-    """Of the lif cell, in units of the threshold."""
-    time_step: float = 1.0
-    """Of the lif cell, in ms."""
-
-    def build(self, input_size: int, key: Array) -> cells.Cell:
-        """A network step with fresh weights."""
-        check_integer("cell.layers", self.layers, 1)
-        check_integer("cell.hidden_size", self.hidden_size, 1)
-        if self.dale is not None and self.name not in ("tanh", "binary", "lif"):
-            raise ValueError(f"cell.dale: the {self.name} cell has no Dale's law; leave it out.")
-        for name, cells_with_it in _ONLY.items():
-            if self.name not in cells_with_it and getattr(self, name) != getattr(type(self), name):
-                raise ValueError(
-                    f"cell.{name}: the {self.name} cell has no such setting; leave it out."
-                )
-        keys = jax.random.split(key, self.layers)
-        sizes = [input_size] + [self.hidden_size] * (self.layers - 1)
-        layers = [self._layer(size, k) for size, k in zip(sizes, keys, strict=True)]
-        return layers[0] if self.layers == 1 else cells.Stack(layers)
-
-    def _layer(self, input_size: int, key: Array) -> cells.Cell:
-        check_choice("cell.name", self.name, CELLS)
-        kinds = ("gaussian", "orthogonal", "identity", "sparse")
-        check_choice("cell.recurrent", self.recurrent, kinds)
-        gain = self.gain if self.gain is not None else (2**0.5 if self.name == "binary" else 1.0)
-        check_positive("cell.gain", gain, zero=True)
-        recurrent = {
-            "gaussian": lambda: initialisers.Gaussian(gain, self.mean),
-            "orthogonal": lambda: initialisers.Orthogonal(gain),
-            "identity": lambda: initialisers.Identity(gain),
-            "sparse": lambda: initialisers.Sparse(gain, self.density),
-        }[self.recurrent]()
-        sizes = (input_size, self.hidden_size)
-        shared = {"recurrent": recurrent, "input_gain": self.input_gain, "key": key}
-        if self.name == "tanh":
-            return cells.TanhCell(*sizes, form=self.form, leak=self.leak, dale=self.dale, **shared)
-        if self.name == "relu":
-            return cells.ReLUCell(*sizes, **shared)
-        if self.name == "linear":
-            del shared["recurrent"]
-            radii = {"min_radius": self.min_radius, "max_radius": self.max_radius}
-            return cells.LinearRecurrentCell(*sizes, **radii, **shared)
-        if self.name == "gru":
-            return cells.GRUCell(*sizes, update_bias=self.gate_bias, chrono=self.chrono, **shared)
-        if self.name == "lstm":
-            return cells.LSTMCell(*sizes, forget_bias=self.gate_bias, chrono=self.chrono, **shared)
-        surrogate = self._surrogate()
-        if self.name == "binary":
-            return cells.BinaryCell(*sizes, surrogate=surrogate, dale=self.dale, **shared)
-        return cells.LIFCell(
-            *sizes,
-            surrogate=surrogate,
-            reset=self.reset,
-            reset_gradient=self.reset_gradient,
-            membrane_time_constant=self.membrane_time_constant,
-            synapse_time_constant=self.synapse_time_constant,
-            adaptation_time_constant=self.adaptation_time_constant,
-            adaptation_strength=self.adaptation_strength,
-            time_step=self.time_step,
-            dale=self.dale,
-            **shared,
-        )
-
-    def _surrogate(self) -> surrogates.Surrogate:
-        check_choice("cell.surrogate", self.surrogate, SURROGATES)
-        check_positive("cell.sharpness", self.sharpness)
-        name = "".join(part.capitalize() for part in self.surrogate.split("-"))
-        return getattr(surrogates, name)(self.sharpness)
-
-    @property
-    def readout_std(self) -> float:
-        """Standard deviation of the readout weights."""
-        if self.readout_gain is not None:
-            return self.readout_gain
-        return self.hidden_size**-0.5 if self.name in ("binary", "lif") else 1.0
-
-
-@dataclasses.dataclass(frozen=True)
 class RunConfig:
     """One run: a task, networks, a flossing schedule, and where it all goes."""
 
@@ -255,17 +99,18 @@ class RunConfig:
         """Fresh networks, stacked along a leading axis."""
         task = self.task.build()
 
-        def one(key: Array, gain: Array | float | None) -> Network:
+        def one(key: Array, scale: Array | None = None) -> Network:
             cell_key, network_key = jax.random.split(jax.random.fold_in(key, 0x5EED))
-            config = dataclasses.replace(self.cell, gain=gain)
-            cell = config.build(task.input_size, cell_key)
+            cell = self.cell.build(task.input_size, cell_key)
+            if scale is not None:
+                cell = scale_recurrence(cell, scale)
             return Network(
                 cell, task.output_size, readout_gain=self.cell.readout_std, key=network_key
             )
 
         keys = self.keys()
         if self.cell.first_exponent is None:
-            networks = eqx.filter_vmap(lambda key: one(key, self.cell.gain))(keys)
+            networks = eqx.filter_vmap(one)(keys)
         else:
             networks = self._tuned(one, keys, task)
         scaled = self.flossing.schedule == "adaptive" and (
@@ -281,7 +126,7 @@ class RunConfig:
         goals = jnp.full(self.realisations, goal)
         try:
             return networks_starting_at(
-                goals, lambda gains: eqx.filter_vmap(build)(keys, gains), keys, task
+                goals, lambda scales: eqx.filter_vmap(build)(keys, scales), keys, task
             )
         except ValueError as error:
             raise ValueError(f"cell.{error}") from None
