@@ -171,7 +171,7 @@ def scale_recurrence(cell: cells.Cell, scale: Array) -> cells.Cell:
     """A cell, or a stack of them, with recurrent matrices ``scale`` times as large."""
 
     def matrices(cell: Any) -> list[Array]:
-        layers = cell.layers if isinstance(cell, cells.Stack) else [cell]
+        layers: Any = cell.layers if isinstance(cell, cells.Stack) else [cell]
         return [layer.recurrent_weight for layer in layers]
 
     return eqx.tree_at(matrices, cell, replace_fn=lambda weight: scale * weight)
