@@ -20,7 +20,7 @@ def fields_figure(
     settings: Any,
 ) -> Figure:
     """Curl, exponents, noise and accuracy by steepness; accuracy by curl and by exponent."""
-    colours = dict(zip(names, COLOURS, strict=True))
+    colours = dict(zip(names, COLOURS, strict=False))
     steep = settings.steepnesses
     with style():
         figure = Figure(figsize=(10.5, 6.8), layout="constrained")
