@@ -85,7 +85,7 @@ def test_seconds_of_epochs_and_what_was_reached_in_them():
         Block("training", 2, 2, 1.0, 2.0),
     ]
     settings = dataclasses.replace(SMALL, averaged=1)
-    curve = baselines.learning_curve(Outcome(None, data, 0.0), clock, settings)  # pyright: ignore[reportArgumentType]
+    curve = baselines.learning_curve(Outcome(None, data, 0.0, None), clock, settings)  # pyright: ignore[reportArgumentType]
     np.testing.assert_allclose(curve["wall"], [7, 8, 8.5, 9])
     np.testing.assert_allclose(curve["processor"], [14, 16, 17, 18])
     np.testing.assert_allclose(baselines.accuracy_at(curve, "wall", 8.75), [0.8, 0.9])
