@@ -11,7 +11,6 @@ import xarray as xr
 
 from ..runs import RunConfig, directory as files, load, resume, run
 from ..runs.train import Reporter, Silent, read_config
-from ..training import Network
 
 Reporters = Callable[[str], Reporter]
 """Makes a reporter for the run of that name."""
@@ -24,8 +23,6 @@ class Outcome(NamedTuple):
     data: xr.Dataset
     seconds: float
     """Wall time of training, compilation included."""
-    networks: Network
-    """As trained, realisations along the leading axis."""
 
 
 def do_runs(
@@ -47,9 +44,8 @@ def do_runs(
     for name, config in configs.items():
         if folder is None:
             start = time.perf_counter()
-            done = run(config, write=False, reporter=reporters(name))
-            seconds = time.perf_counter() - start
-            outcomes[name] = Outcome(config, done.data, seconds, done.networks)
+            data = run(config, write=False, reporter=reporters(name)).data
+            outcomes[name] = Outcome(config, data, time.perf_counter() - start)
         else:
             outcomes[name] = _in_folder(name, config, folder, reporters)
     return outcomes
@@ -65,11 +61,11 @@ def _in_folder(name: str, config: RunConfig, folder: Path, reporters: Reporters)
     if begun and (path / files.WEIGHTS).is_file():
         found = load(path)
         if found.finished:
-            return Outcome(config, found.data, seconds, found.networks)
+            return Outcome(config, found.data, seconds)
     start = time.perf_counter()
     result = (
         resume(path, reporter=reporters(name)) if begun else run(config, reporter=reporters(name))
     )
     seconds += time.perf_counter() - start
     files.write_json(clock, {"wall_seconds": round(seconds, 1)})
-    return Outcome(config, result.data, seconds, result.networks)
+    return Outcome(config, result.data, seconds)
