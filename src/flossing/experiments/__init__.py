@@ -18,7 +18,6 @@ NAMES = (
     "binary-first-exponent",
     "binary-spectra",
     "binary-xor",
-    "spiking-xor",
     "spiking-spectrum",
     "spiking-gradients",
     "stochastic",
