@@ -8,6 +8,7 @@ import pytest
 
 import flossing as fl
 from flossing.floss import Flossing
+from flossing.runs import RunConfig, TaskConfig
 from flossing.tasks import Copy, DelayedXOR, SpikingBits
 from flossing.training import Network, Training, begin, evaluate, train_block
 
@@ -97,3 +98,14 @@ def test_training_learns_to_copy_a_bit_and_held_out_trials_agree():
     after = evaluate(state.networks, keys, task, 30, 64)
     assert float(before.accuracy[0]) < 0.65 < 0.8 < float(after.accuracy[0])
     assert float(metrics.accuracy[-20:].mean()) > 0.75
+
+
+def test_configuration_makes_the_task():
+    built = TaskConfig("xor", 6, bin_steps=5, channels=8, probability=0.5).build()
+    assert built == SpikingBits(6, 1, bin_steps=5, channels=8, probability=0.5)
+    assert TaskConfig("copy", 3, bin_steps=2).build().lags == (3,)
+    assert TaskConfig("parity", 8, 2, bin_steps=2).build().lags == (2, 4, 6, 8)
+    with pytest.raises(ValueError, match=r"task.channels: expected an even number"):
+        TaskConfig("xor", 6, bin_steps=5, channels=3).build()
+    with pytest.raises(ValueError, match="num_steps: expected whole bins"):
+        RunConfig(TaskConfig("xor", 6, bin_steps=7))
