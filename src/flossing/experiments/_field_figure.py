@@ -94,12 +94,12 @@ def _noise(axis: Any, steep: Any, noise: dict[str, np.ndarray], settings: Any) -
         word = {"start": "before", "end": "after"}[when]
         axis.plot(
             steep, np.median(values, 0), line, color="0.25", marker="o", markersize=3.5,
-            linewidth=1.4, label=f"variance, {word} training",
+            linewidth=1.4, label=f"variance, {word}",
         )  # fmt: skip
         axis.fill_between(steep, values.min(0), values.max(0), color="0.25", alpha=0.1, linewidth=0)
     axis.set(
         yscale="log", ylabel="variance / squared norm of the mean",
-        title=f"stochastic network, {count} draws of its noise",
+        title=f"{count} draws of noise, before and after training",
     )  # fmt: skip
     other = axis.twinx()
     other.spines["right"].set_visible(True)
@@ -112,4 +112,4 @@ def _noise(axis: Any, steep: Any, noise: dict[str, np.ndarray], settings: Any) -
     other.set_ylabel("cosine of two gradients", color="#8B5A2B")
     other.set(ylim=(-0.05, 1.05))
     lines = [*axis.get_lines(), other.get_lines()[0]]
-    axis.legend(lines, [str(x.get_label()) for x in lines], loc="lower center", fontsize=7)
+    axis.legend(lines, [str(x.get_label()) for x in lines], loc="center left", fontsize=7)
