@@ -18,7 +18,8 @@ from flossing.runs import RunConfig, from_yaml, to_yaml
 TINY = (
     "--task.delay 4 --epochs 12 --batch-size 2 --num-steps 12 --cell.hidden-size 6 --realisations 2 "
     "--flossing.num-exponents 3 --flossing.window 8 --flossing.basis-warmup 2 --flossing.steps-before 2 "
-    "--flossing.every 5 --flossing.max-times 1 --flossing.steps-between 2 --test-trials 8"
+    "--flossing.renormalise-every 1 --flossing.every 5 --flossing.max-times 1 "
+    "--flossing.steps-between 2 --test-trials 8"
 ).split()
 
 

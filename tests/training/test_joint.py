@@ -16,7 +16,13 @@ from flossing.training.updates import epoch_update, flossing_gradient, optimiser
 TASK = Copy(4)
 TRAINING = Training(epochs=3, batch_size=2, num_steps=12, clip="none")
 FLOSSING = fl.Flossing(
-    "joint", num_exponents=3, window=12, basis_warmup=4, state_warmup=3, joint_weight=0.7
+    "joint",
+    num_exponents=3,
+    window=12,
+    basis_warmup=4,
+    state_warmup=3,
+    renormalise_every=1,
+    joint_weight=0.7,
 )
 
 
