@@ -175,3 +175,14 @@ def test_reproduce_lists_its_experiments(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == list(NAMES)
     assert all(len(line.split()) > 5 for line in lines)
+
+
+def test_a_reader_that_has_seen_enough_gets_no_traceback():
+    """As in ``floss reproduce | head -1``."""
+    command = [sys.executable, "-m", "flossing.cli", "reproduce"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(120) == 1
