@@ -26,6 +26,7 @@ _NAMES = {
     "both": "before and between",
     "adaptive": "adaptive",
 }
+_COMPLETE = "adaptive,k=N"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +43,10 @@ class Delays:
     hidden_size: int = 80
     larger: tuple[tuple[int, int], ...] = ()
     """Other (units, delay), with the adaptive schedule only."""
+    complete: tuple[tuple[int, int], ...] = ()
+    """(Units, delay) of networks whose exponents are all flossed, k = N; adaptive schedule only."""
+    left_out: int = 5
+    """How many of the last exponents are not flossed elsewhere: k = N - 5, as published."""
     schedules: tuple[Schedule, ...] = ("none", "before", "adaptive", "both")
     target: float = 0.0
     """Of the flossed exponents, nats per step."""
@@ -59,12 +64,14 @@ class Delays:
     def runs(self) -> dict[str, RunConfig]:
         """All runs by name."""
         grid = [(self.hidden_size, d, s) for s in self.schedules for d in self.delays]
-        found = {f"N={n},d={d},{s}": self._run(n, d, s) for n, d, s in grid}
-        return found | {
-            f"N={n},d={d},adaptive": self._run(n, d, "adaptive") for n, d in self.larger
-        }
+        found = {f"N={n},d={d},{s}": self._run(n, d, s, self.left_out) for n, d, s in grid}
+        for n, d in self.larger:
+            found[f"N={n},d={d},adaptive"] = self._run(n, d, "adaptive", self.left_out)
+        for n, d in self.complete:
+            found[f"N={n},d={d},{_COMPLETE}"] = self._run(n, d, "adaptive", 0)
+        return found
 
-    def _run(self, units: int, delay: int, schedule: str) -> RunConfig:
+    def _run(self, units: int, delay: int, schedule: str, left_out: int) -> RunConfig:
         larger = max(1.0, units / 80)
         rate = self.learning_rate / larger
         return RunConfig(
@@ -72,7 +79,7 @@ class Delays:
             cell=dataclasses.replace(self.cell, hidden_size=units),
             flossing=Flossing(
                 schedule=cast(Schedule, schedule),
-                num_exponents=max(1, units - 5),
+                num_exponents=max(1, units - left_out),
                 targets=(self.target,),
                 steps_before=self.steps_before,
                 max_times=10,
@@ -183,7 +190,7 @@ def reproduce(
 
 
 def _figure(numbers: dict[str, Any], settings: Delays, title: str) -> Figure:
-    sizes = sorted({n for n, _ in settings.larger} | {settings.hidden_size})
+    sizes = sorted({n for n, _ in settings.larger + settings.complete} | {settings.hidden_size})
     with style():
         figure = Figure(figsize=(11 if len(sizes) > 1 else 8.5, 3.3), layout="constrained")
         axes = figure.subplots(1, 3 if len(sizes) > 1 else 2)
@@ -244,18 +251,22 @@ def _solved_against_size(
     axis: Any, numbers: dict[str, Any], settings: Delays, sizes: list[int]
 ) -> None:
     """The largest solved delay, and the smallest one that was tried beyond it."""
-    for n in sizes:
-        tried = sorted({d for m, d in settings.larger if m == n})
-        if n == settings.hidden_size:
-            tried = sorted({*tried, *settings.delays})
-        best = largest_solved(numbers, n, "adaptive", tried)
-        failed = [d for d in tried if d > best]
-        label = n == sizes[0]
-        axis.plot(n, best, "o", color=COLOURS[2], label="largest solved" if label else None)
-        if failed:
-            axis.plot(
-                n, min(failed), "x", color="k", label="smallest not solved" if label else None
-            )
+    usual = settings.larger + tuple((settings.hidden_size, d) for d in settings.delays)
+    kinds = [("adaptive", usual, COLOURS[2], 0.0, f"k = N - {settings.left_out}")]
+    if settings.complete:
+        kinds.append((_COMPLETE, settings.complete, COLOURS[0], 2.5, "k = N"))
+    for name, pairs, colour, shift, label in kinds:
+        points: dict[str, list[tuple[float, int]]] = {"o": [], "x": []}
+        for n in sizes:
+            tried = sorted(d for m, d in pairs if m == n)
+            best = largest_solved(numbers, n, name, tried)
+            if best:
+                points["o"].append((n + shift, best))
+            points["x"] += [(n + shift, d) for d in tried if d > best][:1]
+        for marker, what in (("o", "largest solved"), ("x", "smallest not solved")):
+            if points[marker]:
+                where = np.array(points[marker]).T
+                axis.plot(*where, marker, color=colour, label=f"{label}: {what}")
     axis.plot([0, max(sizes) * 1.05], [0, max(sizes) * 1.05], ":", color="0.5", label="d = N")
     axis.set(xlabel="units N", ylabel="delay d (steps)", title="adaptive: median at 95 % or more")
     axis.legend(loc="upper left", fontsize=7)
