@@ -51,7 +51,7 @@ def test_all_runs_are_there_and_told(twice):
     assert told == set(first.numbers) == names | {"N=18,d=4,adaptive", "N=18,d=6,adaptive,k=N"}
     assert all((folder / name / "metrics.nc").is_file() for name in names)
     json.dumps(first.numbers)
-    assert len(first.figure.axes) == 3
+    assert len(first.figure.axes) == 4
     for found in first.numbers.values():
         assert len(found["test_accuracy"]) == 2
         low, high = found["success_rate_interval"]

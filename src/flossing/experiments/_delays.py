@@ -192,8 +192,13 @@ def reproduce(
 def _figure(numbers: dict[str, Any], settings: Delays, title: str) -> Figure:
     sizes = sorted({n for n, _ in settings.larger + settings.complete} | {settings.hidden_size})
     with style():
-        figure = Figure(figsize=(11 if len(sizes) > 1 else 8.5, 3.3), layout="constrained")
-        axes = figure.subplots(1, 3 if len(sizes) > 1 else 2)
+        if len(sizes) > 1:
+            figure = Figure(figsize=(8.5, 6.2), layout="constrained")
+            axes = figure.subplots(2, 2).ravel()
+            _solved_against_size(axes[3], numbers, settings, sizes)
+        else:
+            figure = Figure(figsize=(11, 3.3), layout="constrained")
+            axes = figure.subplots(1, 3)
         by_schedule = {
             s: [numbers[f"N={settings.hidden_size},d={d},{s}"] for d in settings.delays]
             for s in settings.schedules
@@ -202,24 +207,39 @@ def _figure(numbers: dict[str, Any], settings: Delays, title: str) -> Figure:
         for rows, colour, shift in zip(
             by_schedule.values(), COLOURS, _shifts(settings.schedules), strict=False
         ):
+            where = np.array(settings.delays) + shift
             rate = np.array([row["solved"] for row in rows]) / settings.networks
             bounds = np.array([row["success_rate_interval"] for row in rows])
             if rows:
                 axes[1].errorbar(
-                    np.array(settings.delays) + shift,
-                    100 * rate, 100 * np.abs(bounds.T - rate), color=colour, capsize=2,
+                    where, 100 * rate, 100 * np.abs(bounds.T - rate), color=colour, capsize=2,
                     linewidth=1.4, elinewidth=0.8,
                 )  # fmt: skip
+            _epochs(axes[2], where, [row["epochs_to_95"] for row in rows], colour)
         axes[0].set_title(f"N = {settings.hidden_size}; line: median of {settings.networks}")
         axes[0].legend(loc="lower left", fontsize=7)
         axes[1].set(
             xlabel="delay d (steps)", ylabel="networks at 95 % (%), 95 % interval", ylim=(-4, 104),
             title="success",
         )  # fmt: skip
-        if len(sizes) > 1:
-            _solved_against_size(axes[2], numbers, settings, sizes)
+        axes[2].set(
+            xlabel="delay d (steps)", ylabel="epochs to 95 %", yscale="log",
+            ylim=(20, 1.3 * settings.epochs), title="convergence; line: median of all networks",
+        )  # fmt: skip
         figure.suptitle(title, fontsize=10)
     return figure
+
+
+def _epochs(axis: Any, where: np.ndarray, epochs: list[list[int | None]], colour: str) -> None:
+    """Epochs to 95 % of the networks that reached it; a median where at least half of them did."""
+    known = [[e for e in found if e is not None] for found in epochs]
+    for x, values in zip(where, known, strict=True):
+        axis.plot(np.full(len(values), x), values, "o", color=colour, markersize=3, alpha=0.5)
+    medians = [
+        np.median([np.inf if e is None else e for e in found]) if found else np.inf
+        for found in epochs
+    ]
+    axis.plot(where, np.where(np.isfinite(medians), medians, np.nan), color=colour)
 
 
 def accuracy_panel(
