@@ -226,6 +226,8 @@ def _figure(numbers: dict[str, Any], settings: Delays, title: str) -> Figure:
             xlabel="delay d (steps)", ylabel="epochs to 95 %", yscale="log",
             ylim=(20, 1.3 * settings.epochs), title="convergence; line: median of all networks",
         )  # fmt: skip
+        for axis in axes[:3]:
+            axis.set_xticks(settings.delays)
         figure.suptitle(title, fontsize=10)
     return figure
 
