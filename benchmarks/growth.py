@@ -3,7 +3,8 @@
 Claim: time grows in proportion to steps, start states and realisations. Memory does not grow with
 realisations (on a CPU they are computed one after the other), grows like T where all steps are stored,
 and like the square root of T where ``store_every`` is about ``sqrt(T / 2)`` steps, which the default
-``"auto"`` chooses where all steps would take more than 1 GiB.
+``"auto"`` chooses where all steps would take more than 1 GiB. (The inputs and the logarithms of k growth
+factors per step grow like T; they matter when T is well above N squared.)
 
 Command (prints Markdown tables; under 6 minutes on one idle core)::
 
@@ -19,10 +20,10 @@ if it takes more than 4 GiB of resident memory.
 What is measured. A tanh network with an orthogonal recurrent matrix (exponents near zero) and weak random
 input; loss and gradient in all weights; renormalised when due (``"auto"``), where T doubles at every step.
 Every size has a process of its own, in which the program is compiled first. "time": the fastest of up to
-five calls. "compiled": what the compiled program reserves for intermediate values, as XLA says. "resident": how far
-resident memory rises during the first call above what it was before the call, results included;
-it has the workspace of LAPACK and what the allocator does not use. "process": the highest resident memory of
-the process, with Python, JAX and the compiler. One core, one thread. Memory in MiB.
+five calls. "compiled": what the compiled program reserves for intermediate values, as XLA says.
+"resident": how far resident memory rises during the first call above what it was before the call,
+results and the workspace of LAPACK included. "process": the highest resident memory of the process, with
+Python, JAX and the compiler. One core, one thread. Memory in MiB.
 
 The exponent is the slope of the last two doublings: 1 for twice as much, 0.5 for the square root of two.
 """
@@ -69,7 +70,7 @@ def sweeps(doublings: int) -> dict[str, list[tuple[int, Point]]]:
         values = [first * 2**i for i in range(doublings + 1)]
         return [(value, replace(base or Point(), **{name: value})) for value in values]
 
-    everything = over("T", 512, Point(store_every=1, renormalise_every=1))
+    everything = over("T", 256, Point(N=256, store_every=1, renormalise_every=1))
     return {
         "N": over("N", 32),
         "k": over("k", 4),
