@@ -97,7 +97,7 @@ def turn(carry, x):
     return (number, count + 1), {"number": number, "count": count}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(length=st.integers(1, 30), per_segment=st.none() | st.integers(1, 35))
 def test_any_length_in_any_segments_is_a_scan(length, per_segment):
     factors = 1 + 0.1 * jnp.cos(jnp.arange(length * 1.0))
