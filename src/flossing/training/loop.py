@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, PyTree
 
+from .._compiled import one_thread_first
 from ..floss import Flossing
 from ..lyapunov import lyapunov_spectrum
 from ..tasks.bits import Parity
@@ -248,6 +249,7 @@ def _evaluate(
     return spread(lambda part: (over_realisations(one, *part),), realisations, axes=(0,))[0]
 
 
+@one_thread_first
 def measure_exponents(
     networks: Network,
     keys: Key[Array, " realisations"],
