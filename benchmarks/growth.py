@@ -4,7 +4,7 @@ Claim: time grows in proportion to steps, start states and realisations. Memory 
 realisations (on a CPU they are computed one after the other), grows like T where all steps are stored,
 and like the square root of T where ``store_every`` is about ``sqrt(T / 2)`` steps, which the default
 ``"auto"`` chooses where all steps would take more than 1 GiB. (The inputs and the logarithms of k growth
-factors per step grow like T; they matter when T is well above N squared.)
+factors per step grow like T; they lead where T is well above N squared / 4.)
 
 Command (prints Markdown tables; under 6 minutes on one idle core)::
 

@@ -84,10 +84,12 @@ def test_forward_mode_vmap_and_second_derivatives(driven, x64):
     close(jax.jvp(loss, (weight,), (direction,))[1], jnp.sum(gradient(weight) * direction))
     both = jnp.stack([weight, 0.9 * weight])
     close(jax.vmap(gradient)(both), [jnp.stack([gradient(w) for w in both])])
-    shift = 1e-5 * direction
-    expected = (gradient(weight + shift) - gradient(weight - shift)) / 2e-5
-    second = jax.jvp(gradient, (weight,), (direction,))[1]
-    np.testing.assert_allclose(second, expected, atol=1e-7 * np.abs(expected).max())
+    stored, _ = loss_of_weight(23, 1, 1, basis_warmup=3)
+    second, expected = (
+        jax.jit(lambda w, g=g: jax.jvp(g, (w,), (direction,))[1])(weight)
+        for g in (gradient, jax.grad(lambda w: stored(w)[0]))
+    )
+    np.testing.assert_allclose(second, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
 
 
 def turn(carry, x):
@@ -134,9 +136,9 @@ def temporary_bytes(steps, store_every):
 def test_memory_grows_like_the_square_root_of_time():
     stored = temporary_bytes(1600, 1)
     short, long = (temporary_bytes(steps, every) for steps, every in [(400, 20), (1600, 40)])
-    assert stored > 4 * 1600 * 2 * 6 * 128
+    assert stored > 4 * 1600 * 6 * 128
     assert long < 2.2 * short
-    assert long < stored / 8
+    assert long < stored / 5
 
 
 def test_auto_stores_everything_that_fits():
@@ -153,7 +155,7 @@ def test_auto_makes_segments_beyond_its_limit(starts, monkeypatch):
         loss, weight = loss_of_weight(50, 1, store_every, starts=starts)
         return str(jax.make_jaxpr(jax.grad(lambda w: loss(w)[0]))(weight))
 
-    numbers = (starts or 1) * 50 * (2 * 3 * (5 + 3) + 5)
+    numbers = (starts or 1) * 50 * (3 * (5 + 3) + 5)
     monkeypatch.setattr(_segments, "MOST_BYTES", 4 * numbers)
     assert program("auto") == program(1)
     monkeypatch.setattr(_segments, "MOST_BYTES", 4 * numbers - 1)

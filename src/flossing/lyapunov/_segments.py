@@ -33,12 +33,12 @@ def steps_between_stores(
 ) -> int:
     """``"auto"`` as a number of steps; a number as it is.
 
-    1, which stores everything, if that fits ``MOST_BYTES`` for so many copies of the scan. Else what
-    needs least memory: a step leaves about twice as many numbers as its carry has.
+    1, which stores everything, if that fits ``MOST_BYTES`` for so many copies of the scan. Else so many
+    that carries and the steps of one segment take about the same.
     """
     if store_every != "auto":
         return int(store_every)
-    needed = copies * num_steps * (2 * k * (n + k) + n) * jnp.dtype(dtype).itemsize
+    needed = copies * num_steps * (k * (n + k) + n) * jnp.dtype(dtype).itemsize
     return 1 if needed <= MOST_BYTES else math.ceil(math.sqrt(num_steps / 2))
 
 

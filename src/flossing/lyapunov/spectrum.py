@@ -111,9 +111,10 @@ def lyapunov_spectrum(
             how fast they lose their independence; the wider the spectrum, the more often. It is faster on
             a CPU, and takes longer to compile.
         store_every: steps between the states and tangents that are stored for the backward pass of a
-            gradient. What lies between is computed once more. 1 stores all steps, about ``2 k (N + k)``
+            gradient. What lies between is computed once more. 1 stores all steps, about ``k (N + k)``
             numbers each. ``"auto"`` does so if they take up to 1 GiB; beyond, it stores every
-            ``sqrt(T / 2)`` steps, so that memory grows like ``sqrt(T)``. Results are the same.
+            ``sqrt(T / 2)`` steps, which needs a multiple of ``sqrt(T)`` instead of ``T`` times that; what
+            grows like ``T`` are a few times ``k`` numbers per step. Results are the same.
         num_windows: windows of equal length (as far as possible) for the standard errors.
         time_step: length of a step in time units; exponents are then per unit time.
         basis: start tangents, shape (N, k), orthonormalised before use; default random from ``key``. A
