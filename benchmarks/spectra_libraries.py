@@ -83,37 +83,39 @@ def difference(found: np.ndarray, expected: np.ndarray) -> float:
     return float(worst) if np.isfinite(worst) else float("inf")
 
 
-def compare(case: Case, others: dict[str, Side]) -> dict[str, Any]:
-    """Differences to ours, over the first steps and over all; largest standard error of ours."""
-    report: dict[str, Any] = {}
-    k, every = case.num_exponents, case.every
-    for word, steps in (("first", case.compared_steps), ("all", case.num_steps)):
-        mine = ours(case.system, k, steps, every)()
-        report[word] = {}
-        everyone = {"auto": Side(lambda *a: ours(*a[:-1], "auto"), "jax"), **others}
-        for name, side in everyone.items():
-            run = side.build(case.system, k, steps, every)
-            if run is not None:
-                report[word][name] = difference(run(), mine)
-    report["exponents"] = mine.tolist()
-    wrong = [n for n, d in report["first"].items() if d > TOLERANCE]
-    report["wrong"] = [n for n in wrong if n == "auto" or others[n].same]
-    return report
+def build(case: Case, steps: int, others: dict[str, Side]) -> dict[str, Any]:
+    """Our runs and those of the libraries that offer the case, by name."""
+    arguments = case.system, case.num_exponents, steps
+    runs = {"ours": ours(*arguments, case.every), "ours, auto": ours(*arguments, "auto")}
+    for name, side in others.items():
+        run = side.build(*arguments, case.every)
+        if run is not None:
+            runs[name] = run
+    return runs
+
+
+def first_calls(runs: dict[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """What each found, and the seconds of its first call."""
+    found, seconds = {}, {}
+    for name, run in runs.items():
+        start = time.perf_counter()
+        found[name] = run()
+        seconds[name] = time.perf_counter() - start
+    return found, seconds
+
+
+def differences(found: dict[str, np.ndarray]) -> dict[str, float]:
+    """To ours, by name."""
+    return {n: difference(x, found["ours"]) for n, x in found.items() if n != "ours"}
 
 
 def measure(case: Case, others: dict[str, Side], repetitions: int) -> dict[str, Any]:
-    """Seconds per call of each side, and of its first call."""
-    system, *rest = case.system, case.num_exponents, case.num_steps
-    runs = {"ours": ours(system, *rest, case.every), "ours, auto": ours(system, *rest, "auto")}
-    for name, side in others.items():
-        run = side.build(system, *rest, case.every)
-        if run is not None:
-            runs[name] = run
-    first = {}
-    for name, run in runs.items():
-        start = time.perf_counter()
-        run()
-        first[name] = time.perf_counter() - start
+    """Differences, then seconds per call of each side, and of its first call."""
+    beginning = differences(first_calls(build(case, case.compared_steps, others))[0])
+    wrong = [n for n, d in beginning.items() if d > TOLERANCE]
+    runs = build(case, case.num_steps, others)
+    found, first = first_calls(runs)
+    whole = differences(found)
     times = interleave(runs, repetitions)
     rows = {}
     for name, t in times.items():
@@ -125,12 +127,20 @@ def measure(case: Case, others: dict[str, Side], repetitions: int) -> dict[str, 
             "ratio": ratio,
             "ratio_range": [low, high],
             "first_call_seconds": first[name],
+            "difference_first_steps": beginning.get(name),
+            "difference_all_steps": whole.get(name),
         }
     slower = [n for n, row in rows.items() if row["ratio"] < 1 and not n.startswith("ours")]
-    return {"case": str(case), "rows": rows, "faster_than_ours": slower}
+    return {
+        "case": str(case),
+        "exponents": found["ours"].tolist(),
+        "wrong": [n for n in wrong if n not in others or others[n].same],
+        "faster_than_ours": slower,
+        "rows": rows,
+    }
 
 
-def table(measured: dict[str, Any], compared: dict[str, Any]) -> str:
+def table(measured: dict[str, Any]) -> str:
     """One case in Markdown."""
     header = [
         "",
@@ -143,8 +153,8 @@ def table(measured: dict[str, Any], compared: dict[str, Any]) -> str:
     ]
     rows = []
     for name, row in measured["rows"].items():
-        key = name.removeprefix("ours, ")
         low, high = row["ratio_range"]
+        digits = row["difference_first_steps"], row["difference_all_steps"]
         rows.append(
             [
                 name,
@@ -152,10 +162,7 @@ def table(measured: dict[str, Any], compared: dict[str, Any]) -> str:
                 f"{row['microseconds_per_step']:.1f}",
                 "" if name == "ours" else f"{row['ratio']:.2f} ({low:.2f} - {high:.2f})",
                 f"{row['first_call_seconds']:.1f}",
-                *(
-                    f"{compared[w][key]:.0e}" if key in compared[w] else ""
-                    for w in ("first", "all")
-                ),
+                *("" if d is None else f"{d:.0e}" for d in digits),
             ]
         )
     return markdown_table(header, rows)
@@ -184,16 +191,15 @@ def main(arguments: list[str] | None = None) -> int:
         for case in cases(options.quick):
             if options.only and not any(word in str(case) for word in options.only):
                 continue
-            compared = compare(case, others)
             measured = measure(case, others, 2 if options.quick else 7)
-            results.append({**measured, "differences": compared})
-            print(f"\n{case}: dimensions, exponents, steps\n\n{table(measured, compared)}")
+            results.append(measured)
+            print(f"\n{case}: dimensions, exponents, steps\n\n{table(measured)}", flush=True)
             if measured["faster_than_ours"]:
                 print(f"\nFaster than ours: {', '.join(measured['faster_than_ours'])}")
     if options.json:
         report = {"conditions": conditions, "results": results}
         options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    wrong = {r["case"]: r["differences"]["wrong"] for r in results if r["differences"]["wrong"]}
+    wrong = {r["case"]: r["wrong"] for r in results if r["wrong"]}
     for case_name, names in wrong.items():
         print(f"{case_name}: exponents differ: {', '.join(names)}", file=sys.stderr)
     return 1 if wrong else 0
