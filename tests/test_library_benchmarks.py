@@ -62,7 +62,7 @@ def plain(system, k, steps, every, jacobian):
 def test_comparison_finds_equal_and_different_spectra(module, spectra, systems):
     system = systems[-1]
     jacobian = system.jacobian
-    case = spectra.Case(system, 3, 12, 8, 2)
+    case = spectra.Case(system, 3, 12, 12, 2)
 
     def build(factor):
         return lambda *arguments: lambda: plain(*arguments, lambda x: factor * jacobian(x))
