@@ -1,5 +1,6 @@
 """The networks that the flossing benchmark takes gradients of, with the same numbers for both sides."""
 
+import functools
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 import flossing as fl
+from flossing.training import begin, floss_block
 
 
 @dataclass(frozen=True)
@@ -23,9 +25,12 @@ class Case:
     required: float
     every: int | Literal["auto"] = 1
     """Our renormalisation; PyTorch's side renormalises at every step."""
+    flossed: bool = False
+    """Whether the k exponents have been flossed to zero before; else the network is fresh."""
 
     def __str__(self) -> str:
         size = f"{self.cell} ({self.hidden_size}, {self.num_exponents}, {self.num_steps})"
+        size = f"{size} flossed" if self.flossed else size
         return size if self.every == 1 else f"{size}, {self.every}"
 
 
@@ -35,7 +40,17 @@ _SIZES = [
     ("tanh", 512, 128, 60, 1.3),
     ("LIF", 64, 50, 500, 3.0),
 ]
-CASES = [Case(*size, every) for every in ("auto", 1) for size in _SIZES]
+_FLOSSED = [
+    ("tanh", 80, 75, 300, 2.0),
+    ("tanh", 512, 128, 60, 1.3),
+    ("tanh", 1024, 64, 60, 1.3),
+]
+CASES = [
+    *(Case(*size, "auto") for size in _SIZES),
+    Case("tanh", 1024, 64, 60, 1.3, "auto"),
+    *(Case(*size, "auto", flossed=True) for size in _FLOSSED),
+    *(Case(*size) for size in _SIZES),
+]
 
 
 @dataclass(frozen=True)
@@ -64,6 +79,8 @@ def make_problem(case: Case, dtype: Any = np.float32) -> Problem:
             cell = fl.LIFCell(100, case.hidden_size, centred=True, input_gain=3.0, key=cell_key)
             inputs = jax.random.bernoulli(input_key, 0.1, (case.num_steps, 100))
         state = cell.initial_state(key=state_key)
+        if case.flossed:
+            cell = _flossed_as(case.hidden_size, case.num_exponents)
     size = ravel_pytree(state)[0].size
     basis = np.linalg.qr(np.random.default_rng(1).normal(size=(size, case.num_exponents)))[0]
     arrays, rest = eqx.partition((cell, state), eqx.is_inexact_array)
@@ -71,6 +88,25 @@ def make_problem(case: Case, dtype: Any = np.float32) -> Problem:
         lambda x: jnp.asarray(np.asarray(x, dtype)), (arrays, inputs, basis)
     )
     return Problem(*eqx.combine(arrays, rest), inputs, basis, case.every)
+
+
+@functools.cache
+def _flossed_as(hidden_size: int, num_exponents: int, steps: int = 200) -> fl.TanhCell:
+    """The fresh network after so many flossing steps, with the defaults of training and smaller rates."""
+    flossing = fl.Flossing(
+        "before",
+        num_exponents=num_exponents,
+        learning_rate=5e-3 * 80 / max(80, hidden_size),
+        steps_before=steps,
+        window=60,
+    )
+    training, task = fl.Training(), fl.tasks.Copy(1)
+    keys = jax.random.split(jax.random.key(1), 3)
+    network = fl.Network(fl.TanhCell(1, hidden_size, key=keys[0]), 1, key=keys[1])
+    stacked = jax.tree.map(lambda x: x[None] if eqx.is_array(x) else x, network)
+    state = begin(stacked, training, flossing)
+    state, _ = floss_block(state, keys[2:], jnp.asarray(steps), steps, task, training, flossing)
+    return jax.tree.map(lambda x: x[0] if eqx.is_array(x) else x, state.networks.cell)
 
 
 def weights(problem: Problem) -> list[str]:

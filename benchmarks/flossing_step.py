@@ -8,8 +8,10 @@ difference at most 1e-4). Aim: on a CPU ours is faster at least by
     tanh network, N = 512, k = 128, T = 60      1.3x
     LIF network,  N = 64 (128 dimensions), k = 50, T = 500     3x
 
-Each size has two rows: with ``renormalise_every="auto"`` (the default in training: as rarely as
-precision allows) and with 1, at every step, as PyTorch does. Both compute the same exponents.
+Each of these sizes has two rows: with ``renormalise_every="auto"`` (the default in training: as rarely as
+precision allows) and with 1, at every step, as PyTorch does. Both compute the same exponents. Further
+rows are for N = 1024, k = 64, T = 60 (at least 1.3x), and for networks whose k exponents were flossed to
+zero before, which auto renormalises rarely.
 
 Command (writes the table to the terminal; needs PyTorch: ``pip install "flossing[bench]"``)::
 

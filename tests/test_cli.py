@@ -18,7 +18,8 @@ from flossing.runs import RunConfig, from_yaml, to_yaml
 TINY = (
     "--task.delay 4 --epochs 12 --batch-size 2 --num-steps 12 --cell.hidden-size 6 --realisations 2 "
     "--flossing.num-exponents 3 --flossing.window 8 --flossing.basis-warmup 2 --flossing.steps-before 2 "
-    "--flossing.every 5 --flossing.max-times 1 --flossing.steps-between 2 --test-trials 8"
+    "--flossing.renormalise-every 1 --flossing.every 5 --flossing.max-times 1 "
+    "--flossing.steps-between 2 --test-trials 8"
 ).split()
 
 
@@ -174,3 +175,14 @@ def test_reproduce_lists_its_experiments(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == list(NAMES)
     assert all(len(line.split()) > 5 for line in lines)
+
+
+def test_a_reader_that_has_seen_enough_gets_no_traceback():
+    """As in ``floss reproduce | head -1``."""
+    command = [sys.executable, "-m", "flossing.cli", "reproduce"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(120) == 1

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import jax
@@ -48,6 +50,36 @@ def test_programs_are_forgotten_only_when_they_are_too_many():
     start, full, after = map(int, done.stdout.split())
     assert full > start + 39
     assert after - start < (full - start) / 2
+
+
+def test_threads_that_want_the_same_program_at_once_compile_it_once():
+    """The function is traced as often as it is compiled; a pause lets both threads begin with it."""
+    traced, found = [], []
+
+    @_compiled.one_thread_first
+    @jax.jit
+    def slow(x):
+        traced.append(x)
+        time.sleep(0.3)
+        return 2 * x
+
+    threads = [threading.Thread(target=lambda x=x: found.append(slow(x))) for x in (1.0, 2.0)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(traced) == 1
+    assert sorted(map(float, found)) == [2, 4]
+
+
+def test_a_failure_lets_the_next_thread_in():
+    @_compiled.one_thread_first
+    def inverse(x):
+        return 1 / x
+
+    with pytest.raises(ZeroDivisionError):
+        inverse(0)
+    assert inverse(2) == 0.5
 
 
 def hits(folder):

@@ -1,10 +1,16 @@
 """Compiled programs: kept on disk from one command to the next, and forgotten in time by a long one."""
 
 import contextlib
+import functools
 import hashlib
 import os
 import platform
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+P, R = ParamSpec("P"), TypeVar("R")
 
 LIMIT = 2**30
 """Bytes; beyond them the oldest programs are deleted."""
@@ -27,6 +33,25 @@ def keep_compiled() -> None:
         _make_room(path.parent)
         jax.config.update("jax_compilation_cache_dir", str(path))
         os.environ["JAX_COMPILATION_CACHE_DIR"] = str(path)
+
+
+def one_thread_first(function: Callable[P, R]) -> Callable[P, R]:
+    """``function``, whose calls wait for each other until one has returned.
+
+    JAX compiles a program twice if two threads ask for it at the same time.
+    """
+    lock, ready = threading.Lock(), threading.Event()
+
+    @functools.wraps(function)
+    def call(*args: P.args, **options: P.kwargs) -> R:
+        if ready.is_set():
+            return function(*args, **options)
+        with lock:
+            out = function(*args, **options)
+        ready.set()
+        return out
+
+    return call
 
 
 def forget_programs(share: float = 0.5) -> None:

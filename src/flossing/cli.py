@@ -1,5 +1,6 @@
 """The command line: ``floss demo``, ``train``, ``sweep``, ``spectrum``, ``reproduce``, ``report``."""
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -28,6 +29,16 @@ def _usage() -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit status: 0, 1 after an interrupt, 2 for wrong use or failure."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        status = _main(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return status
+
+
+def _main(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_usage())
         return 0 if arguments else 2
@@ -56,6 +67,8 @@ def _run(command: str, arguments: list[str]) -> int:
     keep_compiled()
     try:
         return import_module(f"flossing.commands.{command}").main(arguments)
+    except BrokenPipeError:
+        raise
     except (ValueError, TypeError, OSError) as error:
         print(f"floss {command}: {error}", file=sys.stderr)
         return 2

@@ -35,6 +35,15 @@ def test_binary_jacobian_is_weights_times_surrogate_derivatives(key):
     close(jacobian(cell, state, normal(INPUTS)), expected)
 
 
+def test_centred_is_the_same_network_with_other_biases(key):
+    plain, centred = (fl.BinaryCell(INPUTS, UNITS, centred=c, key=key) for c in (False, True))
+    state, bits = normal(UNITS), (normal(INPUTS) > 0) * 1.0
+    shift = (plain.recurrent_weight.sum(1) + plain.input_weight.sum(1)) / 2
+    close(centred(state, bits) + shift, plain(state, bits))
+    np.testing.assert_array_equal(centred.output(state), np.asarray(plain.output(state)) - 0.5)
+    close(jacobian(centred, state, bits), jacobian(plain, state, bits))
+
+
 @functools.cache
 def start_values():
     """A function of sharpness and keys: leading exponents of networks driven by random bits."""

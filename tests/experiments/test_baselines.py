@@ -124,7 +124,7 @@ def test_the_verdict_says_where_flossing_loses():
     curves = {name: curve_of([[0.5], [0.9]], [1, 2]) for name in numbers}
     words = figure(numbers, curves, 2.0, better, settings).get_suptitle()
     assert "equal wall time: linear recurrent" in words
-    assert "equal epochs, last: nothing" in words
+    assert "equal epochs, last: no other method" in words
 
 
 def test_nobody_reaches_95_percent():

@@ -16,6 +16,7 @@ SMALL = Delays(
     delays=(4,),
     hidden_size=16,
     larger=((18, 4),),
+    complete=((18, 6),),
     schedules=("none", "adaptive"),
     networks=2,
     epochs=30,
@@ -47,10 +48,10 @@ def twice(tmp_path_factory):
 def test_all_runs_are_there_and_told(twice):
     first, told, _, folder = twice
     names = {"N=16,d=4,none", "N=16,d=4,adaptive"}
-    assert told == set(first.numbers) == names | {"N=18,d=4,adaptive"}
+    assert told == set(first.numbers) == names | {"N=18,d=4,adaptive", "N=18,d=6,adaptive,k=N"}
     assert all((folder / name / "metrics.nc").is_file() for name in names)
     json.dumps(first.numbers)
-    assert len(first.figure.axes) == 3
+    assert len(first.figure.axes) == 4
     for found in first.numbers.values():
         assert len(found["test_accuracy"]) == 2
         low, high = found["success_rate_interval"]
@@ -78,6 +79,17 @@ def test_the_largest_solved_delay():
     }
     assert largest_solved(numbers, 8, "none", (4, 6)) == 4
     assert largest_solved(numbers, 8, "none", (6,)) == 0
+
+
+def test_the_last_exponents_are_flossed_too_where_that_is_asked_for():
+    settings = dataclasses.replace(SMALL, larger=(), complete=((16, 4), (20, 8)))
+    flossed = {name: config.flossing.num_exponents for name, config in settings.runs().items()}
+    assert flossed == {
+        "N=16,d=4,none": 11,
+        "N=16,d=4,adaptive": 11,
+        "N=16,d=4,adaptive,k=N": 16,
+        "N=20,d=8,adaptive,k=N": 20,
+    }
 
 
 def test_binary_networks():

@@ -27,6 +27,7 @@ def test_the_published_schedule():
         ("none", [("train", 0, 10)]),
         ("before", [("floss", 0, 7), ("train", 0, 10)]),
         ("adaptive", [("floss", 0, 7), ("train", 0, 10)]),
+        ("joint", [("floss", 0, 7), ("train", 0, 10)]),
         (
             "between",
             [("train", 0, 4), ("floss", 0, 3), ("train", 4, 8), ("floss", 0, 3), ("train", 8, 10)],
@@ -38,7 +39,7 @@ def test_schedules(schedule, expected):
     assert phases(10, **settings) == expected
 
 
-@pytest.mark.parametrize("schedule", ["none", "before", "between", "both", "adaptive"])
+@pytest.mark.parametrize("schedule", ["none", "before", "between", "both", "adaptive", "joint"])
 @pytest.mark.parametrize("epochs", [1, 4, 5, 8, 23])
 def test_every_epoch_is_trained_once_in_order(schedule, epochs):
     trained = [

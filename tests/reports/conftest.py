@@ -16,6 +16,7 @@ SMALL = RunConfig(
         num_exponents=3,
         window=8,
         basis_warmup=2,
+        renormalise_every=1,
         steps_before=3,
         every=10,
         max_times=1,

@@ -18,6 +18,7 @@ def test_settings_reach_their_cells():
     assert (build("relu", recurrent="identity").recurrent_weight == jax.numpy.eye(4)).all()
     assert build("gru", gate_bias=2.0).bias.tolist() == [0] * 4 + [2] * 4 + [0] * 4
     assert (build("lstm", chrono=10.0).bias[4:8] == -build("lstm", chrono=10.0).bias[:4]).all()
+    assert build("binary", centred=True).centred
     linear = build("linear", min_radius=0.5, max_radius=0.6)
     assert isinstance(linear, fl.LinearRecurrentCell)
     assert ((linear.log_decay > -0.68) & (linear.log_decay < -0.36)).all()  # ln(-ln radius)
@@ -29,6 +30,7 @@ def test_settings_reach_their_cells():
     [
         ("gru", {"leak": 0.5}),
         ("tanh", {"gate_bias": 1.0}),
+        ("lif", {"centred": True}),
         ("relu", {"chrono": 10.0}),
         ("lstm", {"max_radius": 0.9}),
         ("linear", {"gain": 1.0}),

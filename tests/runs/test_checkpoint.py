@@ -21,7 +21,12 @@ CONFIG = RunConfig(
     task=TaskConfig("copy", 3),
     cell=CellConfig(hidden_size=6),
     flossing=fl.Flossing(
-        num_exponents=3, window=8, basis_warmup=2, steps_before=60, schedule="before"
+        num_exponents=3,
+        window=8,
+        basis_warmup=2,
+        renormalise_every=1,
+        steps_before=60,
+        schedule="before",
     ),
     training=fl.Training(epochs=160, batch_size=2, num_steps=9),
     realisations=2,

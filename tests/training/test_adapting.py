@@ -17,7 +17,13 @@ TASK = Copy(10)
 TRAINING = Training(epochs=8, batch_size=2, num_steps=16, learning_rate=1e-3)
 RULES = Adaptive(every=2, max_steps=3, band=0.2)
 FLOSSING = fl.Flossing(
-    num_exponents=4, window=30, basis_warmup=10, state_warmup=5, learning_rate=1e-2, adaptive=RULES
+    num_exponents=4,
+    window=30,
+    basis_warmup=10,
+    state_warmup=5,
+    renormalise_every=1,
+    learning_rate=1e-2,
+    adaptive=RULES,
 )
 CHANCE = TASK.chance_loss
 

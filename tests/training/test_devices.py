@@ -37,6 +37,7 @@ def numbers(realisations):
         num_exponents=3,
         window=10,
         basis_warmup=4,
+        renormalise_every=1,
         adaptive=rules,
     )
     keys = jax.random.split(jax.random.key(5), realisations)
@@ -82,7 +83,7 @@ def test_eight_devices_give_the_numbers_of_one():
 COMMAND = (
     "train --task.name copy --task.delay 3 --cell.hidden-size 6 --batch-size 2 --num-steps 9 --epochs 60 "
     "--realisations 3 --flossing.num-exponents 3 --flossing.window 8 --flossing.basis-warmup 2 "
-    "--flossing.steps-before 5 --flossing.schedule before --measure-every 0"
+    "--flossing.steps-before 5 --flossing.renormalise-every 1 --flossing.schedule before --measure-every 0"
 )
 
 

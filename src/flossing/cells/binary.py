@@ -14,7 +14,10 @@ from ._base import Cell, product
 class BinaryCell(Cell):
     """Binary units: ``h' = W step(h) + U s + b``, with the surrogate as the derivative of the step.
 
-    The state ``h`` has shape ``(hidden_size,)`` and ``output`` is ``step(h)``. With
+    With ``centred`` it is ``h' = W (step(h) - 1/2) + U (s - 1/2) + b``: the same networks, with biases
+    shifted by half the row sums of ``W`` and ``U``, but a weight no longer moves the mean input of its unit.
+
+    The state ``h`` has shape ``(hidden_size,)`` and ``output`` is ``step(h)``, minus 1/2 if centred. With
     ``W ~ N(0, 2 / N)`` and ``SuperSpike(sharpness=1)`` this has the leading surrogate exponent
     of the binary networks of Engelken & Abbott 2024.
 
@@ -26,6 +29,7 @@ class BinaryCell(Cell):
         input_gain: the input weights ``U`` are drawn from N(0, (input_gain / input_size)^2).
         bias_range: biases are drawn uniformly from [0, bias_range].
         dale: fraction of excitatory units, or ``None`` for free signs.
+        centred: subtract 1/2 from activity and inputs; inputs should be bits.
         key: random key.
     """
 
@@ -36,6 +40,7 @@ class BinaryCell(Cell):
     input_size: int = eqx.field(static=True)
     hidden_size: int = eqx.field(static=True)
     dale: float | None = eqx.field(static=True)
+    centred: bool = eqx.field(static=True)
 
     def __init__(
         self,
@@ -47,6 +52,7 @@ class BinaryCell(Cell):
         input_gain: float = 1.0,
         bias_range: float = 0.1,
         dale: float | None = None,
+        centred: bool = False,
         key: PRNGKeyArray,
     ):
         self.input_size = check_integer("input_size", input_size, 1)
@@ -65,6 +71,7 @@ class BinaryCell(Cell):
         self.bias = jax.random.uniform(bias_key, (hidden_size,), maxval=bias_range)
         self.surrogate = SuperSpike(1.0) if surrogate is None else surrogate
         self.dale = dale
+        self.centred = bool(centred)
 
     def __call__(
         self, state: Float[Array, " hidden"], input: Float[Array, " input"]
@@ -74,9 +81,9 @@ class BinaryCell(Cell):
         weight = self.recurrent_weight
         if self.dale is not None:
             weight = apply_dale(weight, self.dale)
-        return (
-            product(weight, self.surrogate(state)) + product(self.input_weight, input) + self.bias
-        )
+        if self.centred:
+            input = input - 0.5
+        return product(weight, self.output(state)) + product(self.input_weight, input) + self.bias
 
     def initial_state(self, *, key: PRNGKeyArray | None = None) -> Float[Array, " hidden"]:
         """Zeros, or standard normal numbers from ``key``."""
@@ -85,5 +92,6 @@ class BinaryCell(Cell):
         return jax.random.normal(key, (self.hidden_size,), self.bias.dtype)
 
     def output(self, state: Float[Array, " hidden"]) -> Float[Array, " hidden"]:
-        """The binary activity, 0 or 1."""
-        return self.surrogate(state)
+        """The binary activity, 0 or 1; -1/2 or 1/2 if centred."""
+        activity = self.surrogate(state)
+        return activity - 0.5 if self.centred else activity

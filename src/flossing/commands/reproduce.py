@@ -54,7 +54,6 @@ def main(arguments: Sequence[str]) -> int:
         result = _run(experiment(options.name), options.quick, path, progress)
     # Runs that were done when an earlier call was interrupted count as well.
     seconds = max(time.perf_counter() - start, seconds_of_runs(path / RUNS))
-    console.print(verdict(result))
     path.mkdir(parents=True, exist_ok=True)
     report = {
         "experiment": result.name,
@@ -68,6 +67,7 @@ def main(arguments: Sequence[str]) -> int:
     }
     files.write_json(path / NUMBERS, report)
     paths = save(result.figure, path, result.name)
+    console.print(verdict(result))
     console.print(f"{seconds:.0f} s; written: {path / 'numbers.json'}, {paths[0]}")
     return 0 if all(claim.holds for claim in result.claims) else 1
 

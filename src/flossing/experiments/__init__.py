@@ -13,6 +13,7 @@ NAMES = (
     "xor",
     "copy",
     "parity",
+    "ablation",
     "architectures",
     "baselines",
     "binary-first-exponent",

@@ -82,9 +82,9 @@ def _words(better: dict[str, list[str]]) -> str:
         return ""
     lines = []
     for measure, methods in better.items():
-        names = ", ".join(METHODS[m].label for m in methods) or "nothing"
+        names = ", ".join(METHODS[m].label for m in methods) or "no other method"
         lines.append(f"{measure}: {names}")
-    return "Better than adaptive flossing at\n" + "\n".join(lines)
+    return "Better than adaptive flossing at\n" + "; ".join(lines)
 
 
 _MEASURES = {

@@ -26,6 +26,7 @@ _NAMES = {
     "both": "before and between",
     "adaptive": "adaptive",
 }
+_COMPLETE = "adaptive,k=N"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +43,10 @@ class Delays:
     hidden_size: int = 80
     larger: tuple[tuple[int, int], ...] = ()
     """Other (units, delay), with the adaptive schedule only."""
+    complete: tuple[tuple[int, int], ...] = ()
+    """(Units, delay) of networks whose exponents are all flossed, k = N; adaptive schedule only."""
+    left_out: int = 5
+    """How many of the last exponents are not flossed elsewhere: k = N - 5, as published."""
     schedules: tuple[Schedule, ...] = ("none", "before", "adaptive", "both")
     target: float = 0.0
     """Of the flossed exponents, nats per step."""
@@ -59,12 +64,14 @@ class Delays:
     def runs(self) -> dict[str, RunConfig]:
         """All runs by name."""
         grid = [(self.hidden_size, d, s) for s in self.schedules for d in self.delays]
-        found = {f"N={n},d={d},{s}": self._run(n, d, s) for n, d, s in grid}
-        return found | {
-            f"N={n},d={d},adaptive": self._run(n, d, "adaptive") for n, d in self.larger
-        }
+        found = {f"N={n},d={d},{s}": self._run(n, d, s, self.left_out) for n, d, s in grid}
+        for n, d in self.larger:
+            found[f"N={n},d={d},adaptive"] = self._run(n, d, "adaptive", self.left_out)
+        for n, d in self.complete:
+            found[f"N={n},d={d},{_COMPLETE}"] = self._run(n, d, "adaptive", 0)
+        return found
 
-    def _run(self, units: int, delay: int, schedule: str) -> RunConfig:
+    def _run(self, units: int, delay: int, schedule: str, left_out: int) -> RunConfig:
         larger = max(1.0, units / 80)
         rate = self.learning_rate / larger
         return RunConfig(
@@ -72,7 +79,7 @@ class Delays:
             cell=dataclasses.replace(self.cell, hidden_size=units),
             flossing=Flossing(
                 schedule=cast(Schedule, schedule),
-                num_exponents=max(1, units - 5),
+                num_exponents=max(1, units - left_out),
                 targets=(self.target,),
                 steps_before=self.steps_before,
                 max_times=10,
@@ -183,10 +190,15 @@ def reproduce(
 
 
 def _figure(numbers: dict[str, Any], settings: Delays, title: str) -> Figure:
-    sizes = sorted({n for n, _ in settings.larger} | {settings.hidden_size})
+    sizes = sorted({n for n, _ in settings.larger + settings.complete} | {settings.hidden_size})
     with style():
-        figure = Figure(figsize=(11 if len(sizes) > 1 else 8.5, 3.3), layout="constrained")
-        axes = figure.subplots(1, 3 if len(sizes) > 1 else 2)
+        if len(sizes) > 1:
+            figure = Figure(figsize=(8.5, 6.2), layout="constrained")
+            axes = figure.subplots(2, 2).ravel()
+            _solved_against_size(axes[3], numbers, settings, sizes)
+        else:
+            figure = Figure(figsize=(11, 3.3), layout="constrained")
+            axes = figure.subplots(1, 3)
         by_schedule = {
             s: [numbers[f"N={settings.hidden_size},d={d},{s}"] for d in settings.delays]
             for s in settings.schedules
@@ -195,24 +207,41 @@ def _figure(numbers: dict[str, Any], settings: Delays, title: str) -> Figure:
         for rows, colour, shift in zip(
             by_schedule.values(), COLOURS, _shifts(settings.schedules), strict=False
         ):
+            where = np.array(settings.delays) + shift
             rate = np.array([row["solved"] for row in rows]) / settings.networks
             bounds = np.array([row["success_rate_interval"] for row in rows])
             if rows:
                 axes[1].errorbar(
-                    np.array(settings.delays) + shift,
-                    100 * rate, 100 * np.abs(bounds.T - rate), color=colour, capsize=2,
+                    where, 100 * rate, 100 * np.abs(bounds.T - rate), color=colour, capsize=2,
                     linewidth=1.4, elinewidth=0.8,
                 )  # fmt: skip
+            _epochs(axes[2], where, [row["epochs_to_95"] for row in rows], colour)
         axes[0].set_title(f"N = {settings.hidden_size}; line: median of {settings.networks}")
         axes[0].legend(loc="lower left", fontsize=7)
         axes[1].set(
             xlabel="delay d (steps)", ylabel="networks at 95 % (%), 95 % interval", ylim=(-4, 104),
             title="success",
         )  # fmt: skip
-        if len(sizes) > 1:
-            _solved_against_size(axes[2], numbers, settings, sizes)
+        axes[2].set(
+            xlabel="delay d (steps)", ylabel="epochs to 95 %", yscale="log",
+            ylim=(20, 1.3 * settings.epochs), title="convergence; line: median of all networks",
+        )  # fmt: skip
+        for axis in axes[:3]:
+            axis.set_xticks(settings.delays)
         figure.suptitle(title, fontsize=10)
     return figure
+
+
+def _epochs(axis: Any, where: np.ndarray, epochs: list[list[int | None]], colour: str) -> None:
+    """Epochs to 95 % of the networks that reached it; a median where at least half of them did."""
+    known = [[e for e in found if e is not None] for found in epochs]
+    for x, values in zip(where, known, strict=True):
+        axis.plot(np.full(len(values), x), values, "o", color=colour, markersize=3, alpha=0.5)
+    medians = [
+        np.median([np.inf if e is None else e for e in found]) if found else np.inf
+        for found in epochs
+    ]
+    axis.plot(where, np.where(np.isfinite(medians), medians, np.nan), color=colour)
 
 
 def accuracy_panel(
@@ -244,18 +273,22 @@ def _solved_against_size(
     axis: Any, numbers: dict[str, Any], settings: Delays, sizes: list[int]
 ) -> None:
     """The largest solved delay, and the smallest one that was tried beyond it."""
-    for n in sizes:
-        tried = sorted({d for m, d in settings.larger if m == n})
-        if n == settings.hidden_size:
-            tried = sorted({*tried, *settings.delays})
-        best = largest_solved(numbers, n, "adaptive", tried)
-        failed = [d for d in tried if d > best]
-        label = n == sizes[0]
-        axis.plot(n, best, "o", color=COLOURS[2], label="largest solved" if label else None)
-        if failed:
-            axis.plot(
-                n, min(failed), "x", color="k", label="smallest not solved" if label else None
-            )
+    usual = settings.larger + tuple((settings.hidden_size, d) for d in settings.delays)
+    kinds = [("adaptive", usual, COLOURS[2], 0.0, f"k = N - {settings.left_out}")]
+    if settings.complete:
+        kinds.append((_COMPLETE, settings.complete, COLOURS[0], 2.5, "k = N"))
+    for name, pairs, colour, shift, label in kinds:
+        points: dict[str, list[tuple[float, int]]] = {"o": [], "x": []}
+        for n in sizes:
+            tried = sorted(d for m, d in pairs if m == n)
+            best = largest_solved(numbers, n, name, tried)
+            if best:
+                points["o"].append((n + shift, best))
+            points["x"] += [(n + shift, d) for d in tried if d > best][:1]
+        for marker, what in (("o", "largest solved"), ("x", "smallest not solved")):
+            if points[marker]:
+                where = np.array(points[marker]).T
+                axis.plot(*where, marker, color=colour, label=f"{label}: {what}")
     axis.plot([0, max(sizes) * 1.05], [0, max(sizes) * 1.05], ":", color="0.5", label="d = N")
     axis.set(xlabel="units N", ylabel="delay d (steps)", title="adaptive: median at 95 % or more")
     axis.legend(loc="upper left", fontsize=7)

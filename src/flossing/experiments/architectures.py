@@ -36,7 +36,7 @@ class Settings:
 
     architectures: tuple[str, ...] = tuple(ARCHITECTURES)
     tasks: tuple[Literal["xor", "copy"], ...] = ("xor", "copy")
-    delays: tuple[int, ...] = (20, 40)
+    delays: tuple[int, ...] = (40,)
     schedules: tuple[Schedule, ...] = ("none", "adaptive")
     hidden_size: int = 80
     networks: int = 4

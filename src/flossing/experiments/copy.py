@@ -7,7 +7,12 @@ from ._delays import Delays, remembers_longer, reproduce
 from ._result import Result
 from ._runs import Reporters
 
-FULL = Delays("copy", delays=(20, 40, 60, 80, 100))
+FULL = Delays(
+    "copy",
+    delays=(20, 40, 60, 80),
+    larger=((40, 36), (40, 40), (80, 100)),
+    complete=((40, 40), (80, 80)),
+)
 QUICK = Delays(
     "copy",
     delays=(20,),

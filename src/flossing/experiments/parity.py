@@ -11,7 +11,7 @@ from ._delays import Delays, remembers_longer, reproduce
 from ._result import Result
 from ._runs import Reporters
 
-FULL = Delays("parity", order=2, delays=(12, 16, 20, 24, 28), target=-0.1)
+FULL = Delays("parity", order=2, delays=(16, 20, 24, 28), target=-0.1)
 QUICK = Delays(
     "parity",
     order=2,

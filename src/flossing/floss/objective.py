@@ -11,7 +11,8 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from .._checks import check_choice, check_finite, check_integer, check_key
 from ..lyapunov._propagate import RenormaliseEvery
-from ..lyapunov._steps import Step, as_state, check_run, dimension, flatten, push
+from ..lyapunov._segments import StoreEvery, check_store_every, steps_between_stores
+from ..lyapunov._steps import Step, as_state, check_run, dimension, flatten, precision, push
 from ..lyapunov.spectrum import lyapunov_spectrum
 from ..surrogates import second_derivative_needed
 
@@ -32,6 +33,7 @@ def flossing_loss(
     warmup: int = 0,
     basis_warmup: int = 0,
     renormalise_every: RenormaliseEvery = 1,
+    store_every: StoreEvery = "auto",
     key: PRNGKeyArray,
     return_exponents: bool = False,
 ) -> Float[Array, ""] | tuple[Float[Array, ""], Float[Array, " k"]]:
@@ -42,9 +44,9 @@ def flossing_loss(
     that were lost (exponent minus infinity) are left out of the mean, so gradients stay finite.
 
     Args:
-        step, state, inputs, num_steps, warmup, basis_warmup, renormalise_every: as for
-            ``lyapunov_spectrum``. The basis warm-up belongs to the method: without it the loss sees
-            how a random basis turns into the slow directions.
+        step, state, inputs, num_steps, warmup, basis_warmup, renormalise_every, store_every: as for
+            ``lyapunov_spectrum``; ``store_every="auto"`` counts all starts. The basis warm-up belongs to
+            the method: without it the loss sees how a random basis turns into the slow directions.
         num_exponents: k, how many leading exponents are computed; default all.
         targets: one number or k of them, nats per step.
         which: indices (from 0) of the exponents that count; default all k.
@@ -79,10 +81,14 @@ def flossing_loss(
         one = jax.tree.map(lambda x: x[0], (state, inputs))
     else:
         one = (state, inputs)
-    one_state, one_inputs, _ = check_run(step, *one, num_steps)
+    check_store_every("store_every", store_every)
+    one_state, one_inputs, steps = check_run(step, *one, num_steps)
     _warn_without_second_derivative(step, one_state, one_inputs)
     k = dimension(one_state) if num_exponents is None else num_exponents
     goals, weights = _goals(targets, which, k)
+    between = steps_between_stores(
+        store_every, steps, dimension(one_state), k, precision(one_state), num_starts or 1
+    )
 
     def spectrum(state: PyTree, inputs: PyTree, key: PRNGKeyArray) -> tuple[Array, Array]:
         result = lyapunov_spectrum(
@@ -94,6 +100,7 @@ def flossing_loss(
             warmup=warmup,
             basis_warmup=basis_warmup,
             renormalise_every=renormalise_every,
+            store_every=between,
             num_windows=1,
             key=key,
         )

@@ -9,7 +9,7 @@ from ..lyapunov._propagate import RenormaliseEvery, check_renormalise_every
 from .adaptive import Adaptive
 from .objective import Penalty
 
-Schedule = Literal["none", "before", "between", "both", "adaptive"]
+Schedule = Literal["none", "before", "between", "both", "adaptive", "joint"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +22,8 @@ class Flossing:
     """
 
     schedule: Schedule = "adaptive"
-    """When: never, before training, at intervals during training, both, or before and when needed."""
+    """When: never, before training, at intervals during training, both, before and when needed, or before
+    and in every update of the training (``joint``), which then minimises the sum of both losses."""
     num_exponents: int = 75
     """k, how many leading exponents are flossed; cut to the dimension of the state."""
     targets: tuple[float, ...] = (0.0,)
@@ -62,6 +63,8 @@ class Flossing:
     """Names of the parameters of the cell that are flossed, such as recurrent_weight; empty for all."""
     adaptive: Adaptive = Adaptive()
     """The rules of the adaptive schedule."""
+    joint_weight: float = 1.0
+    """Of the flossing loss in the sum that the joint schedule minimises; the training loss has 1."""
 
     def __post_init__(self) -> None:
         check_choice("flossing.schedule", self.schedule, get_args(Schedule))
@@ -83,6 +86,7 @@ class Flossing:
         if self.final_learning_rate is not None:
             check_positive("flossing.final_learning_rate", self.final_learning_rate)
         check_positive("flossing.clip_norm", self.clip_norm, zero=True)
+        check_positive("flossing.joint_weight", self.joint_weight)
         check_finite("flossing.targets", self.targets)
         if len(self.targets) not in (1, self.num_exponents):
             raise ValueError(
@@ -114,7 +118,7 @@ class Flossing:
     @property
     def before(self) -> bool:
         """Whether networks are flossed before training."""
-        return self.schedule in ("before", "both", "adaptive")
+        return self.schedule in ("before", "both", "adaptive", "joint")
 
     @property
     def steps(self) -> int:

@@ -8,6 +8,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ._basis import Basis, renormalise
 from ._orthonormalise import SAVED, Factors
+from ._segments import scan_in_segments, segment_length
 from ._steps import Step, push, take
 
 LONGEST = 16
@@ -83,6 +84,7 @@ def propagate_automatically(
     inputs: PyTree,
     edges: Bool[Array, " steps"],
     exact: bool = False,
+    store_every: int = 1,
 ) -> tuple[PyTree, Basis, Growth]:
     """Steps of a state and its tangents, renormalised when ``Pace`` says so, after ``edges`` and at the end.
 
@@ -98,7 +100,13 @@ def propagate_automatically(
         blocks = jax.tree.map(
             lambda x: x[: whole * BLOCK].reshape(whole, BLOCK, *x.shape[1:]), (inputs, edges)
         )
-        carry, growth = jax.lax.scan(lambda c, b: _block(step, c, *b, exact), carry, blocks)
+        carry, growth = scan_in_segments(
+            lambda c, b: _block(step, c, *b, exact),
+            carry,
+            blocks,
+            whole,
+            segment_length(store_every, BLOCK),
+        )
         parts.append(jax.tree.map(lambda x: x.reshape(whole * BLOCK, *x.shape[2:]), growth))
     if whole * BLOCK < steps:
         carry, growth = _block(

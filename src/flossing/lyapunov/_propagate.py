@@ -13,6 +13,7 @@ from .._checks import check_integer
 from ._automatic import propagate_automatically
 from ._basis import Basis, renormalise
 from ._orthonormalise import SAVED, Factors
+from ._segments import scan_in_segments, segment_length
 from ._steps import Step, push, take
 
 RenormaliseEvery = int | Literal["auto"]
@@ -45,6 +46,7 @@ def propagate(
     edges: Sequence[int] = (),
     collect: Any = lambda state, basis, triangle: None,
     exact: bool = False,
+    store_every: int = 1,
 ) -> tuple[PyTree, Basis, Logs, Any]:
     """``num_steps`` steps of a state and its tangents, renormalised every so many steps and at the end.
 
@@ -55,19 +57,21 @@ def propagate(
     more (not with ``"auto"``).
 
     The backward pass of a derivative keeps the tangents and the factors of each renormalisation and
-    computes all else again, because writing and reading it takes longer.
+    computes all else again, because writing and reading it takes longer. With ``store_every`` above 1
+    it keeps only the state and tangents that often (rounded up to whole intervals, or blocks of
+    ``"auto"``), and computes the steps between once more.
     """
     if renormalise_every == "auto":
         flags = np.zeros(num_steps, bool)
         flags[[edge for edge in edges if edge < num_steps]] = True
         state, basis, growth = propagate_automatically(
-            step, state, basis, inputs, jnp.asarray(flags), exact
+            step, state, basis, inputs, jnp.asarray(flags), exact, store_every
         )
         by_row, lost = _by_row(growth.logs, growth.alive, growth.origin)
         collected = None
     else:
         state, basis, logs, collected = _regularly(
-            step, state, basis, inputs, num_steps, renormalise_every, collect, exact
+            step, state, basis, inputs, num_steps, renormalise_every, collect, exact, store_every
         )
         by_row, lost = _by_row(*logs)
         by_row, lost = by_row[1:].at[0].add(by_row[0]), lost[1:]
@@ -95,6 +99,7 @@ def _regularly(
     every: int,
     collect: Any,
     exact: bool,
+    store_every: int,
 ) -> tuple[PyTree, Basis, tuple, Any]:
     keep = jax.checkpoint_policies.save_only_these_names(SAVED)
 
@@ -129,7 +134,9 @@ def _regularly(
         blocks = jax.tree.map(
             lambda x: x[: whole * every].reshape(whole, every, *x.shape[1:]), inputs
         )
-        carry, out = jax.lax.scan(body, carry, blocks, length=whole)
+        carry, out = scan_in_segments(
+            body, carry, blocks, whole, segment_length(store_every, every)
+        )
         parts.append(out)
     if rest:
         carry, out = interval(carry, take(inputs, num_steps - rest, num_steps), rest)

@@ -11,6 +11,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
 from .._checks import check_integer, is_concrete
+from ._segments import scan_in_segments, segment_length
 
 Step = Callable[[Any, Any], Any]
 
@@ -18,6 +19,11 @@ Step = Callable[[Any, Any], Any]
 def dimension(state: PyTree) -> int:
     """Number of floating-point numbers in a state: the number of tangent directions."""
     return sum(int(np.prod(jnp.shape(x))) for x in jax.tree.leaves(_floats(state)))
+
+
+def precision(state: PyTree) -> Any:
+    """The dtype of ``flatten(state).vector``."""
+    return jnp.result_type(*jax.tree.leaves(_floats(state)))
 
 
 def _floats(state: PyTree) -> PyTree:
@@ -62,11 +68,13 @@ def pull(step: Step, state: PyTree, cotangent: Float[Array, " n"], input: PyTree
     return transpose(cotangent)[0]
 
 
-def run(step: Step, state: PyTree, inputs: PyTree, num_steps: int) -> PyTree:
+def run(step: Step, state: PyTree, inputs: PyTree, num_steps: int, store_every: int = 1) -> PyTree:
     """The state after ``num_steps`` steps."""
     if num_steps == 0:
         return state
-    return jax.lax.scan(lambda s, u: (step(s, u), None), state, inputs, length=num_steps)[0]
+    return scan_in_segments(
+        lambda s, u: (step(s, u), None), state, inputs, num_steps, segment_length(store_every)
+    )[0]
 
 
 def take(inputs: PyTree, start: int, stop: int) -> PyTree:

@@ -22,7 +22,8 @@ from ._propagate import (
     interval_lengths,
     propagate,
 )
-from ._steps import Step, check_run, dimension, flatten, run, take
+from ._segments import StoreEvery, check_store_every, steps_between_stores
+from ._steps import Step, check_run, dimension, flatten, precision, run, take
 from .measures import entropy_rate, kaplan_yorke_dimension
 
 
@@ -82,6 +83,7 @@ def lyapunov_spectrum(
     warmup: int = 0,
     basis_warmup: int = 0,
     renormalise_every: RenormaliseEvery = 1,
+    store_every: StoreEvery = "auto",
     num_windows: int = 10,
     time_step: float | None = None,
     basis: Float[Array, "n k"] | None = None,
@@ -108,6 +110,10 @@ def lyapunov_spectrum(
             the tangents stay independent to working precision. ``"auto"`` chooses it along the way, from
             how fast they lose their independence; the wider the spectrum, the more often. It is faster on
             a CPU, and takes longer to compile.
+        store_every: steps between the states and tangents that are stored for the backward pass of a
+            gradient. What lies between is computed once more. 1 stores all steps, about ``2 k (N + k)``
+            numbers each. ``"auto"`` does so if they take up to 1 GiB; beyond, it stores every
+            ``sqrt(T / 2)`` steps, so that memory grows like ``sqrt(T)``. Results are the same.
         num_windows: windows of equal length (as far as possible) for the standard errors.
         time_step: length of a step in time units; exponents are then per unit time.
         basis: start tangents, shape (N, k), orthonormalised before use; default random from ``key``. A
@@ -138,6 +144,7 @@ def lyapunov_spectrum(
     check_integer("warmup", warmup, 0)
     check_integer("basis_warmup", basis_warmup, 0)
     check_renormalise_every("renormalise_every", renormalise_every)
+    check_store_every("store_every", store_every)
     check_integer("num_windows", num_windows, 1)
     counted = steps - warmup - basis_warmup
     if counted < 1:
@@ -151,6 +158,7 @@ def lyapunov_spectrum(
     spectrum, log_growth = _spectrum(
         step, state, inputs, basis, key, k, steps, warmup, basis_warmup, renormalise_every,
         num_windows, time_step,
+        steps_between_stores(store_every, steps, n, k, precision(state)),
     )  # fmt: skip
     if is_concrete((spectrum, log_growth)):
         every = 1 if renormalise_every == "auto" else renormalise_every
@@ -172,6 +180,7 @@ def _spectrum(
     renormalise_every: RenormaliseEvery,
     num_windows: int,
     time_step: float | None,
+    store_every: int,
 ) -> tuple[LyapunovSpectrum, Array]:
     vector = flatten(state).vector
     n = vector.size
@@ -181,20 +190,22 @@ def _spectrum(
     else:
         given = orthonormalise(orthonormalise(basis.T.astype(vector.dtype)).vectors)
         tangents = Basis(given.vectors, given.alive, jnp.arange(k))
-    state = run(step, state, take(inputs, 0, warmup), warmup)
+    state = run(step, state, take(inputs, 0, warmup), warmup, store_every)
     start = warmup + basis_warmup
     if basis_warmup:
         state, tangents, _, _ = propagate(
-            step, state, tangents, take(inputs, warmup, start), basis_warmup, renormalise_every
-        )
+            step, state, tangents, take(inputs, warmup, start), basis_warmup, renormalise_every,
+            store_every=store_every,
+        )  # fmt: skip
         tangents = tangents._replace(origin=jnp.arange(k))
     counted = steps - start
     lengths = interval_lengths(counted, renormalise_every)
     parts = min(num_windows, len(lengths))
     edges = [round(i * len(lengths) / parts) for i in range(parts + 1)]
     state, tangents, logs, _ = propagate(
-        step, state, tangents, take(inputs, start, steps), counted, renormalise_every, edges=edges
-    )
+        step, state, tangents, take(inputs, start, steps), counted, renormalise_every, edges=edges,
+        store_every=store_every,
+    )  # fmt: skip
     window_steps = tuple(sum(lengths[a:b]) for a, b in itertools.pairwise(edges))
     window = np.repeat(np.arange(parts), np.diff(edges))
     unit = 1.0 if time_step is None else time_step
@@ -268,6 +279,7 @@ def local_exponents(
     warmup: int = 0,
     basis_warmup: int = 0,
     renormalise_every: RenormaliseEvery = 1,
+    store_every: StoreEvery = "auto",
     time_step: float | None = None,
     basis: Float[Array, "n k"] | None = None,
     key: PRNGKeyArray | None = None,
@@ -296,6 +308,7 @@ def local_exponents(
         warmup=warmup,
         basis_warmup=basis_warmup,
         renormalise_every=every,
+        store_every=store_every,
         num_windows=steps,
         time_step=time_step,
         basis=basis,

@@ -17,6 +17,7 @@ _ONLY = {
     "gain": _MATRIX,
     "first_exponent": ("tanh",),
     "leak": ("tanh",),
+    "centred": ("binary",),
     "gate_bias": ("gru", "lstm"),
     "chrono": ("gru", "lstm"),
     "min_radius": ("linear",),
@@ -65,6 +66,8 @@ class CellConfig:
     """Of the tanh cell."""
     leak: float = 1.0
     """How much of the old state a step of the tanh cell replaces; 1 for one that is not leaky."""
+    centred: bool = False
+    """Of the binary cell: activity and bits are -1/2 or 1/2 rather than 0 or 1."""
     gate_bias: float = 0.0
     """Start value of the update (gru) or forget gate's bias (lstm)."""
     chrono: float | None = None
@@ -138,7 +141,8 @@ class CellConfig:
             return cells.LSTMCell(*sizes, forget_bias=self.gate_bias, chrono=self.chrono, **shared)
         surrogate = self._surrogate()
         if self.name == "binary":
-            return cells.BinaryCell(*sizes, surrogate=surrogate, dale=self.dale, **shared)
+            own = {"dale": self.dale, "centred": self.centred}
+            return cells.BinaryCell(*sizes, surrogate=surrogate, **own, **shared)
         return cells.LIFCell(
             *sizes,
             surrogate=surrogate,

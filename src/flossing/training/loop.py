@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, PyTree
 
+from .._compiled import one_thread_first
 from ..floss import Flossing
 from ..lyapunov import lyapunov_spectrum
 from ..tasks.bits import Parity
@@ -104,9 +105,10 @@ def train_block(
 ) -> tuple[TrainState, TrainMetrics]:
     """``count`` training epochs; metrics have ``size`` rows, of which ``count`` hold.
 
-    With ``flossing`` of the adaptive schedule, networks are flossed between epochs when they need it.
+    With ``flossing`` of the adaptive schedule, networks are flossed between epochs when they need it; with
+    the joint one, the flossing loss is part of what every epoch minimises.
     """
-    if flossing is None or flossing.schedule != "adaptive":
+    if flossing is None or flossing.schedule not in ("adaptive", "joint"):
         flossing = Flossing("none")  # one compilation serves all the others
     return _train_block(*everywhere((state, keys, count)), size, task, training, flossing)
 
@@ -126,9 +128,11 @@ def _train_block(
     def one(
         network: Network, optimiser: PyTree, flosser: PyTree, loss: Array, key: Array, epoch: Array
     ) -> tuple:
-        look = None
+        look, joint = None, None
+        floss_key = jax.random.fold_in(jax.random.fold_in(key, _ADAPT), epoch)
+        if flossing.schedule == "joint":
+            joint = flossing, floss_key
         if flossing.schedule == "adaptive":
-            floss_key = jax.random.fold_in(jax.random.fold_in(key, _ADAPT), epoch)
             network, flosser, look = _sometimes(
                 (epoch > 0) & (epoch % rules.every == 0),
                 lambda n, f: adapt(n, f, loss, floss_key, task, training, flossing),
@@ -136,7 +140,9 @@ def _train_block(
                 loss,
             )
         data_key = jax.random.fold_in(jax.random.fold_in(key, _DATA), epoch)
-        network, optimiser, metrics = epoch_update(network, optimiser, data_key, task, training)
+        network, optimiser, metrics = epoch_update(
+            network, optimiser, data_key, task, training, joint
+        )
         if look is not None:
             metrics = metrics._replace(**look._asdict())
         change = jnp.where(jnp.isfinite(metrics.loss), metrics.loss - loss, 0) / rules.memory
@@ -243,6 +249,7 @@ def _evaluate(
     return spread(lambda part: (over_realisations(one, *part),), realisations, axes=(0,))[0]
 
 
+@one_thread_first
 def measure_exponents(
     networks: Network,
     keys: Key[Array, " realisations"],

@@ -29,9 +29,9 @@ class TrainMetrics(NamedTuple):
     skipped: Bool[Array, "epochs realisations"]
     """The gradient or the loss was not finite and the update was left out."""
     floss_steps: Int[Array, "epochs realisations"]
-    """Flossing steps that the adaptive schedule took before that epoch."""
+    """Flossing steps that the adaptive schedule took before that epoch; one per epoch if joint."""
     watched: Float[Array, "epochs realisations"]
-    """The first exponent as the adaptive schedule found it before; NaN where it did not look."""
+    """The first exponent as the adaptive or joint schedule found it; NaN where it did not look."""
 
 
 class FlossMetrics(NamedTuple):
@@ -96,9 +96,17 @@ def sample(task: Parity, key: PRNGKeyArray, count: int, num_steps: int) -> Any:
 
 
 def epoch_update(
-    network: Network, optimiser: PyTree, key: PRNGKeyArray, task: Parity, training: Training
+    network: Network,
+    optimiser: PyTree,
+    key: PRNGKeyArray,
+    task: Parity,
+    training: Training,
+    joint: tuple[Flossing, PRNGKeyArray] | None = None,
 ) -> tuple[Network, PyTree, TrainMetrics]:
-    """One update on a fresh batch; left out, and counted, if it is not finite."""
+    """One update on a fresh batch; left out, and counted, if it is not finite.
+
+    With ``joint``, settings and a random key, the flossing loss is added to that of the task.
+    """
     inputs, targets, mask = sample(task, key, training.batch_size, training.num_steps)
     arrays, rest = eqx.partition(network, eqx.is_inexact_array)
 
@@ -121,6 +129,16 @@ def epoch_update(
     else:
         (loss, outputs), gradient = jax.value_and_grad(loss_of, has_aux=True)(arrays)
     norm = tree_norm(gradient.initial_state)
+    floss_steps, watched = jnp.asarray(0), jnp.full_like(loss, jnp.nan)
+    if joint is not None:
+        (_, exponents), more = flossing_gradient(network, joint[1], task, joint[0])
+        floss_steps, watched = jnp.asarray(1), exponents[0]
+        weight = joint[0].joint_weight
+        cell = jax.tree.map(
+            lambda g, m: g if m is None else g + weight * m,
+            gradient.cell, more, is_leaf=lambda leaf: leaf is None,
+        )  # fmt: skip
+        gradient = eqx.tree_at(lambda g: g.cell, gradient, cell)
     if not training.train_initial_state:
         frozen = jax.tree.map(jnp.zeros_like, gradient.initial_state)
         gradient = eqx.tree_at(lambda g: g.initial_state, gradient, frozen)
@@ -129,20 +147,17 @@ def epoch_update(
     arrays = apply_if(good, optax.apply_updates(arrays, updates), arrays)
     optimiser = apply_if(good, new_optimiser, optimiser)
     accuracy = binary_accuracy(outputs, targets, mask)
-    unseen = jnp.full_like(loss, jnp.nan)
-    metrics = TrainMetrics(loss, accuracy, norm, ~good, jnp.asarray(0), unseen)
+    metrics = TrainMetrics(loss, accuracy, norm, ~good, floss_steps, watched)
     return eqx.combine(arrays, rest), optimiser, metrics
 
 
-def flossing_update(
-    network: Network,
-    flosser: PyTree,
-    key: PRNGKeyArray,
-    task: Parity,
-    training: Training,
-    flossing: Flossing,
-) -> tuple[Network, PyTree, FlossMetrics]:
-    """One flossing update on fresh inputs and bases; left out, and counted, if it is not finite."""
+def flossing_gradient(
+    network: Network, key: PRNGKeyArray, task: Parity, flossing: Flossing
+) -> tuple[tuple[Array, Array], PyTree]:
+    """Flossing loss and exponents, on fresh inputs and bases, and the gradient for what is flossed.
+
+    The gradient has the form of the cell, with ``None`` for what is not flossed.
+    """
     input_key, basis_key = jax.random.split(key)
     flossed, rest = eqx.partition(network.cell, flossed_leaves(network.cell, flossing.parameters))
     inputs = jax.vmap(lambda k: task.sample_inputs(k, flossing.steps))(
@@ -173,7 +188,20 @@ def flossing_update(
             return_exponents=True,
         )
 
-    (loss, exponents), gradient = jax.value_and_grad(loss_of, has_aux=True)(flossed)
+    return jax.value_and_grad(loss_of, has_aux=True)(flossed)
+
+
+def flossing_update(
+    network: Network,
+    flosser: PyTree,
+    key: PRNGKeyArray,
+    task: Parity,
+    training: Training,
+    flossing: Flossing,
+) -> tuple[Network, PyTree, FlossMetrics]:
+    """One flossing update on fresh inputs and bases; left out, and counted, if it is not finite."""
+    (loss, exponents), gradient = flossing_gradient(network, key, task, flossing)
+    flossed, rest = eqx.partition(network.cell, flossed_leaves(network.cell, flossing.parameters))
     good = all_finite((loss, gradient))
     updates, new_flosser = flosser_of(training, flossing).update(gradient, flosser, flossed)
     flossed = apply_if(good, optax.apply_updates(flossed, updates), flossed)
