@@ -13,6 +13,7 @@ from flossing.initialisers import (
     Identity,
     Initialiser,
     Orthogonal,
+    Permutation,
     Sparse,
     apply_dale,
     dale_signs,
@@ -21,7 +22,14 @@ from flossing.initialisers import (
 over = pytest.mark.parametrize
 
 N = 400
-ALL = [Gaussian(1.5), Gaussian(1.5, mean=2.0), Orthogonal(1.5), Identity(1.5), Sparse(1.5, 0.3)]
+ALL = [
+    Gaussian(1.5),
+    Gaussian(1.5, mean=2.0),
+    Orthogonal(1.5),
+    Identity(1.5),
+    Permutation(1.5),
+    Sparse(1.5, 0.3),
+]
 
 
 def raises(error, message):
@@ -62,6 +70,13 @@ def test_orthogonal_matrices_scale_every_direction_by_the_gain(gain, key, x64):
 def test_identity_is_the_identity_times_the_gain(key):
     np.testing.assert_array_equal(Identity(1.5)(key, 4), 1.5 * np.eye(4))
     np.testing.assert_array_equal(Identity()(key, 1), [[1]])
+
+
+def test_permutations_have_one_entry_in_each_row_and_column(key):
+    matrix = np.asarray(Permutation(1.5)(key, 30))
+    for axis in (0, 1):
+        np.testing.assert_array_equal((matrix == 1.5).sum(axis), np.ones(30))
+    assert (matrix != 0).sum() == 30
 
 
 def test_orthogonal_matrices_are_rotations_and_reflections(key):
@@ -116,7 +131,7 @@ def test_matrices_follow_the_default_precision(initialiser, key):
         assert dtype() == jnp.float64
 
 
-@over("make", [Gaussian, Orthogonal, Identity, Sparse])
+@over("make", [Gaussian, Orthogonal, Identity, Permutation, Sparse])
 def test_gain_zero_gives_no_coupling(make, key):
     np.testing.assert_array_equal(make(0.0)(key, 20), np.zeros((20, 20)))
 

@@ -1,4 +1,4 @@
-"""How recurrent weights start: Gaussian, orthogonal, identity, sparse, and Dale's law on top of any of them.
+"""How recurrent weights start: Gaussian, orthogonal, identity, permutation, sparse; Dale's law on top.
 
 An initialiser is called as ``initialiser(key, size)`` and returns a ``(size, size)`` matrix whose entry
 ``[i, j]`` is the weight from unit ``j`` to unit ``i``.
@@ -69,6 +69,25 @@ class Identity:
     def __call__(self, key: PRNGKeyArray, size: int) -> Float[Array, "size size"]:
         """A ``(size, size)`` matrix."""
         return self.gain * jnp.eye(size)
+
+
+@dataclasses.dataclass(frozen=True)
+class Permutation:
+    """``gain`` times a random permutation matrix: every unit listens to one other, in rings of delay lines.
+
+    An orthogonal matrix, with which binary units pass bits on unchanged as far as inputs let them. Without
+    inputs and biases all surrogate exponents of a centred binary network are equal,
+    ``ln(gain sg'(gain / 2))``.
+    """
+
+    gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_positive("gain", self.gain, zero=True)
+
+    def __call__(self, key: PRNGKeyArray, size: int) -> Float[Array, "size size"]:
+        """A ``(size, size)`` matrix."""
+        return self.gain * jnp.eye(size)[jax.random.permutation(key, size)]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,7 @@ from cell_helpers import (
 )
 
 import flossing as fl
+from flossing.initialisers import Permutation
 from flossing.surrogates import SuperSpike
 
 
@@ -42,6 +43,17 @@ def test_centred_is_the_same_network_with_other_biases(key):
     close(centred(state, bits) + shift, plain(state, bits))
     np.testing.assert_array_equal(centred.output(state), np.asarray(plain.output(state)) - 0.5)
     close(jacobian(centred, state, bits), jacobian(plain, state, bits))
+
+
+def test_delay_lines_have_equal_surrogate_exponents(key, x64):
+    """A centred network whose matrix is a permutation, without inputs and biases: ln(g sg'(g / 2))."""
+    cell = fl.BinaryCell(
+        1, 12, surrogate=SuperSpike(1.0), recurrent=Permutation(3.0), input_gain=0.0,
+        bias_range=0.0, centred=True, key=key,
+    )  # fmt: skip
+    start = cell(cell.initial_state(key=key), jax.numpy.zeros(1))
+    found = fl.lyapunov_spectrum(cell, start, jax.numpy.zeros((40, 1)), key=key).exponents
+    np.testing.assert_allclose(found, np.log(3 / 2.5**2), rtol=1e-12)
 
 
 @functools.cache

@@ -93,14 +93,26 @@ def test_the_last_exponents_are_flossed_too_where_that_is_asked_for():
 
 
 def test_binary_networks():
+    variants = ("none", "before", "adaptive", "lines,adaptive")
     settings = binary_xor.Settings(
-        delays=(4,), shown_delay=4, hidden_size=12, networks=2, epochs=20, num_exponents=4,
+        variants=variants, delays=(4,), shown_delay=4, hidden_size=12, networks=2, epochs=20, num_exponents=4,
         steps_before=3, adaptive=Adaptive("both", every=5),
     )  # fmt: skip
     result = binary_xor.run(settings=settings)
     json.dumps(result.numbers)
     assert len(result.figure.axes) == 4
-    assert set(result.numbers) == {f"d=4,{s}" for s in settings.schedules}
+    assert set(result.numbers) == {f"d=4,{variant}" for variant in variants}
     assert all(np.isfinite(claim.measured) for claim in result.claims)
     flossed = result.numbers["d=4,before"]
     assert flossed["first_exponent_end"] != result.numbers["d=4,none"]["first_exponent_end"]
+
+
+def test_delay_lines_differ_in_flossing_only():
+    settings = binary_xor.Settings()
+    plain, flossed = (settings.run(18, f"lines,{s}") for s in ("none", "adaptive"))
+    assert dataclasses.replace(flossed, flossing=plain.flossing) == plain
+    assert plain.cell.recurrent == "permutation"
+    assert plain.training.epochs == settings.run(18, "none").training.epochs == 3001
+    assert flossed.flossing.adaptive.control == "surrogate"
+    before = settings.run(18, "before")
+    assert (before.flossing.num_exponents, before.flossing.steps_before) == (40, 400)

@@ -3,6 +3,11 @@
 The published adaptive schedule is not described in public. Ours holds the level of the surrogate
 exponents by scaling the heights of the surrogate derivatives, which leaves the activity of the network
 as it is, and their shape by single flossing steps of the weights while a network has not learned.
+
+Networks with Gaussian weights forget a bit within five steps, whatever their exponents. So there is a second
+kind: delay lines, whose recurrent matrix is a permutation at the start. All their surrogate
+exponents are equal, and adaptive flossing holds them with the heights alone. Within a kind, networks have the
+same weights, data and training with and without flossing.
 """
 
 import dataclasses
@@ -22,7 +27,14 @@ from ._published import rows
 from ._result import Claim, Result
 from ._runs import Outcome, Reporters, do_runs
 
-_NAMES = {"none": "not flossed", "before": "before training", "adaptive": "adaptive"}
+VARIANTS = {
+    "none": "not flossed",
+    "before": "flossed before training",
+    "adaptive": "adaptive",
+    "lines,none": "delay lines, not flossed",
+    "lines,adaptive": "delay lines, adaptive",
+}
+"""What is trained: start weights, if not Gaussian, and schedule."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +44,7 @@ class Settings:
     delays: tuple[int, ...] = (10, 14, 18, 22, 26)
     shown_delay: int = 18
     """Whose course of training is shown."""
-    schedules: tuple[Schedule, ...] = ("none", "before", "adaptive")
+    variants: tuple[str, ...] = tuple(VARIANTS)
     hidden_size: int = 80
     sharpness: float = 1.0
     networks: int = 9
@@ -43,22 +55,42 @@ class Settings:
     """Of flossing, at its first step."""
     final_learning_rate: float = 1e-3
     adaptive: Adaptive = Adaptive("both", every=5, band=1.0, centre=-1.0)
+    lines_input_gain: float = 0.6
+    """Input weights of delay lines, whose recurrent weights are 1."""
+    lines_adaptive: Adaptive = Adaptive("surrogate", every=20, band=1.0, centre=-1.0)
+    lines_training: Training = Training(learning_rate=2e-3, final_learning_rate=2e-4, beta2=0.99)
+    """Of delay lines, flossed or not; the others are trained with the published settings."""
     seed: int = 1
 
-    def run(self, delay: int, schedule: str) -> RunConfig:
+    def run(self, delay: int, variant: str) -> RunConfig:
         """One of the runs."""
-        return RunConfig(
-            task=TaskConfig("xor", delay),
-            cell=CellConfig("binary", self.hidden_size, sharpness=self.sharpness),
-            flossing=Flossing(
-                schedule=cast(Schedule, schedule),
-                num_exponents=self.num_exponents,
+        schedule = cast(Schedule, variant.split(",")[-1])
+        cell = CellConfig("binary", self.hidden_size, sharpness=self.sharpness)
+        if variant.startswith("lines"):
+            cell = dataclasses.replace(
+                cell,
+                recurrent="permutation",
+                gain=1.0,
+                centred=True,
+                input_gain=self.lines_input_gain,
+            )
+            flossing = Flossing(schedule, 1, steps_before=0, adaptive=self.lines_adaptive)
+            training = self.lines_training
+        else:
+            flossing = Flossing(
+                schedule,
+                self.num_exponents,
                 steps_before=self.steps_before,
                 learning_rate=self.learning_rate,
                 final_learning_rate=self.final_learning_rate,
                 adaptive=self.adaptive,
-            ),
-            training=Training(epochs=self.epochs),
+            )
+            training = Training()
+        return RunConfig(
+            task=TaskConfig("xor", delay),
+            cell=cell,
+            flossing=flossing,
+            training=dataclasses.replace(training, epochs=self.epochs),
             realisations=self.networks,
             seed=self.seed,
             measure_every=0,
@@ -79,9 +111,7 @@ def run(
 ) -> Result:
     """Runs the experiment; the quick version has three small networks, two delays, 300 epochs."""
     settings = settings or (QUICK if quick else Settings())
-    configs = {
-        f"d={d},{s}": settings.run(d, s) for d in settings.delays for s in settings.schedules
-    }
+    configs = {f"d={d},{v}": settings.run(d, v) for d in settings.delays for v in settings.variants}
     outcomes = do_runs(configs, folder, reporters)
     numbers = {name: _summary(outcome) for name, outcome in outcomes.items()}
     return Result(
@@ -129,31 +159,38 @@ def _claims(numbers: dict[str, Any], settings: Settings) -> list[Claim]:
         s: {int(d): a / 100 for d, a in _published(name, "accuracy_percent", flossing=s)}
         for s in ("none", "adaptive")
     }
-    for d in settings.delays:
-        known = theirs["adaptive"].get(d)
-        if known is not None:
-            mean = float(np.mean(numbers[f"d={d},adaptive"]["best_epochs_accuracy"]))
-            text = f"d = {d}: mean best accuracy, adaptive"
-            claims.append(Claim(text, mean, known - 0.005, known, below=False))
-        known = theirs["none"].get(d)
-        if known is not None:
-            mean = float(np.mean(numbers[f"d={d},none"]["last_epochs_accuracy"]))
+    for variant in settings.variants:
+        schedule = variant.split(",")[-1]
+        for d in settings.delays:
+            known = theirs.get(schedule, {}).get(d)
+            if known is None:
+                continue
+            row, flossed = numbers[f"d={d},{variant}"], schedule == "adaptive"
+            statistic = "best" if flossed else "last"
+            mean = float(np.mean(row[f"{statistic}_epochs_accuracy"]))
             high = known > 0.9
-            text = f"d = {d}: mean last accuracy, not flossed"
-            claims.append(Claim(text, mean, 0.99 if high else 0.55, known, below=not high))
+            limit = known - 0.005 if flossed else 0.99 if high else 0.55
+            text = f"d = {d}: mean {statistic} accuracy, {VARIANTS[variant]}"
+            claims.append(Claim(text, mean, limit, known, below=not (flossed or high)))
     shown = settings.shown_delay
-    medians = [
-        float(np.median(numbers[f"d={shown},{s}"]["log10_gradient_norm_median"]))
-        for s in ("adaptive", "none")
-    ]
-    text = f"d = {shown}: decades between the gradient norms, adaptive and not flossed"
-    claims.append(Claim(text, medians[0] - medians[1], 5.0, below=False))
-    lost = sum(
-        numbers[f"d={d},adaptive"]["collapsed_after_90_percent"]
-        + sum(n > 0 for n in numbers[f"d={d},adaptive"]["epochs_with_non_finite_gradient"])
-        for d in settings.delays
-    )
-    claims.append(Claim("networks that collapsed or had a non-finite gradient, adaptive", lost, 1))
+    for lines in ("", "lines,"):
+        pair = [f"d={shown},{lines}{schedule}" for schedule in ("adaptive", "none")]
+        kind = "delay lines" if lines else "gaussian"
+        if all(run in numbers for run in pair):
+            high, low = (
+                float(np.median(numbers[run]["log10_gradient_norm_median"])) for run in pair
+            )
+            text = f"d = {shown}: decades between gradient norms, adaptive and not flossed, {kind}"
+            claims.append(Claim(text, high - low, 5.0, below=False))
+        flossed = [v for d in settings.delays if (v := f"d={d},{lines}adaptive") in numbers]
+        if flossed:
+            lost = sum(
+                numbers[run]["collapsed_after_90_percent"]
+                + sum(n > 0 for n in numbers[run]["epochs_with_non_finite_gradient"])
+                for run in flossed
+            )
+            text = f"networks that collapsed or had a non-finite gradient, adaptive, {kind}"
+            claims.append(Claim(text, lost, 1))
     return claims
 
 
@@ -173,7 +210,7 @@ def _figure(outcomes: dict[str, Outcome], numbers: dict[str, Any], settings: Set
                 )
                 norms.plot(*curve.T, line, **grey)
             curve = _published("binary_xor_accuracy_vs_delay", "accuracy_percent", **chosen)
-            final.plot(*curve.T, line, **grey, label=f"published, {_NAMES[schedule]}")
+            final.plot(*curve.T, line, **grey, label=f"published, {VARIANTS[schedule]}")
             curve = _published("binary_xor_gradient_norm_vs_delay", "log10_gradient_norm", **chosen)
             first.plot(*curve.T, line, **grey)
         if settings.shown_delay == 18:
@@ -204,8 +241,8 @@ def _logs(norms: np.ndarray) -> np.ndarray:
 def _course(
     axis: Any, outcomes: dict[str, Outcome], settings: Settings, variable: str, treat: Callable
 ) -> None:
-    for schedule, colour in zip(settings.schedules, COLOURS, strict=False):
-        values = treat(outcomes[f"d={settings.shown_delay},{schedule}"].data[variable].values)
+    for variant, colour in zip(settings.variants, COLOURS, strict=False):
+        values = treat(outcomes[f"d={settings.shown_delay},{variant}"].data[variable].values)
         axis.plot(values, color=colour, linewidth=0.5, alpha=0.4)
         axis.plot(np.median(values, 1), color=colour, linewidth=1.6)
 
@@ -213,8 +250,8 @@ def _course(
 def _against_delay(
     axis: Any, numbers: dict[str, Any], settings: Settings, name: str, factor: float
 ) -> None:
-    for i, (schedule, colour) in enumerate(zip(settings.schedules, COLOURS, strict=False)):
-        values = factor * np.array([numbers[f"d={d},{schedule}"][name] for d in settings.delays])
-        where = np.array(settings.delays) + 0.25 * (i - 1)
+    for i, (variant, colour) in enumerate(zip(settings.variants, COLOURS, strict=False)):
+        values = factor * np.array([numbers[f"d={d},{variant}"][name] for d in settings.delays])
+        where = np.array(settings.delays) + 0.2 * (i - 2)
         axis.plot(where, values, "o", color=colour, markersize=2.5, alpha=0.5)
-        axis.plot(where, values.mean(1), "o-", color=colour, markersize=4, label=_NAMES[schedule])
+        axis.plot(where, values.mean(1), "o-", color=colour, markersize=4, label=VARIANTS[variant])
