@@ -172,7 +172,7 @@ def table(measured: dict[str, Any]) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Compares exponents, measures, prints tables; 1 if exponents differ."""
     parser = argparse.ArgumentParser(description="Lyapunov spectra: ours against other libraries.")
-    parser.add_argument("--quick", action="store_true", help="small systems, 2 repetitions not 7")
+    parser.add_argument("--quick", action="store_true", help="small systems, 2 repetitions, not 7")
     parser.add_argument("--only", nargs="*", default=[], help="words of the cases to run")
     parser.add_argument("--json", type=Path, help="also write all numbers to this file")
     options = parser.parse_args(arguments)
