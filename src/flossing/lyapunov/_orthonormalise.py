@@ -14,6 +14,8 @@ import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float, Int
 
+from ._triangles import cholesky, inverse
+
 SAVED = "flossing_factor"
 """Name under which a rematerialised loop keeps the factors instead of computing them again."""
 
@@ -72,14 +74,14 @@ def _householder(x: Float[Array, "k n"]) -> Factors:
     sign = jnp.where(diagonal < 0, -mask, mask)
     triangle = r.T * sign
     square = mask[:, None] * mask
-    inverse = _inverse(triangle * square + jnp.diag(1 - mask)) * square
+    transform = inverse(triangle * square + jnp.diag(1 - mask)) * square
     order = jnp.where(hole, jnp.argsort(~alive, stable=True), jnp.arange(k))
     kept = (order[:, None] == jnp.arange(k)) & alive[order][:, None]
-    sort = kept.astype(x.dtype)
+    front = jnp.where(alive[order][:, None], x[order], 0)
     growth = jnp.where(seen, jnp.log(jnp.where(seen, diagonal * sign, 1)), 0)
     return Factors(
-        vectors=jnp.where(hole, sort @ x, q.T * sign[:, None]),
-        transform=jnp.where(hole, sort, inverse),
+        vectors=jnp.where(hole, front, q.T * sign[:, None]),
+        transform=jnp.where(hole, kept.astype(x.dtype), transform),
         triangle=triangle,
         log_growth=jnp.where(hole, 0, growth),
         alive=alive[order],
@@ -88,11 +90,6 @@ def _householder(x: Float[Array, "k n"]) -> Factors:
         lean=-jnp.log(jnp.maximum(jnp.min(jnp.where(scale > 0, rest, 1)), tiny)),
         done=jnp.asarray(True),
     )
-
-
-def _inverse(triangle: Float[Array, "k k"]) -> Float[Array, "k k"]:
-    eye = jnp.eye(triangle.shape[0], dtype=triangle.dtype)
-    return jax.lax.linalg.triangular_solve(triangle, eye, lower=True)
 
 
 class _Cholesky(NamedTuple):
@@ -111,16 +108,16 @@ class _Cholesky(NamedTuple):
         eps = float(jnp.finfo(x.dtype).eps)
         most = -0.5 * math.log(eps / (1e-3 if eps > 1e-10 else 1e-11))
         gram = x @ x.T
-        triangle = jax.lax.linalg.cholesky(gram, symmetrize_input=False)
+        triangle = cholesky(gram)
         lean = jnp.max(0.5 * jnp.log(jnp.diagonal(gram)) - jnp.log(jnp.diagonal(triangle)))
         return cls(triangle, lean, lean < most)
 
     def factors(self, x: Float[Array, "k n"]) -> Factors:
-        inverse = _inverse(self.triangle)
+        transform = inverse(self.triangle)
         k = x.shape[0]
         return Factors(
-            vectors=inverse @ x,
-            transform=inverse,
+            vectors=transform @ x,
+            transform=transform,
             triangle=self.triangle,
             log_growth=jnp.log(jnp.diagonal(self.triangle)),
             alive=jnp.ones(k, bool),
@@ -134,18 +131,18 @@ class _Cholesky(NamedTuple):
 @jax.custom_batching.custom_vmap
 def _cholesky_or_householder(x: Float[Array, "k n"]) -> Factors:
     """Cholesky QR where it is good enough, which is usual; else Householder."""
-    cholesky = _Cholesky.of(x)
-    return jax.lax.cond(cholesky.enough, cholesky.factors, _householder, x)
+    maybe = _Cholesky.of(x)
+    return jax.lax.cond(maybe.enough, maybe.factors, _householder, x)
 
 
 @_cholesky_or_householder.def_vmap
 def _batched(size: int, batched: list, x: Float[Array, "batch k n"]) -> tuple[Factors, Factors]:
     """Householder for a whole batch if one of it needs it, so that there is still a choice."""
     del size, batched
-    cholesky = jax.vmap(_Cholesky.of)(x)
+    maybe = jax.vmap(_Cholesky.of)(x)
     factors = jax.lax.cond(
-        jnp.all(cholesky.enough),
-        lambda x: jax.vmap(_Cholesky.factors)(cholesky, x),
+        jnp.all(maybe.enough),
+        lambda x: jax.vmap(_Cholesky.factors)(maybe, x),
         jax.vmap(_householder),
         x,
     )
