@@ -25,6 +25,7 @@ NAMES = (
     "bias",
     "single-neuron",
     "surrogate-fields",
+    "spiking-stack",
     "classification",
     "classification-shd",
     "spike-train-matching",
