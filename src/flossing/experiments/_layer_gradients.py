@@ -23,8 +23,8 @@ def layer_gradients(
 ) -> Float[Array, "layer time"]:
     """log10 of ``|dL / d(state of layer l after step t)|``, mean over trials.
 
-    The derivative is the one that Jacobians of the joint step carry back in time: through the layer's own later
-    states and those of all layers above, the other layers' states after step t being held. The norm is over
+    The derivative is the one that Jacobians of the joint step carry back in time: through later states of the
+    layer and of all layers above, while the other layers' states after step t are held. The norm is over
     membranes and synapses of one trial, and ``L`` is that trial's cross-entropy.
     """
     steps, trials = rasters.shape[:2]
