@@ -18,6 +18,9 @@ from ._field_measures import BASIS_WARMUP, bisected, first_exponent, floss_heigh
 from ._small_classifier import hidden, weights_and_rest, with_derivatives
 from ._streaming import Streaming
 
+CLIP_NORM = 1.0
+"""Largest norm of the gradient of all weights together."""
+
 
 def heights(network: Stack) -> Float[Array, " layer"]:
     """Of the surrogate derivatives, bottom first."""
@@ -121,12 +124,14 @@ def train(
 ) -> Trained:
     """Adam with a cosine decay, all epochs in one program; background spikes are fresh in every batch.
 
+    Gradients are clipped, whatever the heights, so that exploding ones do as little harm as they can.
     Where ``kept``, heights are flossed anew before every epoch, each layer's to the target on ``stream``.
     """
     weights, rest = weights_and_rest(network)
     size = schedule.batch_size
     count = len(data.train.labels) // size
-    optimiser = schedule.make(schedule.epochs * count)
+    adam = schedule.make(schedule.epochs * count)
+    optimiser = optax.chain(optax.clip_by_global_norm(CLIP_NORM), adam)
 
     def whole(weights: PyTree, high: Array) -> Stack:
         return with_heights(eqx.combine(weights, rest), high)

@@ -19,10 +19,12 @@ the same activity, and what differs is the gradient alone. Resets are not differ
 import dataclasses
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..cells import Stack
 from ..tasks.randman import Randman
 from ._classifier import Schedule
 from ._layer_gradients import growth, layer_gradients
@@ -30,7 +32,7 @@ from ._rank_statistics import over_seeds
 from ._result import Claim, Result
 from ._small_classifier import Shape, hidden, with_derivatives
 from ._stack_figure import stack_figure
-from ._stack_training import exponents, floss_each, floss_together, objective, train
+from ._stack_training import exponents, floss_each, floss_together, train
 from ._streaming import Streaming, Trials
 
 AREA, HEIGHT, JOINT, EACH, KEPT = CONDITIONS = (
@@ -77,6 +79,11 @@ class Settings:
     num_exponents: int = 12
     """How many are measured, of the stack and of each layer."""
     trials_of_gradients: int = 32
+
+    @property
+    def seconds(self) -> float:
+        """Of a step."""
+        return self.shape.time_step / 1000
 
 
 QUICK = Settings(
@@ -164,24 +171,33 @@ def _one_seed(settings: Settings, depth: int, seed: int) -> dict[str, Any]:
             "accuracy": done.accuracy,
             "loss": done.loss,
             "weight_gradient": done.gradient,
-            "rates": done.rates / task_seconds(settings),
+            "rates": done.rates / settings.seconds,
             "heights": done.heights,
             "skipped": done.skipped,
         }
         for when, now in (("start", network), ("end", done.network)):
-            joint, layers = exponents(now, unseen, settings.num_exponents, keys["basis"])
-            row |= {f"stack_{when}": joint, f"layers_{when}": layers}
-            row[f"gradients_{when}"] = layer_gradients(now, rasters, labels, task)
-            _, (_, _, rates) = objective(now, rasters, labels, task, settings.schedule)
-            row[f"rates_{when}"] = rates / task_seconds(settings)
-        row["raster"] = jnp.stack(hidden(done.network).all_over_time(rasters[:, :1]))[:, :, 0]
+            found = _measure(now, rasters, labels, unseen, keys["basis"], settings)
+            row |= {f"{what}_{when}": value for what, value in found.items()}
+        row["raster"] = row.pop("raster_end")
+        del row["raster_start"]
         rows.append({key: np.asarray(value) for key, value in row.items()})
     return {key: np.array([row[key] for row in rows]) for key in rows[0]}
 
 
-def task_seconds(settings: Settings) -> float:
-    """Of a step."""
-    return settings.shape.time_step / 1000
+@eqx.filter_jit
+def _measure(
+    network: Stack, rasters: Any, labels: Any, unseen: Any, key: Any, settings: Settings
+) -> dict[str, Any]:
+    """Exponents of the stack and its layers, gradients by layer and step, rates in Hz, spikes of a trial."""
+    joint, layers = exponents(network, unseen, settings.num_exponents, key)
+    spikes = hidden(network).all_over_time(rasters)
+    return {
+        "stack": joint,
+        "layers": layers,
+        "gradients": layer_gradients(network, rasters, labels, settings.task),
+        "rates": jnp.stack([s.mean() for s in spikes]) / settings.seconds,
+        "raster": jnp.stack(spikes)[:, :, 0],
+    }
 
 
 def claims(found: dict[str, np.ndarray], settings: Settings) -> list[Claim]:
