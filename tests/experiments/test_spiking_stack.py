@@ -154,8 +154,8 @@ def test_the_experiment():
     assert result.name == "spiking-stack"
     names = result.numbers["conditions"]
     found = {k: np.array(v, float) for k, v in result.numbers["2"].items()}
-    assert found["accuracy"].shape == (2, 5, 6)
-    assert found["gradients_start"].shape == (2, 5, 2, 40)
+    assert found["accuracy"].shape == (2, 6, 6)
+    assert found["gradients_start"].shape == (2, 6, 2, 40)
     # Heights change no spike: all networks of a seed start alike.
     assert np.ptp(found["rates_start"], axis=1).max() == 0
     assert (found["rates_start"] > 0).all()
