@@ -36,7 +36,7 @@ def layer_gradients(
             spikes, nudge = at
             *below, top = jax.vmap(network)(state, spikes)
             below = jax.tree.map(jnp.add, tuple(below), nudge)
-            return (*below, top), network.output((top,))
+            return (*below, top), network.layers[-1].output(top)
 
         _, values = jax.lax.scan(step, start, (rasters, nudges))
         logits = task.logits(values)
