@@ -55,9 +55,12 @@ def _log_norm(tree: Any) -> Array:
 
 
 def growth(logs: Float[np.ndarray, "... layer time"], task: Streaming) -> np.ndarray:
-    """Slope against the lag over the gap, by least squares, nats per step; negative where they vanish."""
-    first = task.randman.num_steps
-    lags = np.arange(task.gap, 0, -1.0)
-    part = logs[..., first : first + task.gap] * np.log(10)
+    """Slope against the lag, by least squares, nats per step; negative where gradients vanish.
+
+    From half of the gap before the answer back to the first step: nearer to the answer, errors still spread
+    over membranes and synapses and down the layers.
+    """
+    stop = task.randman.num_steps + task.gap // 2
+    lags = np.arange(stop, 0, -1.0)
     centred = lags - lags.mean()
-    return (part * centred).sum(-1) / (centred**2).sum()
+    return np.log(10) * (logs[..., :stop] * centred).sum(-1) / (centred**2).sum()

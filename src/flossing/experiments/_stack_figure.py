@@ -19,7 +19,8 @@ def stack_figure(
     colours = dict(zip(names, COLOURS, strict=False))
     with style():
         figure = Figure(figsize=(13, 2.9 * (len(found) + 1) + 0.5), layout="constrained")
-        axes = figure.subplots(len(found) + 1, 4, squeeze=False)
+        ratios = [*(1.0 for _ in found), 0.8]
+        axes = figure.subplots(len(found) + 1, 4, squeeze=False, height_ratios=ratios)
         for row, (depth, values) in zip(axes[:-1], found.items(), strict=True):
             _accuracy(row[0], values, depth, colours, settings)
             _exponents(row[1], values, colours, settings)
@@ -29,7 +30,14 @@ def stack_figure(
         handles = [Line2D([], [], color=c, linewidth=2, label=n) for n, c in colours.items()]
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
         for axis, letter in zip(figure.axes, "abcdefghijklmnop", strict=False):
-            axis.text(-0.16, 1.05, letter, transform=axis.transAxes, fontweight="bold", fontsize=11)
+            axis.text(
+                -0.16 if axis.get_xlabel() != "time (ms)" else -0.07,
+                1.05,
+                letter,
+                transform=axis.transAxes,
+                fontweight="bold",
+                fontsize=11,
+            )
     return figure
 
 
@@ -116,7 +124,7 @@ def _raster(figure: Figure, axes: Any, found: dict, names: tuple, settings: Any)
         for layer in range(layers):
             time, neuron = np.nonzero(spikes[layer])
             axis.plot(
-                step * time, neuron + layer * (neurons + 4), "|", markersize=2,
+                step * time, neuron + layer * (neurons + 4), "|", markersize=3,
                 markeredgewidth=0.7, color=("0.1", "0.4", "0.6")[layer % 3],
             )  # fmt: skip
         for edge in (task.randman.num_steps, task.randman.num_steps + task.gap):
@@ -124,6 +132,6 @@ def _raster(figure: Figure, axes: Any, found: dict, names: tuple, settings: Any)
         axis.set(
             xlabel="time (ms)", ylabel="layer", xlim=(0, step * task.num_steps),
             yticks=[neurons / 2 + n * (neurons + 4) for n in range(layers)],
-            title=f"trained: {name} (one held-out trial; dotted: sample ends, answer begins)",
+            title=f"one held-out trial after training: {name}",
         )  # fmt: skip
         axis.set_yticklabels([str(n + 1) for n in range(layers)])
