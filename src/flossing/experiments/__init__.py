@@ -26,6 +26,7 @@ NAMES = (
     "bias",
     "single-neuron",
     "surrogate-fields",
+    "spiking-stack",
     "classification",
     "classification-shd",
     "spike-train-matching",

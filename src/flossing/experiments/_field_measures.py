@@ -1,5 +1,6 @@
 """What a surrogate gradient is like at a network: its curl, its exponents, its noise; and flossing it."""
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -83,15 +84,20 @@ def floss_heights(
             )
             return first_exponent(changed, given, key)
 
-        def halve(_: Any, ends: Array, exponent: Any = exponent) -> Array:
-            middle = ends.mean()
-            above = exponent(middle) > target
-            return jnp.where(above, ends.at[1].set(middle), ends.at[0].set(middle))
-
-        ends = jax.lax.fori_loop(0, 14, halve, jnp.asarray(LOGS))
-        found.append(jnp.exp(ends.mean()))
+        found.append(bisected(exponent, target))
         below = layer.over_time(below)
     return found
+
+
+def bisected(exponent: Callable[[Array], Array], target: float | Array) -> Float[Array, ""]:
+    """The height, or factor of heights, whose logarithm gives a rising exponent the value of the target."""
+
+    def halve(_: Any, ends: Array) -> Array:
+        middle = ends.mean()
+        above = exponent(middle) > target
+        return jnp.where(above, ends.at[1].set(middle), ends.at[0].set(middle))
+
+    return jnp.exp(jax.lax.fori_loop(0, 14, halve, jnp.asarray(LOGS)).mean())
 
 
 @eqx.filter_jit

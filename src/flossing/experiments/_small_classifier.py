@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -29,6 +29,11 @@ class Shape:
     time_step: float = 2.0
     membrane_time_constant: float = 20.0
     synapse_time_constant: float = 10.0
+    readout_time_constant: float | None = None
+    """Of the readout's membranes; default the length of a trial."""
+    reset: Literal["to_zero", "subtract", "none"] = "to_zero"
+    rate: float | None = None
+    """Input rate in Hz that weights are drawn for; default one spike in a trial."""
 
     def build(self, task: Randman, key: PRNGKeyArray, reset_gradient: Any = "detached") -> Stack:
         """A network with fluctuation-driven weights for the inputs of the task."""
@@ -43,22 +48,24 @@ class Shape:
                 self.neurons if layers else task.inputs,
                 self.neurons,
                 membrane_time_constant=self.membrane_time_constant,
+                reset=self.reset,
                 reset_gradient=reset_gradient,
                 key=k,
                 **common,
             )
             layers.append(cell)
         duration = task.num_steps * self.time_step
+        rate = 1 / duration if self.rate is None else self.rate / 1000
         layers.append(
             LeakyReadout(
                 self.neurons,
                 task.classes,
-                membrane_time_constant=duration,
+                membrane_time_constant=self.readout_time_constant or duration,
                 key=readout_key,
                 **common,
             )
         )
-        return fluctuation_driven(Stack(layers), rate=1 / duration, key=draw_key)
+        return fluctuation_driven(Stack(layers), rate=rate, key=draw_key)
 
 
 def with_derivatives(network: Stack, steepness: float, heights: Sequence[Any] | Array) -> Stack:

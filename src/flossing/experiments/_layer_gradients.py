@@ -1,0 +1,66 @@
+"""How much the loss of a stack depends on what the states of each layer were at earlier times."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int
+
+from ..cells import Stack
+from ..cells._base import states_of
+from ._streaming import Streaming
+
+
+@eqx.filter_jit
+def layer_gradients(
+    network: Stack,
+    rasters: Float[Array, "time trial input"],
+    labels: Int[Array, " trial"],
+    task: Streaming,
+) -> Float[Array, "layer time"]:
+    """log10 of ``|dL / d(state of layer l after step t)|``, mean over trials.
+
+    The derivative is the one that Jacobians of the joint step carry back in time: through later states of the
+    layer and of all layers above, while the other layers' states after step t are held. The norm is over
+    membranes and synapses of one trial, and ``L`` is that trial's cross-entropy.
+    """
+    steps, trials = rasters.shape[:2]
+    start = states_of((trials,), network.initial_state())
+    nudges = jax.tree.map(lambda x: jnp.zeros((steps, *x.shape), x.dtype), start[:-1])
+
+    def loss(nudges: Any) -> Array:
+        def step(state: Any, at: tuple) -> tuple[Any, Array]:
+            spikes, nudge = at
+            *below, top = jax.vmap(network)(state, spikes)
+            below = jax.tree.map(jnp.add, tuple(below), nudge)
+            return (*below, top), network.layers[-1].output(top)
+
+        _, values = jax.lax.scan(step, start, (rasters, nudges))
+        logits = task.logits(values)
+        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).sum()
+
+    gradients = jax.grad(loss)(nudges)
+    return jnp.stack([_log_norm(layer) for layer in gradients])
+
+
+def _log_norm(tree: Any) -> Array:
+    """Of states with axes (time, trial, neuron); scaled first, because squares leave float32 soon."""
+    flat = jnp.concatenate(jax.tree.leaves(tree), -1)
+    size = jnp.abs(flat).max(-1, keepdims=True)
+    unit = flat / jnp.where(size > 0, size, 1)
+    return jnp.log10(size[..., 0] * jnp.linalg.norm(unit, axis=-1)).mean(-1)
+
+
+def growth(logs: Float[np.ndarray, "... layer time"], task: Streaming) -> np.ndarray:
+    """Slope against the lag, by least squares, nats per step; negative where gradients vanish.
+
+    From half of the gap before the answer back to the first step: nearer to the answer, errors still spread
+    over membranes and synapses and down the layers.
+    """
+    stop = task.randman.num_steps + task.gap // 2
+    lags = np.arange(stop, 0, -1.0)
+    centred = lags - lags.mean()
+    return np.log(10) * (logs[..., :stop] * centred).sum(-1) / (centred**2).sum()

@@ -1,0 +1,170 @@
+"""The experiment with stacks of spiking layers, small, and what it is made of."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import flossing as fl
+from flossing.experiments import spiking_stack
+from flossing.experiments._classifier import Schedule
+from flossing.experiments._layer_gradients import growth, layer_gradients
+from flossing.experiments._small_classifier import hidden, with_derivatives
+from flossing.experiments._stack_training import (
+    exponents,
+    floss_each,
+    floss_together,
+    heights,
+    objective,
+    with_heights,
+)
+from flossing.experiments._streaming import Trials
+from flossing.lyapunov._steps import run
+
+TASK, SHAPE = spiking_stack.QUICK.task, spiking_stack.QUICK.shape
+LENGTH = spiking_stack.QUICK.trials_in_stream
+
+
+@pytest.fixture(scope="module")
+def times():
+    return jax.jit(TASK.randman.sample)(jax.random.key(0))
+
+
+@pytest.fixture(scope="module")
+def network():
+    return with_derivatives(SHAPE.build(TASK.randman, jax.random.key(1)), 5.0, [0.5, 1.0])
+
+
+@pytest.fixture(scope="module")
+def stream(times):
+    return Trials(times.times, TASK)(jax.random.key(2), LENGTH * TASK.num_steps)
+
+
+def test_trials_show_a_sample_and_then_nothing_of_it(times):
+    task = dataclasses.replace(TASK, background=0.1)
+    shown, again = (np.asarray(task.rasters(times.times, jax.random.key(seed))) for seed in (0, 1))
+    assert shown.shape == (40, 120, 8)
+    np.testing.assert_array_equal(shown[:15].sum(0), 1)
+    np.testing.assert_array_equal(shown[:15].argmax(0), times.times)
+    np.testing.assert_array_equal(shown[:15], again[:15])
+    assert shown[15:].mean() == pytest.approx(0.1, abs=0.01)
+    assert not np.array_equal(shown[15:], again[15:])
+    readouts = jnp.arange(40.0)[:, None, None] * jnp.ones((1, 3, 2))
+    np.testing.assert_allclose(task.logits(readouts), 37)
+
+
+def test_a_stream_is_made_of_trials(times, stream):
+    assert stream.shape == (LENGTH * 40, 8)
+    samples = np.asarray(stream).reshape(LENGTH, 40, 8)[:, :15]
+    np.testing.assert_array_equal(samples.sum(1), 1)
+    known = np.asarray(times.times)
+    assert all((known == sample.argmax(0)).all(1).any() for sample in samples)
+    assert Trials(times.times, TASK)(jax.random.key(2), 50).shape == (50, 8)
+
+
+def test_the_spectrum_of_a_stack_is_the_union_of_its_layers(x64):
+    """Exact at every length, if the basis begins with the directions of the top layer."""
+    shape = dataclasses.replace(SHAPE, neurons=4, layers=3, rate=10.0)
+    plain = shape.build(TASK.randman, jax.random.key(1))
+    cells = hidden(with_derivatives(plain, 5.0, [0.5, 1.0, 2.0]))
+    inputs = jax.random.bernoulli(jax.random.key(3), 0.2, (60, 8)).astype(float)
+    count = 2 * shape.neurons
+    union, below = [], inputs
+    for layer in cells.layers:
+        alone = fl.lyapunov_spectrum(layer, layer.initial_state(), below, basis=jnp.eye(count))
+        union.insert(0, alone.exponents)
+        below = layer.over_time(below)
+        assert below.mean() > 0.01
+    blocks = jnp.kron(jnp.eye(3)[::-1], jnp.eye(count))
+    whole = fl.lyapunov_spectrum(cells, cells.initial_state(), inputs, basis=blocks)
+    assert whole.exponents.dtype == jnp.float64
+    np.testing.assert_allclose(whole.exponents, jnp.concatenate(union), atol=1e-12)
+    # Whatever the basis, the sum is exact.
+    mixed = jax.random.normal(jax.random.key(4), (3 * count, 3 * count))
+    other = fl.lyapunov_spectrum(cells, cells.initial_state(), inputs, basis=mixed)
+    assert abs(other.exponents - whole.exponents).max() > 1e-3
+    assert float(other.exponents.sum()) == pytest.approx(float(sum(u.sum() for u in union)))
+
+
+def test_flossing_each_layer_or_the_first_of_the_stack(network, stream):
+    key, target = jax.random.key(5), -0.03
+    each = floss_each(network, stream, jnp.asarray(target), key)
+    joint, layers = exponents(each, stream, 1, key)
+    np.testing.assert_allclose(layers[:, 0], target, atol=2e-3)
+    assert float(joint[0]) == pytest.approx(target, abs=0.01)
+    together = floss_together(network, stream, jnp.asarray(target), key)
+    joint, layers = exponents(together, stream, 1, key)
+    assert float(joint[0]) == pytest.approx(target, abs=2e-3)
+    assert layers[:, 0].min() < target - 0.005
+    ratio = np.asarray(heights(together) / heights(network))
+    assert ratio[0] == pytest.approx(ratio[1])
+    np.testing.assert_array_equal(hidden(each).over_time(stream), hidden(network).over_time(stream))
+
+
+def test_gradients_of_the_states_of_each_layer(network, times):
+    """Against autodiff in a state from which the trial goes on; no error goes up."""
+    rasters, labels, done = TASK.rasters(times.times[:3], jax.random.key(6)), times.labels[:3], 11
+    found = np.asarray(layer_gradients(network, rasters, labels, TASK))
+    assert found.shape == (2, 40)
+
+    @jax.vmap
+    def gradient(spikes, label):
+        def loss(state):
+            logits = TASK.logits(network.over_time(spikes[done:], state)[:, None])[0]
+            return optax.softmax_cross_entropy_with_integer_labels(logits, label)
+
+        return jax.grad(loss)(run(network, network.initial_state(), spikes[:done], done))
+
+    for layer, state in enumerate(jax.jit(gradient)(jnp.moveaxis(rasters, 1, 0), labels)[:-1]):
+        norm = np.sqrt((np.concatenate(jax.tree.leaves(state), -1) ** 2).sum(-1))
+        assert found[layer, done - 1] == pytest.approx(np.log10(norm).mean(), abs=1e-4)
+    top_only = with_heights(network, jnp.asarray([1e-30, 1.0]))
+    cut = np.asarray(layer_gradients(top_only, rasters, labels, TASK))
+    np.testing.assert_allclose(cut[1], found[1], rtol=1e-4)
+    assert (cut[0, :30] < -20).all()
+
+
+def test_growth_is_the_slope_at_long_lags():
+    lags = 35.0 - np.arange(40)
+    logs = np.log10(np.exp(np.array([[-0.1], [0.02]]) * lags))
+    logs[:, 25:] = 7  # nearer to the answer
+    np.testing.assert_allclose(growth(logs, TASK), [-0.1, 0.02])
+
+
+def test_the_penalty_counts_spikes_of_a_trial(network, times):
+    rasters, labels = TASK.rasters(times.times, jax.random.key(7)), times.labels
+    schedule = Schedule(spike_limit=1.0, penalty=0.5)
+    value, (error, right, rates) = objective(network, rasters, labels, TASK, schedule)
+    *spikes, readouts = network.all_over_time(rasters)
+    counts = [np.asarray(s).sum(0) for s in spikes]
+    over = sum(0.5 * (np.maximum(0, c - 1) ** 2).mean() for c in counts)
+    assert float(value - error) == pytest.approx(over, rel=1e-4)
+    np.testing.assert_allclose(rates, [c.mean() / 40 for c in counts], rtol=1e-5)
+    best = np.asarray(readouts)[-5:].mean(0).argmax(-1)
+    assert float(right) == pytest.approx((best == np.asarray(labels)).mean())
+
+
+def test_the_experiment():
+    result = spiking_stack.run(quick=True)
+    json.dumps(result.numbers, allow_nan=False)
+    assert result.name == "spiking-stack"
+    names = result.numbers["conditions"]
+    found = {k: np.array(v, float) for k, v in result.numbers["2"].items()}
+    assert found["accuracy"].shape == (2, 6, 6)
+    assert found["gradients_start"].shape == (2, 6, 2, 40)
+    # Heights change no spike: all networks of a seed start alike.
+    assert np.ptp(found["rates_start"], axis=1).max() == 0
+    assert (found["rates_start"] > 0).all()
+    flossed, kept = names.index(spiking_stack.EACH), names.index(spiking_stack.KEPT)
+    before, after = found["heights"][:, :, 0], found["heights"][:, :, -1]
+    np.testing.assert_array_equal(before[:, flossed], after[:, flossed])
+    assert (before[:, kept] != after[:, kept]).all()
+    assert (found["loss"][:, :, -1] < found["loss"][:, :, 0]).mean() > 0.6
+    assert found["skipped"].sum() == 0
+    by_text = {claim.text: claim for claim in result.claims}
+    assert len(by_text) == 5
+    assert all(claim.holds for text, claim in by_text.items() if "target" in text)
