@@ -73,6 +73,7 @@ class Settings:
                 gain=1.0,
                 centred=True,
                 input_gain=self.lines_input_gain,
+                readout_gain=1.0,
             )
             flossing = Flossing(schedule, 1, steps_before=0, adaptive=self.lines_adaptive)
             training = self.lines_training

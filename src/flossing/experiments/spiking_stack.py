@@ -25,6 +25,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from ..cells import Stack
 from ..tasks.randman import Randman
@@ -146,7 +147,8 @@ def run(quick: bool = False, settings: Settings | None = None, report: Any = Non
 
 def _one_seed(settings: Settings, depth: int, seed: int) -> dict[str, Any]:
     task = settings.task
-    keys = dict(zip(KEYS, jax.random.split(jax.random.key(seed), len(KEYS)), strict=True))
+    seeds = jax.random.split(jax.random.key(seed), len(KEYS))
+    keys: dict[str, Array] = dict(zip(KEYS, seeds, strict=True))
     data = jax.jit(lambda key: task.randman.split(key, validation=0.05, test=0.3))(keys["data"])
     shape = dataclasses.replace(settings.shape, layers=depth)
     plain = shape.build(task.randman, keys["weights"])
