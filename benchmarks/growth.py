@@ -2,9 +2,9 @@
 
 Claim: time grows in proportion to steps, start states and realisations. Memory does not grow with
 realisations (on a CPU they are computed one after the other), grows like T where all steps are stored,
-and like the square root of T where ``store_every`` is about ``sqrt(T / 2)`` steps, which the default
-``"auto"`` chooses where all steps would take more than 1 GiB. (The inputs and the logarithms of k growth
-factors per step grow like T; they lead where T is well above N squared / 4.)
+and more slowly where ``store_every`` is about ``sqrt(T / 2)`` steps, which the default ``"auto"`` chooses
+where all steps would take more than 1 GiB: like the square root of T, and beside it the inputs and a few
+numbers per step and exponent, which grow like T and are the larger part for long sequences.
 
 Command (prints Markdown tables; under 6 minutes on one idle core)::
 

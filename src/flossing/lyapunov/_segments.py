@@ -1,7 +1,7 @@
 """Scans whose derivative stores the carry now and then, and computes what lies between again.
 
-With the carry stored after every ``sqrt(T)`` of ``T`` steps, memory grows like ``sqrt(T)`` and the
-scan is computed once more (Chen et al. 2016).
+With the carry stored after every ``sqrt(T)`` of ``T`` steps, what is stored grows like ``sqrt(T)`` and
+the scan is computed once more (Chen et al. 2016). What the scan returns for each step still grows like ``T``.
 """
 
 import math
