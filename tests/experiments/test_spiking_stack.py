@@ -12,7 +12,7 @@ import pytest
 import flossing as fl
 from flossing.experiments import spiking_stack
 from flossing.experiments._classifier import Schedule
-from flossing.experiments._layer_gradients import growth, layer_gradients
+from flossing.experiments._layer_gradients import growth, layer_gradients, predicted_growth
 from flossing.experiments._small_classifier import hidden, with_derivatives
 from flossing.experiments._stack_training import (
     exponents,
@@ -133,6 +133,23 @@ def test_growth_is_the_slope_at_long_lags():
     logs = np.log10(np.exp(np.array([[-0.1], [0.02]]) * lags))
     logs[:, 25:] = 7  # nearer to the answer
     np.testing.assert_allclose(growth(logs, TASK), [-0.1, 0.02])
+
+
+def test_growth_is_predicted_from_exponents():
+    """The largest exponent from a layer upwards, and a power of the lag for each layer above."""
+    lag = 35.0 - np.arange(35)
+    logs = np.log10([lag**2 * np.exp(0.03 * lag), lag * np.exp(0.03 * lag), np.exp(-0.05 * lag)])
+    found = predicted_growth(np.array([-0.4, 0.03, -0.05]), TASK)
+    np.testing.assert_allclose(found, growth(logs, TASK))
+
+
+def test_a_stack_of_equal_layers_has_the_power_of_the_lag():
+    """Two linear layers that decay alike, the lower one driving the upper: a Jordan block."""
+    lag = np.arange(34, -1, -1)
+    block = np.array([[0.9, 0.0], [1.0, 0.9]])
+    errors = np.array([np.array([0.0, 1.0]) @ np.linalg.matrix_power(block, k) for k in lag + 1])
+    found = growth(np.log10(errors.T), TASK)
+    np.testing.assert_allclose(found, predicted_growth(np.log([0.9, 0.9]), TASK))
 
 
 def test_the_penalty_counts_spikes_of_a_trial(network, times):

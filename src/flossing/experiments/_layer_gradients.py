@@ -64,3 +64,18 @@ def growth(logs: Float[np.ndarray, "... layer time"], task: Streaming) -> np.nda
     lags = np.arange(stop, 0, -1.0)
     centred = lags - lags.mean()
     return np.log(10) * (logs[..., :stop] * centred).sum(-1) / (centred**2).sum()
+
+
+def predicted_growth(
+    first: Float[np.ndarray, "... layer"], task: Streaming
+) -> Float[np.ndarray, "... layer"]:
+    """``growth`` from the first exponents of the layers, bottom first, in nats per step.
+
+    Errors come from above: the largest exponent of a layer and those over it decides. Where m + 1 layers
+    share it, errors that come down through them grow like ``lag^m exp(lambda lag)``, as with a Jordan
+    block; all layers above are counted here, as if their exponents were the same.
+    """
+    largest = np.maximum.accumulate(first[..., ::-1], -1)[..., ::-1]
+    above = np.arange(first.shape[-1])[::-1]
+    lag = task.randman.num_steps + task.gap - np.arange(task.randman.num_steps + task.gap)
+    return largest + above * growth(np.log10(lag)[None], task)

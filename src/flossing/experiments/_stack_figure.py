@@ -30,14 +30,10 @@ def stack_figure(
         handles = [Line2D([], [], color=c, linewidth=2, label=n) for n, c in colours.items()]
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
         for axis, letter in zip(figure.axes, "abcdefghijklmnop", strict=False):
+            left = -0.07 if axis.get_xlabel() == "time (ms)" else -0.16
             axis.text(
-                -0.16 if axis.get_xlabel() != "time (ms)" else -0.07,
-                1.05,
-                letter,
-                transform=axis.transAxes,
-                fontweight="bold",
-                fontsize=11,
-            )
+                left, 1.05, letter, transform=axis.transAxes, fontweight="bold", fontsize=11
+            )  # fmt: skip
     return figure
 
 
@@ -91,11 +87,11 @@ def _gradients(axis: Any, values: dict, colours: dict, settings: Any) -> None:
         for n in range(logs.shape[2])
     ]
     axis.axvline(step * task.gap, color="0.6", linewidth=0.8, linestyle=":")
-    axis.legend(handles=handles, loc="lower left", fontsize=7)
+    axis.legend(handles=handles, loc="upper left", fontsize=7)
     axis.set(
         yscale="log", xlabel="lag before the answer (ms)",
         ylabel="$|\\partial L / \\partial$ state of a layer|",
-        title="before training; dotted: end of sample",
+        title="before training (dotted: end of sample)",
     )  # fmt: skip
 
 
@@ -106,7 +102,12 @@ def _rates(axis: Any, values: dict, colours: dict) -> None:
         for layer in range(rates.shape[3]):
             line = rates[:, index, :, layer].mean(0)
             axis.plot(epochs, line, STYLES[layer], color=colour, linewidth=1.2)
-    axis.set(xlabel="epoch", ylabel="firing rate (Hz)", ylim=(0, None), title="line styles: layers")
+    axis.set(
+        xlabel="epoch",
+        ylabel="firing rate (Hz)",
+        ylim=(0, None),
+        title="line styles: layers, as in the third panel",
+    )
 
 
 def _raster(figure: Figure, axes: Any, found: dict, names: tuple, settings: Any) -> None:
