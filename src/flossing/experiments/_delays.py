@@ -224,7 +224,7 @@ def _figure(numbers: dict[str, Any], settings: Delays, title: str) -> Figure:
         )  # fmt: skip
         axes[2].set(
             xlabel="delay d (steps)", ylabel="epochs to 95 %", yscale="log",
-            ylim=(20, 1.3 * settings.epochs), title="convergence; line: median of all networks",
+            ylim=(8, 1.3 * settings.epochs), title="convergence; line: median of all networks",
         )  # fmt: skip
         for axis in axes[:3]:
             axis.set_xticks(settings.delays)
