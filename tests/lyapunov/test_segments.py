@@ -150,13 +150,13 @@ def test_auto_stores_everything_that_fits():
 
 
 @pytest.mark.parametrize("starts", [None, 2])
-def test_auto_makes_segments_beyond_its_limit(starts, monkeypatch):
+def test_auto_makes_segments_beyond_its_limit(starts, monkeypatch, x64):
     def program(store_every):
         loss, weight = loss_of_weight(50, 1, store_every, starts=starts)
         return str(jax.make_jaxpr(jax.grad(lambda w: loss(w)[0]))(weight))
 
     numbers = (starts or 1) * 50 * (3 * (5 + 3) + 5)
-    monkeypatch.setattr(_segments, "MOST_BYTES", 4 * numbers)
+    monkeypatch.setattr(_segments, "MOST_BYTES", 8 * numbers)
     assert program("auto") == program(1)
-    monkeypatch.setattr(_segments, "MOST_BYTES", 4 * numbers - 1)
+    monkeypatch.setattr(_segments, "MOST_BYTES", 8 * numbers - 1)
     assert program("auto") == program(5) != program(1)
