@@ -17,6 +17,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import numpy as np
 import xarray as xr
 from jaxtyping import PyTree
 
@@ -94,10 +95,16 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes JSON atomically, indented, with each innermost list on one line."""
-    text = json.dumps(content, indent=1)
+    """Writes JSON atomically, indented, with each innermost list on one line; NumPy numbers become plain."""
+    text = json.dumps(content, indent=1, default=_plain)
     flat = re.sub(r"\[[^\[\]{}]*\]", lambda found: " ".join(found.group().split()), text)
     write_text(path, flat + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
 def append_to_log(directory: Path, text: str) -> None:
