@@ -10,7 +10,7 @@ from ._runs import Reporters
 FULL = Delays(
     "copy",
     delays=(20, 40, 60, 80),
-    larger=((40, 36), (40, 40), (80, 100)),
+    larger=((40, 36), (40, 40), (80, 100), (160, 120)),
     complete=((40, 40), (80, 80)),
 )
 QUICK = Delays(

@@ -11,7 +11,13 @@ from ._delays import Delays, remembers_longer, reproduce
 from ._result import Result
 from ._runs import Reporters
 
-FULL = Delays("parity", order=2, delays=(16, 20, 24, 28), target=-0.1)
+FULL = Delays(
+    "parity",
+    order=2,
+    delays=(16, 20, 24, 28),
+    target=-0.1,
+    larger=((40, 12), (40, 16), (160, 28), (160, 36)),
+)
 QUICK = Delays(
     "parity",
     order=2,

@@ -127,5 +127,6 @@ def _figure(spectra: dict[int, np.ndarray], tracks: dict[int, dict[int, np.ndarr
             ylabel="exponent (median of networks)",
             title="during training on delayed XOR",
         )
+        right.set_ylim(1.35 * right.get_ylim()[0], None)
         right.legend(loc="lower left", ncols=2, fontsize=7)
     return figure
