@@ -57,8 +57,15 @@ class Settings:
     adaptive: Adaptive = Adaptive("both", every=5, band=1.0, centre=-1.0)
     lines_input_gain: float = 0.6
     """Input weights of delay lines, whose recurrent weights are 1."""
-    lines_adaptive: Adaptive = Adaptive("surrogate", every=20, band=1.0, centre=-1.0)
-    lines_training: Training = Training(learning_rate=2e-3, final_learning_rate=2e-4, beta2=0.99)
+    lines_readout_gain: float = 0.3
+    lines_adaptive: Adaptive = Adaptive("surrogate", every=20, band=1.0, centre=-1.5)
+    lines_training: Training = Training(
+        batch_size=32,
+        learning_rate=2e-3,
+        final_learning_rate=1e-4,
+        readout_rate=0.03,
+        beta2=0.99,
+    )
     """Of delay lines, flossed or not; the others are trained with the published settings."""
     seed: int = 1
 
@@ -73,7 +80,7 @@ class Settings:
                 gain=1.0,
                 centred=True,
                 input_gain=self.lines_input_gain,
-                readout_gain=1.0,
+                readout_gain=self.lines_readout_gain,
             )
             flossing = Flossing(schedule, 1, steps_before=0, adaptive=self.lines_adaptive)
             training = self.lines_training

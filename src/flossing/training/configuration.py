@@ -20,6 +20,8 @@ class Training:
     """Of Adam, at the first epoch."""
     final_learning_rate: float | None = None
     """To which it falls along a cosine until the last epoch; none: constant, as published."""
+    readout_rate: float = 1.0
+    """Learning rate of the readout over that of the rest."""
     beta1: float = 0.9
     """Adam's decay of the mean, for training and flossing."""
     beta2: float = 0.999
@@ -40,6 +42,7 @@ class Training:
         check_positive("learning_rate", self.learning_rate, zero=True)
         if self.final_learning_rate is not None:
             check_positive("final_learning_rate", self.final_learning_rate, zero=True)
+        check_positive("readout_rate", self.readout_rate, zero=True)
         check_fraction("beta1", self.beta1)
         check_fraction("beta2", self.beta2)
         check_choice("clip", self.clip, ("array", "global", "none"))

@@ -144,11 +144,17 @@ def epoch_update(
         gradient = eqx.tree_at(lambda g: g.initial_state, gradient, frozen)
     good = all_finite((loss, gradient))
     updates, new_optimiser = optimiser_of(training).update(gradient, optimiser, arrays)
+    if training.readout_rate != 1:
+        updates = eqx.tree_at(_readout, updates, replace_fn=lambda u: training.readout_rate * u)
     arrays = apply_if(good, optax.apply_updates(arrays, updates), arrays)
     optimiser = apply_if(good, new_optimiser, optimiser)
     accuracy = binary_accuracy(outputs, targets, mask)
     metrics = TrainMetrics(loss, accuracy, norm, ~good, floss_steps, watched)
     return eqx.combine(arrays, rest), optimiser, metrics
+
+
+def _readout(network: PyTree) -> tuple[Array, Array]:
+    return network.readout_weight, network.readout_bias
 
 
 def flossing_gradient(
