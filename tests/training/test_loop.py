@@ -139,6 +139,20 @@ def test_initial_state_kept_when_not_trained():
     assert float(metrics.gradient_norm[0, 0]) > 0
 
 
+def test_readout_rate_scales_the_steps_of_the_readout_alone():
+    nets, keys = networks(1)
+    ends = {}
+    for rate in (0.0, 0.5, 1.0):
+        training = dataclasses.replace(TRAINING, readout_rate=rate)
+        ends[rate] = train(begin(nets, training, FLOSSING), keys, 1, training=training)[0].networks
+    for name in ("readout_weight", "readout_bias"):
+        start, half, whole = (getattr(n, name) for n in (nets, ends[0.5], ends[1.0]))
+        assert np.array_equal(getattr(ends[0.0], name), start)
+        np.testing.assert_allclose(half - start, 0.5 * (whole - start), rtol=1e-4, atol=1e-8)
+    for rate in (0.0, 0.5):
+        assert np.array_equal(ends[rate].cell.recurrent_weight, ends[1.0].cell.recurrent_weight)
+
+
 def test_a_non_finite_gradient_is_skipped_and_counted_and_harms_nobody():
     """Network 0 is broken by hand: it stays as it is, network 1 trains as if alone."""
     nets, keys = networks(2)

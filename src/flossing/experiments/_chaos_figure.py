@@ -165,4 +165,5 @@ def _outcomes(axis: Any, flossed: dict, settings: Any) -> None:
         ylabel="mean |first exponent| (nats per step)",
         title="after flossing, on new trajectories",
     )
-    axis.legend(fontsize=6, ncols=1, loc="upper left")
+    axis.set_ylim(None, 100 * axis.get_ylim()[1])
+    axis.legend(fontsize=6, ncols=2, loc="upper left")

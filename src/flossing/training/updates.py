@@ -153,7 +153,7 @@ def epoch_update(
     return eqx.combine(arrays, rest), optimiser, metrics
 
 
-def _readout(network: PyTree) -> tuple[Array, Array]:
+def _readout(network: PyTree) -> tuple[Any, Any]:
     return network.readout_weight, network.readout_bias
 
 
