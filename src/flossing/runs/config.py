@@ -38,6 +38,8 @@ class TaskConfig:
     """Inputs of that population; half of them fire for a 0, the others for a 1."""
     probability: float = 0.2
     """Of a spike of one of these per step."""
+    single: bool = False
+    """One answer per trial, in which only its bits are shown as spikes; else a stream of bits."""
 
     def build(self) -> Parity:
         """The task; raises ``ValueError`` for a delay that does not fit."""
@@ -52,6 +54,7 @@ class TaskConfig:
                     bin_steps=self.bin_steps,
                     channels=self.channels,
                     probability=self.probability,
+                    single=self.single,
                 )
             if self.name == "xor":
                 return DelayedXOR(self.delay, amplitude=self.amplitude)

@@ -4,7 +4,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray, Shaped
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
 
 from .._checks import check_integer, check_key, check_positive
 from .bits import Parity, Sample
@@ -22,6 +22,11 @@ class SpikingBits(Parity):
     There is one answer per bin. It is read from the mean of the outputs over the bin (``read``), and
     the bit of the bin itself has lag 0.
 
+    With ``single`` there is one answer per trial: only its ``2^order`` bits are shown, the first of them in bin 0.
+    In all other bins every channel fires with half the probability, so they say nothing, and the
+    rate stays. The answer is the same from bin ``delay`` to the end of the trial. A network then keeps
+    ``2^order`` bits at a time instead of ``delay``.
+
     Args:
         delay: the largest lag in bins, a positive multiple of ``2^order``.
         order: h; ``2^h`` bits make the answer.
@@ -29,11 +34,13 @@ class SpikingBits(Parity):
         bin_steps: steps per bit.
         channels: number of inputs, even.
         probability: of a spike per step, for the channels of the current bit; at most 1.
+        single: one answer per trial.
     """
 
     bin_steps: int = 10
     channels: int = 20
     probability: float = 0.2
+    single: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -67,20 +74,33 @@ class SpikingBits(Parity):
         super().check_length(num_steps // self.bin_steps)
 
     def spikes(
-        self, key: PRNGKeyArray, bits: Shaped[Array, "bins 1"]
+        self,
+        key: PRNGKeyArray,
+        bits: Shaped[Array, "bins 1"],
+        shown: Bool[Array, " bins"] | None = None,
     ) -> Float[Array, "time channels"]:
-        """The spikes that show these bits (0 or 1, or false and true), ``bin_steps`` steps for each."""
+        """The spikes that show these bits (0 or 1, or false and true), ``bin_steps`` steps for each.
+
+        Where ``shown`` is false, all channels fire with half the probability.
+        """
         check_key("key", key)
-        shown = jnp.repeat(bits > 0, self.bin_steps, axis=0)
         half = jnp.arange(self.channels) >= self.channels // 2
-        drawn = jax.random.bernoulli(key, self.probability, (len(shown), self.channels))
-        return self.amplitude * (drawn & (shown == half)).astype(float)
+        chances = self.probability * ((bits > 0) == half)
+        if shown is not None:
+            chances = jnp.where(shown[:, None], chances, self.probability / 2)
+        chances = jnp.repeat(chances, self.bin_steps, axis=0)
+        drawn = jax.random.bernoulli(key, chances)
+        return self.amplitude * drawn.astype(float)
 
     def sample_inputs(self, key: PRNGKeyArray, num_steps: int) -> Float[Array, "time channels"]:
-        """Spikes of a stream of bits, shape ``(num_steps, channels)``; the last bin may be cut off."""
+        """Spikes of a stream of bits, shape ``(num_steps, channels)``; the last bin may be cut off.
+
+        With ``single``, trials of ``delay + 1`` bins follow each other.
+        """
         bits_key, spike_key = jax.random.split(key)
-        bits = jax.random.bernoulli(bits_key, 0.5, (-(-num_steps // self.bin_steps), 1))
-        return self.spikes(spike_key, bits)[:num_steps]
+        bins = -(-num_steps // self.bin_steps)
+        bits = jax.random.bernoulli(bits_key, 0.5, (bins, 1))
+        return self.spikes(spike_key, bits, self._shown(bins, self.delay + 1))[:num_steps]
 
     def sample(self, key: PRNGKeyArray, num_steps: int) -> Sample:
         """One trial of ``num_steps`` steps: spikes for every step, targets and mask for every bin.
@@ -91,8 +111,20 @@ class SpikingBits(Parity):
         check_key("key", key)
         self.check_length(num_steps)
         bits_key, spike_key = jax.random.split(key)
-        bits = jax.random.bernoulli(bits_key, 0.5, (num_steps // self.bin_steps, 1))
-        return Sample(self.spikes(spike_key, bits), *self._answers(bits))
+        bins = num_steps // self.bin_steps
+        bits = jax.random.bernoulli(bits_key, 0.5, (bins, 1))
+        spikes = self.spikes(spike_key, bits, self._shown(bins, bins))
+        targets, mask = self._answers(bits)
+        if self.single:
+            targets = jnp.broadcast_to(targets[self.delay], targets.shape)
+        return Sample(spikes, targets, mask)
+
+    def _shown(self, bins: int, trial: int) -> Bool[Array, " bins"] | None:
+        """Which bins show a bit, if trials of that many bins follow each other; none: all."""
+        if not self.single:
+            return None
+        lag = self.delay - jnp.arange(bins) % trial
+        return jnp.isin(lag, jnp.asarray(self.lags))
 
     def read(self, outputs: Float[Array, "time output"]) -> Float[Array, "bins output"]:
         """Means over the bins."""
