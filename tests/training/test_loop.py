@@ -153,6 +153,20 @@ def test_readout_rate_scales_the_steps_of_the_readout_alone():
         assert np.array_equal(ends[rate].cell.recurrent_weight, ends[1.0].cell.recurrent_weight)
 
 
+def test_updates_shrink_with_the_mean_loss_below_the_given_fraction_of_chance():
+    nets, keys = networks(1)
+    ends = []
+    for mean_loss, slow_below in ((0.1, 0.0), (0.1, 0.5), (0.5, 0.5), (np.inf, 0.5)):
+        training = dataclasses.replace(TRAINING, slow_below=slow_below)
+        start = begin(nets, training, FLOSSING)
+        start = eqx.tree_at(lambda s: s.mean_loss, start, jnp.full(1, mean_loss))
+        ends.append(train(start, keys, 1, training=training)[0].networks)
+    whole, slow, *others = (n.cell.recurrent_weight - nets.cell.recurrent_weight for n in ends)
+    np.testing.assert_allclose(slow, whole * 0.1 / (0.5 * np.log(2)), rtol=1e-3, atol=1e-8)
+    for other in others:
+        assert np.array_equal(other, whole)
+
+
 def test_a_non_finite_gradient_is_skipped_and_counted_and_harms_nobody():
     """Network 0 is broken by hand: it stays as it is, network 1 trains as if alone."""
     nets, keys = networks(2)

@@ -58,12 +58,13 @@ class Settings:
     lines_input_gain: float = 0.6
     """Input weights of delay lines, whose recurrent weights are 1."""
     lines_readout_gain: float = 0.3
-    lines_adaptive: Adaptive = Adaptive("surrogate", every=20, band=1.0, centre=-1.5)
+    lines_adaptive: Adaptive = Adaptive("surrogate", every=5, band=1.0, centre=-1.5)
     lines_training: Training = Training(
         batch_size=32,
         learning_rate=2e-3,
         final_learning_rate=1e-4,
         readout_rate=0.03,
+        slow_below=0.5,
         beta2=0.99,
     )
     """Of delay lines, flossed or not; the others are trained with the published settings."""

@@ -22,6 +22,9 @@ class Training:
     """To which it falls along a cosine until the last epoch; none: constant, as published."""
     readout_rate: float = 1.0
     """Learning rate of the readout over that of the rest."""
+    slow_below: float = 0.0
+    """Fraction of the loss at chance below which updates shrink in proportion to the mean loss of the
+    last epochs, so that networks that have learned stay as they are; 0: nowhere."""
     beta1: float = 0.9
     """Adam's decay of the mean, for training and flossing."""
     beta2: float = 0.999
@@ -43,6 +46,7 @@ class Training:
         if self.final_learning_rate is not None:
             check_positive("final_learning_rate", self.final_learning_rate, zero=True)
         check_positive("readout_rate", self.readout_rate, zero=True)
+        check_positive("slow_below", self.slow_below, zero=True)
         check_fraction("beta1", self.beta1)
         check_fraction("beta2", self.beta2)
         check_choice("clip", self.clip, ("array", "global", "none"))

@@ -141,7 +141,7 @@ def _train_block(
             )
         data_key = jax.random.fold_in(jax.random.fold_in(key, _DATA), epoch)
         network, optimiser, metrics = epoch_update(
-            network, optimiser, data_key, task, training, joint
+            network, optimiser, data_key, task, training, loss, joint
         )
         if look is not None:
             metrics = metrics._replace(**look._asdict())

@@ -101,11 +101,13 @@ def epoch_update(
     key: PRNGKeyArray,
     task: Parity,
     training: Training,
+    mean_loss: Array,
     joint: tuple[Flossing, PRNGKeyArray] | None = None,
 ) -> tuple[Network, PyTree, TrainMetrics]:
     """One update on a fresh batch; left out, and counted, if it is not finite.
 
-    With ``joint``, settings and a random key, the flossing loss is added to that of the task.
+    ``mean_loss`` is that of the last epochs. With ``joint``, settings and a random key, the flossing loss is
+    added to that of the task.
     """
     inputs, targets, mask = sample(task, key, training.batch_size, training.num_steps)
     arrays, rest = eqx.partition(network, eqx.is_inexact_array)
@@ -144,6 +146,9 @@ def epoch_update(
         gradient = eqx.tree_at(lambda g: g.initial_state, gradient, frozen)
     good = all_finite((loss, gradient))
     updates, new_optimiser = optimiser_of(training).update(gradient, optimiser, arrays)
+    if training.slow_below:
+        pace = jnp.minimum(1, mean_loss / (training.slow_below * task.chance_loss))
+        updates = jax.tree.map(lambda u: pace * u, updates)
     if training.readout_rate != 1:
         updates = eqx.tree_at(_readout, updates, replace_fn=lambda u: training.readout_rate * u)
     arrays = apply_if(good, optax.apply_updates(arrays, updates), arrays)
