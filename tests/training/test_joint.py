@@ -36,7 +36,9 @@ def first_moment(network, joint):
     """The gradient of an update, as Adam remembers it after one."""
     optimiser = optimiser_of(TRAINING).init(eqx.filter(network, eqx.is_inexact_array))
     key = jax.random.key(3)
-    _, optimiser, metrics = epoch_update(network, optimiser, key, TASK, TRAINING, jnp.inf, joint)
+    _, optimiser, metrics = epoch_update(
+        network, optimiser, key, TASK, TRAINING, jnp.asarray(jnp.inf), joint
+    )
     return jax.tree.map(lambda m: m / (1 - TRAINING.beta1), optimiser[1][0].mu), metrics
 
 

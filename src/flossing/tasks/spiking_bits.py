@@ -22,8 +22,8 @@ class SpikingBits(Parity):
     There is one answer per bin. It is read from the mean of the outputs over the bin (``read``), and
     the bit of the bin itself has lag 0.
 
-    With ``single`` there is one answer per trial: only its ``2^order`` bits are shown, the first of them in bin 0.
-    In all other bins every channel fires with half the probability, so they say nothing, and the
+    With ``single`` there is one answer per trial: only its ``2^order`` bits are shown, the first of them
+    in bin 0. In all other bins every channel fires with half the probability, so they say nothing, and the
     rate stays. The answer is the same from bin ``delay`` to the end of the trial. A network then keeps
     ``2^order`` bits at a time instead of ``delay``.
 
