@@ -27,6 +27,7 @@ NAMES = (
     "single-neuron",
     "surrogate-fields",
     "spiking-stack",
+    "spiking-xor",
     "classification",
     "classification-shd",
     "spike-train-matching",

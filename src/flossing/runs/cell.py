@@ -18,6 +18,8 @@ _ONLY = {
     "first_exponent": ("tanh",),
     "leak": ("tanh",),
     "centred": ("binary",),
+    "fluctuations": ("lif",),
+    "input_rate": ("lif",),
     "gate_bias": ("gru", "lstm"),
     "chrono": ("gru", "lstm"),
     "min_radius": ("linear",),
@@ -96,6 +98,11 @@ class CellConfig:
     """Of the lif cell, in units of the threshold."""
     time_step: float = 1.0
     """Of the lif cell, in ms."""
+    fluctuations: float = 0.0
+    """Standard deviation of the membranes of a lif cell at the start, in thresholds, by fluctuation-driven
+    weights (Rossbroich et al. 2022); 0: weights are those of the other settings."""
+    input_rate: float = 0.1
+    """Spikes per input and ms that these weights are made for."""
 
     def build(self, input_size: int, key: Array) -> cells.Cell:
         """A network step with fresh weights."""
@@ -144,7 +151,7 @@ class CellConfig:
         if self.name == "binary":
             own = {"dale": self.dale, "centred": self.centred}
             return cells.BinaryCell(*sizes, surrogate=surrogate, **own, **shared)
-        return cells.LIFCell(
+        cell = cells.LIFCell(
             *sizes,
             surrogate=surrogate,
             reset=self.reset,
@@ -156,6 +163,12 @@ class CellConfig:
             time_step=self.time_step,
             dale=self.dale,
             **shared,
+        )
+        if not self.fluctuations:
+            return cell
+        check_positive("cell.fluctuations", self.fluctuations)
+        return cells.fluctuation_driven(
+            cell, rate=self.input_rate, target=self.fluctuations, key=jax.random.fold_in(key, 1)
         )
 
     def _surrogate(self) -> surrogates.Surrogate:
