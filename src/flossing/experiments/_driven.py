@@ -65,6 +65,8 @@ class Plan:
     most_norm: float = float("inf")
     """A step with a larger gradient is left out: it comes from an exploding window and points anywhere."""
     parameters: tuple[str, ...] = ()
+    centred: bool = False
+    """Steps leave the means of the rows of matrices as they are: no neuron gets more input from all others."""
 
     @property
     def steps(self) -> int:
@@ -163,6 +165,10 @@ def _update(
     good = all_finite(gradient) & (norm <= plan.most_norm)
     gradient = jax.tree.map(lambda g: g * jnp.minimum(1, plan.clip_norm / norm), gradient)
     direction, new_adam = optax.scale_by_adam().update(gradient, adam)
+    if plan.centred:
+        direction = jax.tree.map(
+            lambda d: d - d.mean(-1, keepdims=True) if d.ndim == 2 else d, direction
+        )
     new = jax.tree.map(lambda p, d: p - rate * d, arrays, direction)
     return apply_if(good, (new, new_adam), (arrays, adam)), exponents
 

@@ -45,7 +45,7 @@ class Settings:
     )  # fmt: skip
     networks: int = 9
     neurons: int = 128
-    epochs: int = 1000
+    epochs: int = 1500
     time_step: float = 2.0
     """In ms."""
     bin_steps: int = 10

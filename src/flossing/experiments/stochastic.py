@@ -171,6 +171,7 @@ def _flossed(settings: Settings) -> dict[str, dict[str, np.ndarray]]:
         window=settings.window,
         basis_warmup=settings.basis_warmup,
         parameters=("recurrent_weight",),
+        centred=True,
     )
     flossed, _ = floss(cells, keys, inputs, plan)
     return {
