@@ -61,12 +61,12 @@ class Settings:
     """Exponents, with the reset factor left out of the derivatives, as published."""
     flossed_exactly: int = 16
     """Exponents, with exact derivatives; more do not converge."""
-    phases: tuple[tuple[int, float], ...] = ((150, 1e-3), (50, 2e-4))
+    phases: tuple[tuple[int, float], ...] = ((600, 2e-3), (150, 2e-4))
     """Flossing steps and learning rates."""
     window: int = 100
     basis_warmup: int = 20
     measured_steps: int = 400
-    look_every: int = 50
+    look_every: int = 125
     short: int = 40
     """Steps in which lost directions are compared with spikes."""
     sharpnesses: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
@@ -111,6 +111,7 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
         window=settings.window,
         basis_warmup=settings.basis_warmup,
         parameters=("recurrent_weight",),
+        centred=True,
     )
     smooth = _with_reset(cells, keys, inputs, settings, "ignored")
     flossed, _ = floss(smooth, keys, inputs, plan, look, settings.look_every)

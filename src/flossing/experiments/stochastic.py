@@ -44,8 +44,8 @@ class Settings:
     noise_seeds: int = 4
     noise: float = 8.0
     """Steepness of the escape noise of the flossed networks, and of their surrogate."""
-    flossed: int = 16
-    phases: tuple[tuple[int, float], ...] = ((120, 1e-3), (40, 2e-4))
+    flossed: int = 8
+    phases: tuple[tuple[int, float], ...] = ((800, 2e-3), (200, 2e-4))
     window: int = 100
     basis_warmup: int = 20
     measured_steps: int = 1000
