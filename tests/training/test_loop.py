@@ -131,6 +131,20 @@ def test_chosen_parameters_only():
     assert np.array_equal(flossed.cell.bias, nets.cell.bias)
 
 
+def test_centred_flossing_leaves_row_means_of_matrices():
+    nets, keys = networks(1)
+    moved = {}
+    for centred in (False, True):
+        chosen = dataclasses.replace(FLOSSING, centred=centred)
+        cell = floss(begin(nets, TRAINING, chosen), keys, 1, flossing=chosen)[0].networks.cell
+        moved[centred] = cell.recurrent_weight - nets.cell.recurrent_weight
+        assert not np.array_equal(cell.input_weight, nets.cell.input_weight)
+    assert np.abs(moved[False].mean(-1)).max() > 1e-4
+    np.testing.assert_allclose(moved[True].mean(-1), 0, atol=1e-7)
+    expected = moved[False] - moved[False].mean(-1, keepdims=True)
+    np.testing.assert_allclose(moved[True], expected, atol=1e-6)
+
+
 def test_initial_state_kept_when_not_trained():
     nets, keys = networks(1)
     frozen = dataclasses.replace(TRAINING, train_initial_state=False)

@@ -16,7 +16,7 @@ from ..lyapunov import long_term_jacobian, lyapunov_spectrum
 from ..lyapunov._steps import run
 from ..training import all_finite
 from ..training.devices import over_realisations
-from ..training.optimisers import apply_if, tree_norm
+from ..training.optimisers import apply_if, tree_norm, without_row_means
 from ..training.updates import flossed_leaves
 
 Inputs = Callable[[PRNGKeyArray, int], PyTree]
@@ -66,7 +66,7 @@ class Plan:
     """A step with a larger gradient is left out: it comes from an exploding window and points anywhere."""
     parameters: tuple[str, ...] = ()
     centred: bool = False
-    """Steps leave the means of the rows of matrices as they are: no neuron gets more input from all others."""
+    """Steps leave the means of the rows of matrices as they are."""
 
     @property
     def steps(self) -> int:
@@ -166,9 +166,7 @@ def _update(
     gradient = jax.tree.map(lambda g: g * jnp.minimum(1, plan.clip_norm / norm), gradient)
     direction, new_adam = optax.scale_by_adam().update(gradient, adam)
     if plan.centred:
-        direction = jax.tree.map(
-            lambda d: d - d.mean(-1, keepdims=True) if d.ndim == 2 else d, direction
-        )
+        direction = jax.tree.map(without_row_means, direction)
     new = jax.tree.map(lambda p, d: p - rate * d, arrays, direction)
     return apply_if(good, (new, new_adam), (arrays, adam)), exponents
 

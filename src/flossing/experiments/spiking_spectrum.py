@@ -2,10 +2,10 @@
 
 The network of the published minimal example: 64 current-based LIF neurons (10 ms membranes, 5 ms
 synapses), 100 Poisson inputs of 100 Hz, centred weights, two variables per neuron; 50 of the 128
-exponents are flossed. The published Jacobian leaves out the factor of the reset: 50 are flossed in this
-way, fewer with the exact derivative, and spectra are measured with both. Recurrent gain and firing rate
-are ours: the published ones are not known. An exact reset maps directions to zero; they are counted,
-never hidden.
+exponents are flossed, in steps that keep the weights centred. The published Jacobian leaves out the factor
+of the reset: networks are flossed in this way and with the exact derivative, and measured with both.
+Recurrent gain and firing rate are ours: the published ones are not known. An exact reset maps directions to
+zero; they are counted, never hidden.
 """
 
 import dataclasses
@@ -59,8 +59,8 @@ class Settings:
     sharpness: float = 1.0
     flossed: int = 50
     """Exponents, with the reset factor left out of the derivatives, as published."""
-    flossed_exactly: int = 16
-    """Exponents, with exact derivatives; more do not converge."""
+    flossed_exactly: int = 50
+    """Exponents, with exact derivatives."""
     phases: tuple[tuple[int, float], ...] = ((600, 2e-3), (150, 2e-4))
     """Flossing steps and learning rates."""
     window: int = 100

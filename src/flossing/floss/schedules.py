@@ -61,6 +61,9 @@ class Flossing:
     """
     parameters: tuple[str, ...] = ()
     """Names of the parameters of the cell that are flossed, such as recurrent_weight; empty for all."""
+    centred: bool = False
+    """Flossing steps leave the means of the rows of matrices as they are, so that no unit gets more input
+    from all others; else units that are never negative can get one large exponent and many small ones."""
     adaptive: Adaptive = Adaptive()
     """The rules of the adaptive schedule."""
     joint_weight: float = 1.0

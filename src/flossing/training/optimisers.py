@@ -38,6 +38,13 @@ class Smorms3State(NamedTuple):
     square: PyTree
 
 
+def without_row_means(update: Array) -> Array:
+    """A change of a matrix that leaves the means of its rows; anything else, and one column, as it is."""
+    if update.ndim != 2 or update.shape[1] == 1:
+        return update
+    return update - update.mean(1, keepdims=True)
+
+
 def smorms3(learning_rate: float = 1e-3, *, epsilon: float = 1e-16) -> optax.GradientTransformation:
     """SMORMS3: each parameter takes steps as large as its gradients agree, at most ``learning_rate``.
 

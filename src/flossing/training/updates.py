@@ -16,7 +16,13 @@ from .configuration import Training
 from .jacobian_penalty import no_nudges, nudged, penalty_gradient
 from .losses import binary_accuracy, binary_cross_entropy
 from .network import Network
-from .optimisers import all_finite, apply_if, clip_by_array_norm, tree_norm
+from .optimisers import (
+    all_finite,
+    apply_if,
+    clip_by_array_norm,
+    tree_norm,
+    without_row_means,
+)
 
 
 class TrainMetrics(NamedTuple):
@@ -215,6 +221,8 @@ def flossing_update(
     flossed, rest = eqx.partition(network.cell, flossed_leaves(network.cell, flossing.parameters))
     good = all_finite((loss, gradient))
     updates, new_flosser = flosser_of(training, flossing).update(gradient, flosser, flossed)
+    if flossing.centred:
+        updates = jax.tree.map(without_row_means, updates)
     flossed = apply_if(good, optax.apply_updates(flossed, updates), flossed)
     flosser = apply_if(good, new_flosser, flosser)
     network = eqx.tree_at(lambda n: n.cell, network, eqx.combine(flossed, rest))
