@@ -25,12 +25,28 @@ def test_settings_reach_their_cells():
     assert isinstance(build("linear", layers=2), fl.Stack)
 
 
+def test_fluctuation_driven_weights_are_as_large_as_inputs_are_rare():
+    inputs = [
+        CellConfig("lif", 400, fluctuations=f, input_rate=r)
+        .build(50, jax.random.key(0))
+        .input_weight
+        for f, r in ((1.0, 0.1), (2.0, 0.1), (1.0, 0.4))
+    ]
+    spreads = [float(w.std()) for w in inputs]
+    assert spreads[1] / spreads[0] == pytest.approx(2, rel=1e-3)
+    assert spreads[2] / spreads[0] == pytest.approx(0.5, rel=1e-3)
+    energy = 5.0**2 / (2 * (5 + 10))
+    assert spreads[0] == pytest.approx((0.9 / (50 * 0.1 * energy)) ** 0.5, rel=0.2)
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [
         ("gru", {"leak": 0.5}),
         ("tanh", {"gate_bias": 1.0}),
         ("lif", {"centred": True}),
+        ("tanh", {"fluctuations": 1.0}),
+        ("binary", {"input_rate": 0.2}),
         ("relu", {"chrono": 10.0}),
         ("lstm", {"max_radius": 0.9}),
         ("linear", {"gain": 1.0}),

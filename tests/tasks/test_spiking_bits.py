@@ -109,3 +109,27 @@ def test_configuration_makes_the_task():
         TaskConfig("xor", 6, bin_steps=5, channels=3).build()
     with pytest.raises(ValueError, match="num_steps: expected whole bins"):
         RunConfig(TaskConfig("xor", 6, bin_steps=7))
+
+
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_a_trial_with_a_single_answer_shows_only_its_bits(order, key):
+    task = SpikingBits(4, order, bin_steps=6, channels=10, probability=1.0, single=True)
+    inputs, targets, mask = task.sample(key, 6 * 7)
+    binned = np.asarray(inputs).reshape(7, 6, 2, 5)
+    silent = (binned.sum((1, 3)) == 0).any(1)
+    np.testing.assert_array_equal(np.flatnonzero(silent), sorted(4 - lag for lag in task.lags))
+    bits = binned[:, :, 1].sum((1, 2))[silent] > 0
+    np.testing.assert_array_equal(targets[4:, 0], [bits.sum() % 2] * 3)
+    np.testing.assert_array_equal(mask, np.arange(7) >= 4)
+    np.testing.assert_allclose(binned[~silent].mean((1, 3)), 0.5, atol=0.35)
+
+
+def test_a_stream_of_trials_with_single_answers_repeats_their_pattern(key):
+    task = SpikingBits(2, 1, bin_steps=20, channels=10, probability=1.0, single=True)
+    stream = np.asarray(task.sample_inputs(key, 20 * 9)).reshape(9, 20, 2, 5)
+    np.testing.assert_array_equal((stream.sum((1, 3)) == 0).any(1), [True, True, False] * 3)
+
+
+def test_single_needs_spikes():
+    with pytest.raises(ValueError, match=r"task\.single: only bits shown as spikes have it"):
+        TaskConfig("xor", 4, single=True).build()

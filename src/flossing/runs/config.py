@@ -45,6 +45,8 @@ class TaskConfig:
         """The task; raises ``ValueError`` for a delay that does not fit."""
         check_choice("task.name", self.name, ("xor", "copy", "parity"))
         check_integer("task.bin_steps", self.bin_steps, 0)
+        if self.single and not self.bin_steps:
+            raise ValueError("task.single: only bits shown as spikes have it; task.bin_steps is 0.")
         try:
             if self.bin_steps:
                 return SpikingBits(
