@@ -156,10 +156,10 @@ def _summary(outcome: Outcome) -> dict[str, Any]:
 
 
 def _published(name: str, y: str, **chosen: str) -> np.ndarray:
-    """A published curve, shape (points, 2)."""
+    """A published curve, shape (points, 2); some points are listed twice."""
     found = [r for r in rows(name) if all(r[column] == v for column, v in chosen.items())]
     x = "delay_steps" if "delay_steps" in found[0] else "epoch"
-    return np.array([(float(r[x]), float(r[y])) for r in found])
+    return np.unique([(float(r[x]), float(r[y])) for r in found], axis=0)
 
 
 def _claims(numbers: dict[str, Any], settings: Settings) -> list[Claim]:
