@@ -148,7 +148,7 @@ def test_spiking_spectrum():
     assert result.claims[1].holds
     after, before = (
         np.array(result.numbers["without_reset_factor_by_flossing_step"][step], float)[:, :6]
-        for step in ("30", "0")
+        for step in ("90", "0")
     )
     assert np.abs(after).mean() < np.abs(before).mean()
     exact, plain = (
