@@ -182,7 +182,7 @@ def run(
     folder: Path | None = None,
     reporters: Reporters | None = None,
 ) -> Result:
-    """Runs the experiment; the quick version has two small networks, short delays, 100 epochs."""
+    """Runs the experiment; the quick version has two small networks, one short delay, 60 epochs."""
     settings = settings or (QUICK if quick else Settings())
     outcomes = do_runs(settings.runs(), folder, reporters)
     numbers = {name: _summary(outcome, settings) for name, outcome in outcomes.items()}
