@@ -64,6 +64,10 @@ class Pace(NamedTuple):
             jnp.where(factors.done, 0, self.since),
         )
 
+    def avoidable(self, factors: Factors) -> Float[Array, ""]:
+        """The loss of independence since the last factorisation; 0 if that was one step ago."""
+        return jnp.where(self.since > 1, factors.lean, 0)
+
     def step(self) -> "Pace":
         """One step later."""
         return Pace(self.left - 1, self.since + 1)
@@ -125,10 +129,11 @@ def _block(
         state, basis, pace = carry
         input, edge = at
         basis, factors = renormalise(basis, (pace.left <= 0) | edge, exact)
+        avoidable = pace.avoidable(factors)
         pace = pace.after(factors)
         state, vectors = push(step, state, basis.vectors, input)
         growth = Growth(factors.log_growth, basis.alive, basis.origin)
-        return (state, basis._replace(vectors=vectors), pace.step()), (growth, factors.lean)
+        return (state, basis._replace(vectors=vectors), pace.step()), (growth, avoidable)
 
     body = jax.checkpoint(one, prevent_cse=False, policy=keep)
 
@@ -141,7 +146,7 @@ def _block(
         rest = [
             jnp.concatenate([a[1:], b[None]]) for a, b in zip(growth[1:], last[1:], strict=True)
         ]
-        lean = jnp.maximum(jnp.max(leans), factors.lean)
+        lean = jnp.maximum(jnp.max(leans), pace.avoidable(factors))
         return (state, basis, pace.after(factors)), Growth(after.at[0].add(before), *rest), lean
 
     carried, growth, lean = run(carry, inputs, edges)

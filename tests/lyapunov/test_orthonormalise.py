@@ -1,0 +1,119 @@
+"""Block Gram-Schmidt, its second pass and Householder give the same factors where each may be used."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from flossing.lyapunov import _orthonormalise
+from flossing.lyapunov._orthonormalise import BLOCK, _GramSchmidt, orthonormalise
+
+
+def matrix(k, n, lean, seed=0):
+    """Rows at the angles that Q diag(e^0 ... e^-lean) P has, largest first."""
+    random = np.random.default_rng(seed)
+    left = np.eye(k) + np.tril(random.normal(size=(k, k)) / k**0.5, -1)
+    right = np.linalg.qr(random.normal(size=(n, n)))[0][:k]
+    return left @ (np.exp(-np.linspace(0, lean, k))[:, None] * right)
+
+
+SIZES = [(1, 1), (5, 9), (BLOCK, BLOCK), (BLOCK + 1, BLOCK + 1), (75, 80), (3 * BLOCK, 200)]
+
+
+@pytest.mark.parametrize(("k", "n"), SIZES)
+def test_one_pass(k, n, x64):
+    x = jnp.asarray(matrix(k, n, 3.0))
+    first = jax.jit(_GramSchmidt.of)(x)
+    exact = orthonormalise(x)
+    assert first.enough
+    np.testing.assert_allclose(first.vectors, exact.vectors, atol=1e-10)
+    np.testing.assert_allclose(first.triangle, exact.triangle, atol=1e-12)
+    np.testing.assert_allclose(first.triangle @ first.vectors, x, atol=1e-14)
+    np.testing.assert_allclose(first.transform() @ first.triangle, np.eye(k), atol=1e-11)
+    assert abs(first.lean - exact.lean) < 1e-9
+
+
+def test_what_is_missing_is_estimated(x64):
+    for lean in (3.0, 9.0, 14.0):
+        found = _GramSchmidt.of(jnp.asarray(matrix(75, 80, lean)))
+        missing = np.linalg.norm(found.vectors @ found.vectors.T - np.eye(75))
+        assert missing / 3 < found.missing < 3 * missing
+
+
+def test_second_pass(x64):
+    x = jnp.asarray(matrix(75, 80, 14.0))
+    first, exact = _GramSchmidt.of(x), orthonormalise(x)
+    assert not first.enough
+    assert first.nearly
+    missing = np.abs(first.vectors @ first.vectors.T - np.eye(75)).max()
+    factors, transform = first.again(differentiated=True)
+    assert missing > 1e-13
+    np.testing.assert_allclose(factors.vectors @ factors.vectors.T, np.eye(75), atol=1e-14)
+    np.testing.assert_allclose(factors.log_growth, exact.log_growth, atol=1e-8)
+    np.testing.assert_allclose(transform @ factors.triangle, np.eye(75), atol=1e-9)
+    np.testing.assert_allclose(factors.triangle @ factors.vectors, x, atol=1e-14)
+
+
+@pytest.mark.parametrize("lean", [2.0, 5.0, 8.0, 10.0])
+@pytest.mark.parametrize("k", [BLOCK, 75])
+def test_whatever_is_chosen_is_orthonormal_enough(k, lean):
+    """In float32, whose limit is 1e-3; what is missing there the next factorisation counts."""
+    x = jnp.asarray(matrix(k, 80, lean), jnp.float32)
+    found = orthonormalise(x, None, False)
+    again = orthonormalise(found.vectors)
+    assert found.whole == 1
+    np.testing.assert_allclose(found.vectors @ found.vectors.T, np.eye(k), atol=1e-3)
+    exact = np.log(np.abs(np.diagonal(np.linalg.qr(np.asarray(x, float).T)[1])))
+    error = np.abs(found.log_growth + again.log_growth - exact)
+    assert error.max() < 1e-6 * np.exp(lean) + 1e-5
+
+
+def test_a_lost_direction_is_found_whatever_else_is_tried(x64):
+    x = jnp.asarray(matrix(75, 80, 5.0)).at[40].set(0).at[70].set(0)
+    np.testing.assert_array_equal(
+        orthonormalise(x, None, False).alive, orthonormalise(x, None, True).alive
+    )
+    assert orthonormalise(x, None, False).alive.sum() == 73
+
+
+def test_batches_of_batches_choose_as_one(x64, monkeypatch):
+    """Under two ``vmap``s there is still a choice: no Householder where Gram-Schmidt is enough."""
+    x = jnp.asarray(
+        np.stack([matrix(40, 50, 3.0, seed) for seed in range(6)]).reshape(2, 3, 40, 50)
+    )
+    expected = jax.vmap(jax.vmap(orthonormalise))(x)
+
+    def refuse(x, differentiated):
+        def fail():
+            raise AssertionError("Householder was run")
+
+        jax.debug.callback(fail)
+        return real(x, differentiated)
+
+    real = _orthonormalise._householder
+    monkeypatch.setattr(_orthonormalise, "_householder", refuse)
+    _orthonormalise._fast_or_householder.cache_clear()
+    fast = jax.jit(jax.vmap(jax.vmap(lambda x: orthonormalise(x, None, False))))(x)
+    jax.effects_barrier()
+    np.testing.assert_allclose(fast.vectors, expected.vectors, atol=1e-10)
+    _orthonormalise._fast_or_householder.cache_clear()
+
+
+@pytest.mark.parametrize("lean", [1.0, 14.0])
+def test_derivative(lean, x64):
+    """Against that of Householder, and the second against differences of the first."""
+    x, dx = jnp.asarray(matrix(40, 44, lean)), jnp.asarray(matrix(40, 44, lean, 1))
+    weights = jnp.asarray(np.random.default_rng(2).normal(size=(40, 44)))
+
+    def loss(t, exact):
+        factors = orthonormalise(x + t * dx, None, exact)
+        return jnp.sum(jnp.square(factors.log_growth)) + jnp.sum(weights * factors.vectors)
+
+    def slope(t, exact=False):
+        return jax.jvp(lambda t: loss(t, exact), (t,), (1.0,))[1]
+
+    np.testing.assert_allclose(slope(0.0), slope(0.0, True), rtol=1e-7)
+    np.testing.assert_allclose(jax.grad(loss)(0.0, False), slope(0.0, True), rtol=1e-7)
+    step = 1e-4 * np.exp(-lean)
+    second = jax.jvp(slope, (0.0,), (1.0,))[1]
+    np.testing.assert_allclose(second, (slope(step) - slope(-step)) / (2 * step), rtol=1e-5)
