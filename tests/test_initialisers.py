@@ -14,6 +14,7 @@ from flossing.initialisers import (
     Initialiser,
     Orthogonal,
     Permutation,
+    Ring,
     Sparse,
     apply_dale,
     dale_signs,
@@ -28,6 +29,7 @@ ALL = [
     Orthogonal(1.5),
     Identity(1.5),
     Permutation(1.5),
+    Ring(1.5),
     Sparse(1.5, 0.3),
 ]
 
@@ -72,6 +74,14 @@ def test_identity_is_the_identity_times_the_gain(key):
     np.testing.assert_array_equal(Identity()(key, 1), [[1]])
 
 
+def test_a_ring_passes_a_bit_around_all_units(key):
+    matrix = np.asarray(Ring(1.0)(key, 7))
+    bit = np.eye(7)[0]
+    seen = [bit := matrix @ bit for _ in range(7)]
+    np.testing.assert_array_equal(np.argmax(seen, 1), [1, 2, 3, 4, 5, 6, 0])
+    np.testing.assert_array_equal(np.sum(seen, 1), 1)
+
+
 def test_permutations_have_one_entry_in_each_row_and_column(key):
     matrix = np.asarray(Permutation(1.5)(key, 30))
     for axis in (0, 1):
@@ -110,7 +120,7 @@ def test_a_key_fixes_the_matrix(initialiser, key):
     first, again = initialiser(key, 20), initialiser(key, 20)
     other = initialiser(jax.random.key(1), 20)
     np.testing.assert_array_equal(first, again)
-    assert np.allclose(first, other) == isinstance(initialiser, Identity)
+    assert np.allclose(first, other) == isinstance(initialiser, Identity | Ring)
 
 
 @over("initialiser", ALL, ids=repr)
@@ -131,7 +141,7 @@ def test_matrices_follow_the_default_precision(initialiser, key):
         assert dtype() == jnp.float64
 
 
-@over("make", [Gaussian, Orthogonal, Identity, Permutation, Sparse])
+@over("make", [Gaussian, Orthogonal, Identity, Permutation, Ring, Sparse])
 def test_gain_zero_gives_no_coupling(make, key):
     np.testing.assert_array_equal(make(0.0)(key, 20), np.zeros((20, 20)))
 

@@ -1,4 +1,4 @@
-"""How recurrent weights start: Gaussian, orthogonal, identity, permutation, sparse; Dale's law on top.
+"""How recurrent weights start: Gaussian, orthogonal, identity, permutation, ring, sparse; Dale's law on top.
 
 An initialiser is called as ``initialiser(key, size)`` and returns a ``(size, size)`` matrix whose entry
 ``[i, j]`` is the weight from unit ``j`` to unit ``i``.
@@ -88,6 +88,25 @@ class Permutation:
     def __call__(self, key: PRNGKeyArray, size: int) -> Float[Array, "size size"]:
         """A ``(size, size)`` matrix."""
         return self.gain * jnp.eye(size)[jax.random.permutation(key, size)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Ring:
+    """``gain`` times a permutation matrix of one cycle: all units in one ring, each listens to the last one.
+
+    What ``Permutation`` says of exponents holds here too; a bit can go around all ``size`` units. Source:
+    the simple cycle reservoir of Rodan & Tino 2011.
+    """
+
+    gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_positive("gain", self.gain, zero=True)
+
+    def __call__(self, key: PRNGKeyArray, size: int) -> Float[Array, "size size"]:
+        """A ``(size, size)`` matrix; the key is not used."""
+        del key
+        return self.gain * jnp.roll(jnp.eye(size), 1, axis=0)
 
 
 @dataclasses.dataclass(frozen=True)

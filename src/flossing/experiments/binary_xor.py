@@ -5,7 +5,7 @@ exponents by scaling the heights of the surrogate derivatives, which leaves the 
 as it is, and their shape by single flossing steps of the weights while a network has not learned.
 
 Networks with Gaussian weights forget a bit within five steps, whatever their exponents. So there is a second
-kind: delay lines, whose recurrent matrix is a permutation at the start. All their surrogate
+kind: a ring of delay lines, whose recurrent matrix is one cycle at the start. All their surrogate
 exponents are equal, and adaptive flossing holds them with the heights alone. Within a kind, networks have the
 same weights, data and training with and without flossing.
 """
@@ -58,14 +58,14 @@ class Settings:
     lines_input_gain: float = 0.6
     """Input weights of delay lines, whose recurrent weights are 1."""
     lines_readout_gain: float = 0.3
-    lines_adaptive: Adaptive = Adaptive("surrogate", every=5, band=1.0, centre=-1.5)
+    lines_adaptive: Adaptive = Adaptive("surrogate", every=5, band=0.3, centre=-1.5)
     lines_training: Training = Training(
         batch_size=32,
-        learning_rate=2e-3,
-        final_learning_rate=1e-4,
-        readout_rate=0.03,
-        slow_below=0.5,
-        beta2=0.99,
+        optimiser="normalised",
+        learning_rate=1.25e-3,
+        final_learning_rate=1.25e-4,
+        readout_rate=0.25,
+        slow_below=0.7,
     )
     """Of delay lines, flossed or not; the others are trained with the published settings."""
     seed: int = 1
@@ -77,7 +77,7 @@ class Settings:
         if variant.startswith("lines"):
             cell = dataclasses.replace(
                 cell,
-                recurrent="permutation",
+                recurrent="ring",
                 gain=1.0,
                 centred=True,
                 input_gain=self.lines_input_gain,

@@ -48,7 +48,9 @@ class CellConfig:
     """Units per layer, N."""
     layers: int = 1
     """Cells stacked on top of each other."""
-    recurrent: Literal["gaussian", "orthogonal", "identity", "permutation", "sparse"] = "gaussian"
+    recurrent: Literal["gaussian", "orthogonal", "identity", "permutation", "ring", "sparse"] = (
+        "gaussian"
+    )
     """Kind of recurrent matrix; the linear cell has a diagonal one."""
     gain: float | None = None
     """Gain g of the recurrent matrix; default 1, and sqrt(2) for binary units."""
@@ -122,7 +124,7 @@ class CellConfig:
 
     def _layer(self, input_size: int, key: Array) -> cells.Cell:
         check_choice("cell.name", self.name, CELLS)
-        kinds = ("gaussian", "orthogonal", "identity", "permutation", "sparse")
+        kinds = ("gaussian", "orthogonal", "identity", "permutation", "ring", "sparse")
         check_choice("cell.recurrent", self.recurrent, kinds)
         gain = self.gain if self.gain is not None else (2**0.5 if self.name == "binary" else 1.0)
         check_positive("cell.gain", gain, zero=True)
@@ -131,6 +133,7 @@ class CellConfig:
             "orthogonal": lambda: initialisers.Orthogonal(gain),
             "identity": lambda: initialisers.Identity(gain),
             "permutation": lambda: initialisers.Permutation(gain),
+            "ring": lambda: initialisers.Ring(gain),
             "sparse": lambda: initialisers.Sparse(gain, self.density),
         }[self.recurrent]()
         sizes = (input_size, self.hidden_size)

@@ -18,6 +18,7 @@ from .network import Network as Network
 from .optimisers import (
     all_finite as all_finite,
     clip_by_array_norm as clip_by_array_norm,
+    normalised_descent as normalised_descent,
     smorms3 as smorms3,
 )
 from .spike_losses import (

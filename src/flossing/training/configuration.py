@@ -16,8 +16,11 @@ class Training:
     """Trials per epoch."""
     num_steps: int = 300
     """Steps per trial."""
+    optimiser: Literal["adam", "normalised"] = "adam"
+    """Adam with clipped gradients, or gradient descent whose gradients are normalised array by array,
+    with momentum (``normalised_descent``); flossing uses Adam with either."""
     learning_rate: float = 1e-3
-    """Of Adam, at the first epoch."""
+    """At the first epoch; about how far an entry of an array moves in an update, with either optimiser."""
     final_learning_rate: float | None = None
     """To which it falls along a cosine until the last epoch; none: constant, as published."""
     readout_rate: float = 1.0
@@ -26,7 +29,7 @@ class Training:
     """Fraction of the loss at chance below which updates shrink in proportion to the mean loss of the
     last epochs, so that networks that have learned stay as they are; 0: nowhere."""
     beta1: float = 0.9
-    """Adam's decay of the mean, for training and flossing."""
+    """Decay of the mean gradient, for training and flossing."""
     beta2: float = 0.999
     """Adam's decay of the square, for training and flossing."""
     clip: Literal["array", "global", "none"] = "array"
@@ -42,6 +45,7 @@ class Training:
         check_integer("epochs", self.epochs, 1)
         check_integer("batch_size", self.batch_size, 1)
         check_integer("num_steps", self.num_steps, 1)
+        check_choice("optimiser", self.optimiser, ("adam", "normalised"))
         check_positive("learning_rate", self.learning_rate, zero=True)
         if self.final_learning_rate is not None:
             check_positive("final_learning_rate", self.final_learning_rate, zero=True)

@@ -30,6 +30,36 @@ def clip_by_array_norm(max_norm: float) -> optax.GradientTransformation:
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
 
 
+def normalised_descent(
+    learning_rate: optax.ScalarOrSchedule, beta1: float = 0.9
+) -> optax.GradientTransformation:
+    """Gradient descent with momentum in which every array moves by the same length.
+
+    The gradient of each array is divided by the root mean square of its entries; the running mean of that
+    (decay ``beta1``, without the bias of its start) times ``learning_rate`` is the step. Where gradients
+    agree from step to step, an array's entries so move by ``learning_rate`` (root mean square); where they
+    are noise, by ``sqrt((1 - beta1) / (1 + beta1))`` of it. Adam, in contrast, lets every entry move by
+    its own noise.
+
+    Source of normalised steps with momentum: Cutkosky & Mehta 2020 (there for all arrays together).
+    """
+
+    def normalise(updates: PyTree, state: PyTree, params: PyTree = None) -> tuple[PyTree, PyTree]:
+        del params
+
+        def one(x: Array) -> Array:
+            size = jnp.sqrt(jnp.mean(jnp.square(x)))
+            return x / jnp.where(size > 0, size, 1)
+
+        return jax.tree.map(one, updates), state
+
+    return optax.chain(
+        optax.GradientTransformation(lambda params: optax.EmptyState(), normalise),
+        optax.ema(beta1),
+        optax.scale_by_learning_rate(learning_rate),
+    )
+
+
 class Smorms3State(NamedTuple):
     """Memory length, mean gradient and mean squared gradient, each like the parameters."""
 

@@ -20,6 +20,7 @@ from .optimisers import (
     all_finite,
     apply_if,
     clip_by_array_norm,
+    normalised_descent,
     tree_norm,
     without_row_means,
 )
@@ -49,7 +50,7 @@ class FlossMetrics(NamedTuple):
 
 
 def optimiser_of(training: Training) -> optax.GradientTransformation:
-    """Clipping and Adam of the training."""
+    """Clipping and Adam of the training, or normalised descent."""
     clip = {
         "array": clip_by_array_norm,
         "global": optax.clip_by_global_norm,
@@ -59,6 +60,8 @@ def optimiser_of(training: Training) -> optax.GradientTransformation:
     if training.final_learning_rate is not None and rate > 0:
         share = training.final_learning_rate / rate
         rate = optax.cosine_decay_schedule(rate, training.epochs, share)
+    if training.optimiser == "normalised":
+        return normalised_descent(rate, training.beta1)
     return optax.chain(clip, optax.adam(rate, training.beta1, training.beta2))
 
 

@@ -1,4 +1,4 @@
-"""SMORMS3 against its equations in plain Python."""
+"""Optimisers of our own against their equations in plain Python."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from flossing.training import smorms3
+from flossing.training import normalised_descent, smorms3
 
 
 def by_hand(gradients, learning_rate, epsilon=1e-16):
@@ -58,3 +58,41 @@ def test_a_gradient_of_zero_does_nothing():
 def test_wrong_learning_rate(untyped):
     with pytest.raises(ValueError, match="learning_rate: expected a finite positive number"):
         smorms3(0.0)
+
+
+def test_normalised_steps_are_as_long_as_asked_whatever_the_gradient(x64):
+    """Constant gradients: every array moves by the rate, in root mean square; zeros stay."""
+    optimiser = normalised_descent(0.01, 0.9)
+    gradients = {
+        "large": jnp.array([3e6, -4e6]),
+        "small": jnp.full((2, 3), 1e-20),
+        "none": jnp.zeros(4),
+    }
+    state = optimiser.init(gradients)
+    for _ in range(3):
+        steps, state = jax.jit(optimiser.update)(gradients, state)
+        np.testing.assert_allclose(steps["large"], [-0.01 * 3 / 12.5**0.5, 0.01 * 4 / 12.5**0.5])
+        np.testing.assert_allclose(steps["small"], -0.01)
+        np.testing.assert_array_equal(steps["none"], 0)
+
+
+def test_normalised_steps_are_running_means(x64):
+    gradients = np.random.default_rng(1).normal(size=(20, 5))
+    rates = optax.linear_schedule(0.1, 0.05, 20)
+    optimiser = normalised_descent(rates, 0.8)
+    state, mean = optimiser.init(jnp.zeros(5)), np.zeros(5)
+    for i, gradient in enumerate(gradients):
+        step, state = optimiser.update(jnp.asarray(gradient), state)
+        mean = 0.8 * mean + 0.2 * gradient / np.sqrt(np.mean(gradient**2))
+        np.testing.assert_allclose(step, -rates(i) * mean / (1 - 0.8 ** (i + 1)), rtol=1e-6)
+
+
+def test_noise_moves_an_array_less(x64):
+    gradients = np.random.default_rng(2).normal(size=(400, 50))
+    optimiser = normalised_descent(1.0, 0.9)
+    state, steps = optimiser.init(jnp.zeros(50)), []
+    for gradient in gradients:
+        step, state = optimiser.update(jnp.asarray(gradient), state)
+        steps.append(step)
+    found = np.sqrt(np.mean(np.square(steps[50:])))
+    assert found == pytest.approx((0.1 / 1.9) ** 0.5, rel=0.05)
