@@ -111,7 +111,7 @@ def test_delay_lines_differ_in_flossing_only():
     settings = binary_xor.Settings()
     plain, flossed = (settings.run(18, f"lines,{s}") for s in ("none", "adaptive"))
     assert dataclasses.replace(flossed, flossing=plain.flossing) == plain
-    assert plain.cell.recurrent == "permutation"
+    assert plain.cell.recurrent == "ring"
     assert plain.training.epochs == settings.run(18, "none").training.epochs == 3001
     assert flossed.flossing.adaptive.control == "surrogate"
     before = settings.run(18, "before")

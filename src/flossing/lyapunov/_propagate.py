@@ -76,7 +76,7 @@ def propagate(
         by_row, lost = _by_row(*logs)
         by_row, lost = by_row[1:].at[0].add(by_row[0]), lost[1:]
     # A direction lost in the last interval leaves the growth of those behind it uncounted, and
-    # Cholesky QR a little of all.
+    # Gram-Schmidt a little of all.
     basis, rest = renormalise(basis)
     return state, basis, Logs(by_row.at[-1, basis.origin].add(rest.log_growth), lost), collected
 
