@@ -229,7 +229,9 @@ def _figure(outcomes: dict[str, Outcome], numbers: dict[str, Any], settings: Set
         _against_delay(final, numbers, settings, "best_epochs_accuracy", 100)
         _against_delay(first, numbers, settings, "log10_gradient_norm_median", 1)
         final.axhline(50, color="0.6", linewidth=0.8, linestyle=":")
-        final.legend(fontsize=7, loc="lower left")
+        final.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.01, 1))
+        for axis in (final, first):
+            axis.set_xticks(settings.delays)
         final.set(xlabel="delay d (steps)", ylabel="best accuracy of 10 epochs (%)", ylim=(45, 102))
         first.set(
             xlabel="delay d (steps)", ylabel="log10 $|\\partial L/\\partial h_0|$, median epoch"
