@@ -21,7 +21,7 @@ SAVED = "flossing_factor"
 """Name under which a rematerialised loop keeps the factors instead of computing them again."""
 
 
-BLOCK = 16
+BLOCK = 32
 """Rows of which block Gram-Schmidt takes a Cholesky factor at once."""
 
 
