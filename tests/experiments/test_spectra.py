@@ -111,6 +111,7 @@ def test_condition_numbers_grow_as_exponents_say():
     for predicted, measured, _ in (result.numbers["slopes"]["0"][m] for m in ("2", "16")):
         assert measured == pytest.approx(predicted, rel=0.35, abs=0.02)
 
+    # So small and briefly flossed, not every start gets slow modes: with this seed both networks do.
     slow = result.numbers["slow_modes"]
     assert sum(slow["20"]) > sum(slow["0"])
     for k in ("0", "20"):

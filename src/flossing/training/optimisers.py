@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, PyTree
 
-from .._checks import check_positive
+from .._checks import check_fraction, check_positive
 
 
 def clip_by_array_norm(max_norm: float) -> optax.GradientTransformation:
@@ -42,7 +42,11 @@ def normalised_descent(
     its own noise.
 
     Source of normalised steps with momentum: Cutkosky & Mehta 2020 (there for all arrays together).
+
+    Raises:
+        ValueError: ``beta1`` is not a fraction.
     """
+    check_fraction("beta1", beta1)
 
     def normalise(updates: PyTree, state: PyTree, params: PyTree = None) -> tuple[PyTree, PyTree]:
         del params
