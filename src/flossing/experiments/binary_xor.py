@@ -41,7 +41,7 @@ VARIANTS = {
 class Settings:
     """What may be varied."""
 
-    delays: tuple[int, ...] = (10, 14, 18, 22, 26)
+    delays: tuple[int, ...] = (10, 14, 18, 22, 26, 34, 42)
     shown_delay: int = 18
     """Whose course of training is shown."""
     variants: tuple[str, ...] = tuple(VARIANTS)
@@ -59,6 +59,8 @@ class Settings:
     """Input weights of delay lines, whose recurrent weights are 1."""
     lines_readout_gain: float = 0.3
     lines_adaptive: Adaptive = Adaptive("surrogate", every=5, band=0.3, centre=-1.5)
+    lines_starts: int = 16
+    """Trajectories per look; the first exponent of one has a standard error of twice the band at d = 26."""
     lines_training: Training = Training(
         batch_size=32,
         optimiser="normalised",
@@ -66,6 +68,7 @@ class Settings:
         final_learning_rate=1.25e-4,
         readout_rate=0.25,
         slow_below=0.7,
+        roll_back=0.1,
     )
     """Of delay lines, flossed or not; the others are trained with the published settings."""
     seed: int = 1
@@ -83,7 +86,13 @@ class Settings:
                 input_gain=self.lines_input_gain,
                 readout_gain=self.lines_readout_gain,
             )
-            flossing = Flossing(schedule, 1, steps_before=0, adaptive=self.lines_adaptive)
+            flossing = Flossing(
+                schedule,
+                1,
+                starts=self.lines_starts,
+                steps_before=0,
+                adaptive=self.lines_adaptive,
+            )
             training = self.lines_training
         else:
             flossing = Flossing(

@@ -19,10 +19,6 @@ def tell(log: Log, kind: str, first: int, rows: TrainMetrics | FlossMetrics) -> 
         log(kind, first + i, {name: getattr(rows, name)[i] for name in rows._fields})
 
 
-_ADAPTIVE = ("floss_steps", "watched")
-"""Metrics of the adaptive schedule, left out where it never looked."""
-
-
 class Measurement(NamedTuple):
     """Spectra of all networks at one moment."""
 
@@ -85,10 +81,13 @@ class Record:
                 ("skipped", "1: update left out because the gradient was not finite", "1"),
                 ("floss_steps", "flossing steps of the adaptive schedule before the epoch", "1"),
                 ("watched", "first exponent as the adaptive schedule found it", "nats per step"),
+                ("rolled_back", "1: back to the best weights after the epoch", "1"),
             ]
-            looked = np.isfinite(rows[-1]).any()
+            *_, watched, rolled_back = rows
+            absent = set() if np.isfinite(watched).any() else {"floss_steps", "watched"}
+            absent |= set() if rolled_back.any() else {"rolled_back"}
             for (name, text, unit), values in zip(described, rows, strict=True):
-                if name in _ADAPTIVE and not looked:
+                if name in absent:
                     continue
                 variables[name] = (by_epoch, _plain(values), _labels(text, unit))
             coordinates["epoch"] = np.arange(len(rows[0]))
@@ -141,7 +140,8 @@ class Record:
         record = cls()
         if epochs:
             shape = data["loss"].shape
-            rows = dict(zip(_ADAPTIVE, (np.zeros(shape, int), np.full(shape, np.nan)), strict=True))
+            rows = {"floss_steps": np.zeros(shape, int), "watched": np.full(shape, np.nan)}
+            rows["rolled_back"] = np.zeros(shape, bool)
             rows |= {str(name): variable.values for name, variable in data.data_vars.items()}
             record.training.append(
                 TrainMetrics(*_arrays(rows[n][:epochs] for n in TrainMetrics._fields))

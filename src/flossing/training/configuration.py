@@ -28,6 +28,9 @@ class Training:
     slow_below: float = 0.0
     """Fraction of the loss at chance below which updates shrink in proportion to the mean loss of the
     last epochs, so that networks that have learned stay as they are; 0: nowhere."""
+    roll_back: float = 0.0
+    """Rise of that mean loss over its lowest value, as a fraction of the loss at chance, at which a network
+    returns to its best weights and is updated half as fast from there; 0: never."""
     beta1: float = 0.9
     """Decay of the mean gradient, for training and flossing."""
     beta2: float = 0.999
@@ -51,6 +54,7 @@ class Training:
             check_positive("final_learning_rate", self.final_learning_rate, zero=True)
         check_positive("readout_rate", self.readout_rate, zero=True)
         check_positive("slow_below", self.slow_below, zero=True)
+        check_positive("roll_back", self.roll_back, zero=True)
         check_fraction("beta1", self.beta1)
         check_fraction("beta2", self.beta2)
         check_choice("clip", self.clip, ("array", "global", "none"))

@@ -17,6 +17,7 @@ from ..floss import Flossing
 from ..lyapunov import lyapunov_spectrum
 from ..tasks.bits import Parity
 from .adapting import Adaptation, adapt
+from .best import Best, Moment
 from .configuration import Training
 from .devices import everywhere, over_realisations, spread
 from .losses import binary_accuracy, binary_cross_entropy
@@ -45,6 +46,8 @@ class TrainState(eqx.Module):
     """Training epochs done so far."""
     floss_steps: Int[Array, ""]
     """Flossing steps done so far."""
+    best: Best | None = None
+    """The best state so far, if networks may return to it (``Training.roll_back``)."""
 
 
 class Evaluation(NamedTuple):
@@ -61,13 +64,18 @@ def begin(networks: Network, training: Training, flossing: Flossing) -> TrainSta
     """The state before a run, from networks stacked along the leading axis."""
     arrays = eqx.filter(networks, eqx.is_inexact_array)
     flossed = eqx.filter(networks.cell, flossed_leaves(networks.cell, flossing.parameters))
+    optimiser = jax.vmap(optimiser_of(training).init)(arrays)
+    loss = jnp.full(networks.readout_bias.shape[0], jnp.inf, networks.readout_bias.dtype)
     return TrainState(
         networks,
-        jax.vmap(optimiser_of(training).init)(arrays),
+        optimiser,
         jax.vmap(flosser_of(training, flossing).init)(flossed),
-        jnp.full(networks.readout_bias.shape[0], jnp.inf, networks.readout_bias.dtype),
+        loss,
         jnp.asarray(0),
         jnp.asarray(0),
+        Best.start(Moment(networks, optimiser), loss, jnp.ones_like(loss))
+        if training.roll_back
+        else None,
     )
 
 
@@ -126,7 +134,13 @@ def _train_block(
     rules = flossing.adaptive
 
     def one(
-        network: Network, optimiser: PyTree, flosser: PyTree, loss: Array, key: Array, epoch: Array
+        network: Network,
+        optimiser: PyTree,
+        flosser: PyTree,
+        loss: Array,
+        best: Best | None,
+        key: Array,
+        epoch: Array,
     ) -> tuple:
         look, joint = None, None
         floss_key = jax.random.fold_in(jax.random.fold_in(key, _ADAPT), epoch)
@@ -140,14 +154,21 @@ def _train_block(
                 loss,
             )
         data_key = jax.random.fold_in(jax.random.fold_in(key, _DATA), epoch)
+        before = Moment(network, optimiser)
+        pace = 1.0 if best is None else best.pace
         network, optimiser, metrics = epoch_update(
-            network, optimiser, data_key, task, training, loss, joint
+            network, optimiser, data_key, task, training, loss, joint, pace
         )
         if look is not None:
             metrics = metrics._replace(**look._asdict())
         change = jnp.where(jnp.isfinite(metrics.loss), metrics.loss - loss, 0) / rules.memory
         loss = jnp.where(jnp.isfinite(loss), loss + change, metrics.loss)
-        return network, optimiser, flosser, loss, metrics
+        if best is not None:
+            margin = training.roll_back * task.chance_loss
+            moment = Moment(network, optimiser)
+            (network, optimiser), loss, best, back = best.after(before, moment, loss, margin)
+            metrics = metrics._replace(rolled_back=back)
+        return network, optimiser, flosser, loss, best, metrics
 
     def block(realisations: tuple, first: Array, count: Array) -> tuple[tuple, TrainMetrics]:
         *carry, keys = realisations
@@ -160,9 +181,10 @@ def _train_block(
 
         return _scan_block(body, tuple(carry), first, count, size)
 
-    realisations = state.networks, state.optimiser, state.flosser, state.mean_loss, keys
-    carry, metrics = spread(block, realisations, state.epochs, count, axes=(0, 1))
-    return TrainState(*carry, state.epochs + count, state.floss_steps), metrics
+    changed = state.networks, state.optimiser, state.flosser, state.mean_loss, state.best
+    carry, metrics = spread(block, (*changed, keys), state.epochs, count, axes=(0, 1))
+    *carry, best = carry
+    return TrainState(*carry, state.epochs + count, state.floss_steps, best), metrics
 
 
 def _sometimes(when: Array, change: Any, carry: tuple, like: Array) -> tuple:
@@ -218,9 +240,12 @@ def _floss_block(
     carry, metrics = spread(block, realisations, state.floss_steps, count, axes=(0, 1))
     networks, flosser = carry
     steps = state.floss_steps + count
-    return TrainState(
-        networks, state.optimiser, flosser, state.mean_loss, state.epochs, steps
-    ), metrics
+    loss, best = state.mean_loss, state.best
+    if best is not None:  # losses from before this phase say nothing about the networks after it
+        loss = jnp.full_like(loss, jnp.inf)
+        best = Best.start(Moment(networks, state.optimiser), loss, best.pace)
+    new = TrainState(networks, state.optimiser, flosser, loss, state.epochs, steps, best)
+    return new, metrics
 
 
 def evaluate(

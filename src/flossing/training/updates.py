@@ -39,6 +39,8 @@ class TrainMetrics(NamedTuple):
     """Flossing steps that the adaptive schedule took before that epoch; one per epoch if joint."""
     watched: Float[Array, "epochs realisations"]
     """The first exponent as the adaptive or joint schedule found it; NaN where it did not look."""
+    rolled_back: Bool[Array, "epochs realisations"]
+    """After that epoch the network returned to its best weights."""
 
 
 class FlossMetrics(NamedTuple):
@@ -112,11 +114,12 @@ def epoch_update(
     training: Training,
     mean_loss: Array,
     joint: tuple[Flossing, PRNGKeyArray] | None = None,
+    pace: Array | float = 1.0,
 ) -> tuple[Network, PyTree, TrainMetrics]:
     """One update on a fresh batch; left out, and counted, if it is not finite.
 
-    ``mean_loss`` is that of the last epochs. With ``joint``, settings and a random key, the flossing loss is
-    added to that of the task.
+    ``mean_loss`` is that of the last epochs, ``pace`` a factor of the update. With ``joint``, settings and a
+    random key, the flossing loss is added to that of the task.
     """
     inputs, targets, mask = sample(task, key, training.batch_size, training.num_steps)
     arrays, rest = eqx.partition(network, eqx.is_inexact_array)
@@ -156,14 +159,15 @@ def epoch_update(
     good = all_finite((loss, gradient))
     updates, new_optimiser = optimiser_of(training).update(gradient, optimiser, arrays)
     if training.slow_below:
-        pace = jnp.minimum(1, mean_loss / (training.slow_below * task.chance_loss))
+        pace *= jnp.minimum(1, mean_loss / (training.slow_below * task.chance_loss))
+    if training.slow_below or training.roll_back:
         updates = jax.tree.map(lambda u: pace * u, updates)
     if training.readout_rate != 1:
         updates = eqx.tree_at(_readout, updates, replace_fn=lambda u: training.readout_rate * u)
     arrays = apply_if(good, optax.apply_updates(arrays, updates), arrays)
     optimiser = apply_if(good, new_optimiser, optimiser)
     accuracy = binary_accuracy(outputs, targets, mask)
-    metrics = TrainMetrics(loss, accuracy, norm, ~good, floss_steps, watched)
+    metrics = TrainMetrics(loss, accuracy, norm, ~good, floss_steps, watched, jnp.asarray(False))
     return eqx.combine(arrays, rest), optimiser, metrics
 
 
