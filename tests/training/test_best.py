@@ -60,10 +60,12 @@ def test_the_rule_against_a_plain_loop():
         mean, steps = found.optimiser
         where = back_to or epoch + 0.5
         assert bool(back) == (back_to is not None)
-        assert np.all(numbers(found.network) == where) and np.all(np.asarray(mean) == where)
+        assert np.all(numbers(found.network) == where)
+        assert np.all(np.asarray(mean) == where)
         assert int(steps) == epoch
         assert float(loss_after) == pytest.approx(losses[back_to - 1] if back_to else loss)
-    assert float(best.pace) == 0.25 and float(best.loss) == pytest.approx(0.45)
+    assert float(best.pace) == 0.25
+    assert float(best.loss) == pytest.approx(0.45)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +113,8 @@ def test_a_phase_of_flossing_starts_afresh_and_keeps_the_pace():
     state, _ = train(begin(nets, TRAINING, FLOSSING), keys, TRAINING, 4)
     state = eqx.tree_at(lambda s: s.best.pace, state, jnp.array([0.5, 1.0]))
     state, _ = floss_block(state, keys, jnp.asarray(2), 2, TASK, TRAINING, FLOSSING)
-    assert np.all(np.isinf(state.best.loss)) and np.all(np.isinf(state.mean_loss))
+    assert np.all(np.isinf(state.best.loss))
+    assert np.all(np.isinf(state.mean_loss))
     assert state.best.pace.tolist() == [0.5, 1.0]
     now = eqx.filter(Moment(state.networks, state.optimiser), eqx.is_inexact_array)
     assert np.array_equal(numbers(state.best.trained), numbers(now))

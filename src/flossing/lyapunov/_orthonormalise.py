@@ -5,7 +5,6 @@ The derivative of ``x = l q`` is that of Walter & Lehmann 2012 for QR (``L^-1 dL
 """
 
 import functools
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,18 +14,11 @@ import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float, Int
 
-from ._triangles import cholesky, inverse
+from ._gram_schmidt import GramSchmidt
+from ._triangles import inverse
 
 SAVED = "flossing_factor"
 """Name under which a rematerialised loop keeps the factors instead of computing them again."""
-
-
-BLOCK = 32
-"""Rows of which block Gram-Schmidt takes a Cholesky factor at once."""
-
-
-PROBES = 4
-"""Vectors by which the orthonormality of Gram-Schmidt is tested."""
 
 
 class Factors(NamedTuple):
@@ -110,116 +102,35 @@ def _householder(x: Float[Array, "k n"], differentiated: bool) -> tuple[Factors,
     return factors, jnp.where(hole, kept.astype(x.dtype), transform)
 
 
-class _GramSchmidt(NamedTuple):
-    """Block Gram-Schmidt: Cholesky QR of the upper half, projection of the lower one, and so on.
-
-    ``x = l q`` holds to working precision however nearly dependent the rows of ``x`` are. Its vectors
-    are less orthonormal than that, and what is missing is counted at the next factorisation.
-    """
-
-    vectors: Float[Array, "k n"]
-    triangle: Float[Array, "k k"]
-    inverses: tuple[Float[Array, "j j"], ...]
-    """Of the blocks on the diagonal of the triangle."""
-
-    @classmethod
-    def of(cls, x: Float[Array, "k n"]) -> "_GramSchmidt":
-        k = x.shape[0]
-        if k <= BLOCK:
-            triangle = cholesky(x @ x.T)
-            transform = inverse(triangle)
-            return cls(transform @ x, triangle, (transform,))
-        half = _half(k)
-        first = cls.of(x[:half])
-        along = x[half:] @ first.vectors.T
-        second = cls.of(x[half:] - along @ first.vectors)
-        zero = jnp.zeros((half, k - half), x.dtype)
-        return cls(
-            jnp.concatenate([first.vectors, second.vectors]),
-            jnp.block([[first.triangle, zero], [along, second.triangle]]),
-            first.inverses + second.inverses,
-        )
-
-    @property
-    def lean(self) -> Float[Array, ""]:
-        length = 0.5 * jnp.log(jnp.sum(jnp.square(self.triangle), 1))
-        return jnp.max(length - jnp.log(jnp.diagonal(self.triangle)))
-
-    @property
-    def missing(self) -> Float[Array, ""]:
-        """Estimate of the Frobenius norm of ``Q Q^T - I``, from a few vectors of random signs."""
-        signs = np.random.default_rng(0).choice([-1.0, 1.0], (PROBES, len(self.vectors)))
-        probes = jnp.asarray(signs, self.vectors.dtype)
-        error = (probes @ self.vectors) @ self.vectors.T - probes
-        return jnp.sqrt(jnp.sum(jnp.square(error)) / PROBES)
-
-    @property
-    def enough(self) -> Bool[Array, ""]:
-        """Whether the vectors are orthonormal to 1e-3 in float32 or 1e-9 in float64."""
-        return self.missing < (1e-3 if jnp.finfo(self.vectors.dtype).eps > 1e-10 else 1e-9)
-
-    @property
-    def nearly(self) -> Bool[Array, ""]:
-        """Whether a second pass makes them so, and none is near to being lost."""
-        return (self.missing < 0.1) & (self.lean < -math.log(2 * _lost_below(self.vectors)))
-
-    def transform(self) -> Float[Array, "k k"]:
-        return _joined(self.triangle, list(self.inverses))
-
-    def again(self, differentiated: bool) -> tuple[Factors, Transform]:
-        """A second pass, which makes nearly orthonormal vectors orthonormal to working precision."""
-        second = _GramSchmidt.of(self.vectors)
-        both = second._replace(triangle=self.triangle @ second.triangle)
-        factors, _ = both.factors(differentiated=False)
-        return factors, second.transform() @ self.transform() if differentiated else None
-
-    def factors(self, differentiated: bool) -> tuple[Factors, Transform]:
-        k = self.triangle.shape[0]
-        factors = Factors(
-            vectors=self.vectors,
-            triangle=self.triangle,
-            log_growth=jnp.log(jnp.diagonal(self.triangle)),
-            alive=jnp.ones(k, bool),
-            order=jnp.arange(k),
-            whole=jnp.ones((), self.triangle.dtype),
-            lean=self.lean,
-            done=jnp.asarray(True),
-        )
-        return factors, self.transform() if differentiated else None
-
-
-def _half(k: int) -> int:
-    """Where a matrix is cut, at a multiple of the block."""
-    return -(-k // (2 * BLOCK)) * BLOCK
-
-
-def _joined(triangle: Float[Array, "k k"], blocks: list[Array]) -> Float[Array, "k k"]:
-    """The inverse of a triangle whose diagonal blocks have these inverses (which are used up)."""
-    k = triangle.shape[0]
-    if k <= BLOCK:
-        return blocks.pop(0)
-    half = _half(k)
-    first = _joined(triangle[:half, :half], blocks)
-    second = _joined(triangle[half:, half:], blocks)
-    zero = jnp.zeros((half, k - half), triangle.dtype)
-    return jnp.block([[first, zero], [-second @ (triangle[half:, :half] @ first), second]])
+def _gram_schmidt(found: GramSchmidt, differentiated: bool) -> tuple[Factors, Transform]:
+    k = found.triangle.shape[0]
+    factors = Factors(
+        vectors=found.vectors,
+        triangle=found.triangle,
+        log_growth=jnp.log(jnp.diagonal(found.triangle)),
+        alive=jnp.ones(k, bool),
+        order=jnp.arange(k),
+        whole=jnp.ones((), found.triangle.dtype),
+        lean=found.lean,
+        done=jnp.asarray(True),
+    )
+    return factors, found.transform() if differentiated else None
 
 
 @functools.cache
 def _fast_or_householder(differentiated: bool) -> Callable[[Array], tuple[Factors, Transform]]:
-    """Block Gram-Schmidt, or two passes of it, or Householder, as the matrix needs."""
-    once = functools.partial(_GramSchmidt.factors, differentiated=differentiated)
-    twice = functools.partial(_GramSchmidt.again, differentiated=differentiated)
+    """Block Gram-Schmidt where that is enough, and Householder where it is not."""
+    fast = functools.partial(_gram_schmidt, differentiated=differentiated)
     householder = functools.partial(_householder, differentiated=differentiated)
 
     @jax.custom_batching.custom_vmap
     def one(x: Float[Array, "k n"]) -> tuple[Factors, Transform]:
-        return _choose(x, _GramSchmidt.of(x), once, twice, householder)
+        return _choose(x, GramSchmidt.of(x), fast, householder)
 
     @jax.custom_batching.custom_vmap
     def many(x: Float[Array, "batch k n"]) -> tuple[Factors, Transform]:
         """The same for the whole batch, as the worst of it needs, so that there is still a choice."""
-        return _choose(x, jax.vmap(_GramSchmidt.of)(x), *map(jax.vmap, (once, twice, householder)))
+        return _choose(x, jax.vmap(GramSchmidt.of)(x), *map(jax.vmap, (fast, householder)))
 
     @one.def_vmap
     def batched(size: int, batched: list, x: Float[Array, "batch k n"]) -> tuple[Any, Any]:
@@ -238,18 +149,11 @@ def _fast_or_householder(differentiated: bool) -> Callable[[Array], tuple[Factor
 
 
 def _choose(
-    x: Array, first: _GramSchmidt, once: Callable, twice: Callable, householder: Callable
+    x: Array, found: GramSchmidt, fast: Callable, householder: Callable
 ) -> tuple[Factors, Transform]:
     each = jax.vmap if x.ndim > 2 else lambda function: function
-
-    def slow(x: Array) -> tuple[Factors, Transform]:
-        if x.shape[-2] <= BLOCK:
-            return householder(x)
-        nearly = jnp.all(each(lambda one: one.nearly)(first))
-        return jax.lax.cond(nearly, lambda x: twice(first), householder, x)
-
-    enough = jnp.all(each(lambda one: one.enough)(first))
-    return jax.lax.cond(enough, lambda x: once(first), slow, x)
+    enough = jnp.all(each(lambda one: one.enough)(found))
+    return jax.lax.cond(enough, lambda x: fast(found), householder, x)
 
 
 def _unchanged(x: Float[Array, "k n"], differentiated: bool) -> tuple[Factors, Transform]:
