@@ -220,3 +220,36 @@ def test_gradient_of_exponents_grows_with_time_in_chaos_like_the_first_exponent(
         float(sums[:, 79].mean() / 80), abs=4 * standard_error
     )
     assert standard_error < 0.02
+
+
+@pytest.mark.parametrize("every", [1, "auto"])
+@pytest.mark.parametrize("name", ["tanh", "lif"])
+def test_a_detached_warmup_leaves_the_gradient_of_counted_steps(name, every, network, x64):
+    """Same value; the gradient is that of a spectrum which starts where the warm-up ends."""
+    options = {"reset": "subtract"} if name == "lif" else {}
+    cell, state, inputs = network(name, 12, **options)
+    options = dict(num_exponents=3, key=jax.random.key(4), renormalise_every=every)
+    warm = dict(warmup=2, basis_warmup=4)
+    before = fl.lyapunov_spectrum(cell, state, inputs[:6], warmup=2, **options)
+
+    def gradient(**options):
+        def loss(parts):
+            spectrum = fl.lyapunov_spectrum(*parts, **options)
+            return jnp.mean(spectrum.exponents**2), spectrum.exponents
+
+        start = options.pop("start", (state, inputs))
+        (_, found), slope = eqx.filter_value_and_grad(loss, has_aux=True)((cell, *start))
+        return found, slope
+
+    whole, through = gradient(**options, **warm)
+    found, slope = gradient(**options, **warm, detach_warmup=True)
+    later = dict(options, start=(before.final_state, inputs[6:]), basis=before.final_basis)
+    counted, expected = gradient(**later)
+    np.testing.assert_allclose(found, whole, rtol=1e-12)
+    np.testing.assert_allclose(found, counted, rtol=1e-9)
+    one, two, other = (ravel_pytree(s[0])[0] for s in (slope, expected, through))
+    assert relative_error(one, two) < 1e-8
+    assert relative_error(one, other) > 1e-3
+    assert np.all(ravel_pytree(slope[1])[0] == 0)
+    assert np.all(slope[2][:6] == 0)
+    assert np.any(slope[2][6:] != 0)

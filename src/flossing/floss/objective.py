@@ -32,6 +32,7 @@ def flossing_loss(
     num_steps: int | None = None,
     warmup: int = 0,
     basis_warmup: int = 0,
+    detach_warmup: bool = False,
     renormalise_every: RenormaliseEvery = 1,
     store_every: StoreEvery = "auto",
     key: PRNGKeyArray,
@@ -44,9 +45,12 @@ def flossing_loss(
     that were lost (exponent minus infinity) are left out of the mean, so gradients stay finite.
 
     Args:
-        step, state, inputs, num_steps, warmup, basis_warmup, renormalise_every, store_every: as for
-            ``lyapunov_spectrum``; ``store_every="auto"`` counts all starts. The basis warm-up belongs to
-            the method: without it the loss sees how a random basis turns into the slow directions.
+        step, state, inputs, num_steps, warmup, renormalise_every: as for ``lyapunov_spectrum``.
+        basis_warmup, detach_warmup: as for ``lyapunov_spectrum``. The basis warm-up belongs to the method:
+            without it the loss sees how a random basis turns into the slow directions. Where many
+            exponents lie close together the basis turns slowly; then a long warm-up without derivatives
+            flattens them better.
+        store_every: as for ``lyapunov_spectrum``; ``"auto"`` counts all starts.
         num_exponents: k, how many leading exponents are computed; default all.
         targets: one number or k of them, nats per step.
         which: indices (from 0) of the exponents that count; default all k.
@@ -99,6 +103,7 @@ def flossing_loss(
             num_steps=num_steps,
             warmup=warmup,
             basis_warmup=basis_warmup,
+            detach_warmup=detach_warmup,
             renormalise_every=renormalise_every,
             store_every=between,
             num_windows=1,

@@ -36,6 +36,9 @@ class Flossing:
     """Steps of tangent propagation in each flossing step, basis warm-up included."""
     basis_warmup: int = 25
     """First steps of the window, which turn the random basis and are not counted."""
+    detach_warmup: bool = False
+    """Flossing gradients go through counted steps only: not through the turning of the basis, nor the
+    steps of the state before the window. Then the warm-up may be long."""
     state_warmup: int = 50
     """Steps before the window in which only the state moves, from the network's initial state."""
     starts: int = 1

@@ -82,6 +82,7 @@ def lyapunov_spectrum(
     num_steps: int | None = None,
     warmup: int = 0,
     basis_warmup: int = 0,
+    detach_warmup: bool = False,
     renormalise_every: RenormaliseEvery = 1,
     store_every: StoreEvery = "auto",
     num_windows: int = 10,
@@ -106,6 +107,9 @@ def lyapunov_spectrum(
         num_steps: number of steps in total, warm-up included; needed without inputs.
         warmup: first steps, in which only the state moves.
         basis_warmup: the steps after those, in which tangents are pushed but not counted.
+        detach_warmup: derivatives take the state and the tangents after both warm-ups as given, so that only
+            counted steps are differentiated: a long warm-up then costs little, and cannot make gradients
+            explode. What is left out is how the directions themselves turn.
         renormalise_every: steps between orthonormalisations. The exponents do not depend on it while
             the tangents stay independent to working precision. ``"auto"`` chooses it along the way, from
             how fast they lose their independence; the wider the spectrum, the more often. It is faster on
@@ -157,8 +161,8 @@ def lyapunov_spectrum(
         time_step = float(time_step)
 
     spectrum, log_growth = _spectrum(
-        step, state, inputs, basis, key, k, steps, warmup, basis_warmup, renormalise_every,
-        num_windows, time_step,
+        step, state, inputs, basis, key, k, steps, warmup, basis_warmup, detach_warmup,
+        renormalise_every, num_windows, time_step,
         steps_between_stores(store_every, steps, n, k, precision(state)),
     )  # fmt: skip
     if is_concrete((spectrum, log_growth)):
@@ -178,6 +182,7 @@ def _spectrum(
     steps: int,
     warmup: int,
     basis_warmup: int,
+    detach_warmup: bool,
     renormalise_every: RenormaliseEvery,
     num_windows: int,
     time_step: float | None,
@@ -191,14 +196,18 @@ def _spectrum(
     else:
         given = orthonormalise(orthonormalise(basis.T.astype(vector.dtype)).vectors)
         tangents = Basis(given.vectors, given.alive, jnp.arange(k))
-    state = run(step, state, take(inputs, 0, warmup), warmup, store_every)
+    before = _detached((step, state, inputs)) if detach_warmup else (step, state, inputs)
+    early, state, early_inputs = before
+    state = run(early, state, take(early_inputs, 0, warmup), warmup, store_every)
     start = warmup + basis_warmup
     if basis_warmup:
         state, tangents, _, _ = propagate(
-            step, state, tangents, take(inputs, warmup, start), basis_warmup, renormalise_every,
-            store_every=store_every,
+            early, state, tangents, take(early_inputs, warmup, start), basis_warmup,
+            renormalise_every, store_every=store_every,
         )  # fmt: skip
         tangents = tangents._replace(origin=jnp.arange(k))
+    if detach_warmup:
+        state, tangents = _detached((state, tangents))
     counted = steps - start
     lengths = interval_lengths(counted, renormalise_every)
     parts = min(num_windows, len(lengths))
@@ -234,6 +243,12 @@ def _spectrum(
         state_dimension=n,
         time_step=time_step,
     ), logs.log_growth
+
+
+def _detached(tree: PyTree) -> PyTree:
+    """The same numbers, as constants."""
+    arrays, rest = eqx.partition(tree, eqx.is_inexact_array)
+    return eqx.combine(jax.lax.stop_gradient(arrays), rest)
 
 
 def _report(spectrum: LyapunovSpectrum, log_growth: Array, start: int, every: int) -> None:

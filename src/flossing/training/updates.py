@@ -207,6 +207,7 @@ def flossing_gradient(
             num_starts=flossing.starts,
             warmup=flossing.state_warmup,
             basis_warmup=flossing.basis_warmup,
+            detach_warmup=flossing.detach_warmup,
             renormalise_every=every,
             key=basis_key,
             return_exponents=True,
