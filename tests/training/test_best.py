@@ -56,7 +56,7 @@ def test_the_rule_against_a_plain_loop():
     best_so_far = [None, None, None, None, 2, None, 6]  # where it returned
     for epoch, (loss, back_to) in enumerate(zip(losses, best_so_far, strict=True), 1):
         before, after = moment(epoch), moment(epoch + 0.5)
-        found, loss_after, best, back = best.after(before, after, jnp.asarray(loss), 0.1)
+        found, loss_after, best, back = best.after(before, after, jnp.asarray(loss), 0.1, 0.75)
         mean, steps = found.optimiser
         where = back_to or epoch + 0.5
         assert bool(back) == (back_to is not None)
@@ -66,6 +66,17 @@ def test_the_rule_against_a_plain_loop():
         assert float(loss_after) == pytest.approx(losses[back_to - 1] if back_to else loss)
     assert float(best.pace) == 0.25
     assert float(best.loss) == pytest.approx(0.45)
+
+
+def test_a_network_that_has_not_learned_is_left_alone():
+    """The best loss, 0.66, is not below chance, 0.69, by the margin."""
+    network = fl.Network(fl.TanhCell(1, 2, key=jax.random.key(0)), 1, key=jax.random.key(1))
+    moment = Moment(network, jnp.zeros(2))
+    best = Best.start(moment, jnp.asarray(jnp.inf), jnp.asarray(1.0))
+    for loss in (0.66, 0.9):
+        *_, best, back = best.after(moment, moment, jnp.asarray(loss), 0.1, 0.69)
+        assert not back
+    assert float(best.pace) == 1
 
 
 @pytest.fixture(scope="module")

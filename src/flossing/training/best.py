@@ -36,10 +36,11 @@ class Best(eqx.Module):
         return cls(eqx.filter(moment, eqx.is_inexact_array), loss, pace)
 
     def after(
-        self, before: Moment, moment: Moment, loss: Float[Array, ""], margin: float
+        self, before: Moment, moment: Moment, loss: Float[Array, ""], margin: float, chance: float
     ) -> tuple[Moment, Array, "Best", Bool[Array, ""]]:
         """Remembers a state that is better; returns to the best one where the loss exceeds its by ``margin``.
 
+        A network whose best loss is not below chance by as much has nothing to lose, and is left alone.
         Numbers of steps, on which learning rates depend, go on.
 
         Args:
@@ -47,6 +48,7 @@ class Best(eqx.Module):
             moment: after that epoch's update.
             loss: averaged over the last epochs.
             margin: in the units of the loss.
+            chance: the loss of one that has learned nothing.
 
         Returns:
             Network and optimiser, loss, best state, and whether it returned.
@@ -54,7 +56,7 @@ class Best(eqx.Module):
         found = eqx.filter(before, eqx.is_inexact_array)
         arrays, rest = eqx.partition(moment, eqx.is_inexact_array)
         better = loss < self.loss
-        back = loss > self.loss + margin
+        back = (loss > self.loss + margin) & (self.loss < chance - margin)
 
         def choose(when: Array, new: PyTree, old: PyTree) -> PyTree:
             return jax.tree.map(lambda a, b: jnp.where(when, a, b), new, old)

@@ -30,7 +30,8 @@ class Training:
     last epochs, so that networks that have learned stay as they are; 0: nowhere."""
     roll_back: float = 0.0
     """Rise of that mean loss over its lowest value, as a fraction of the loss at chance, at which a network
-    returns to its best weights and is updated half as fast from there; 0: never."""
+    that was below chance by more than that returns to its best weights, to be updated half as fast from
+    there; 0: never."""
     beta1: float = 0.9
     """Decay of the mean gradient, for training and flossing."""
     beta2: float = 0.999

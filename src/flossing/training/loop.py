@@ -166,7 +166,8 @@ def _train_block(
         if best is not None:
             margin = training.roll_back * task.chance_loss
             moment = Moment(network, optimiser)
-            (network, optimiser), loss, best, back = best.after(before, moment, loss, margin)
+            after = best.after(before, moment, loss, margin, task.chance_loss)
+            (network, optimiser), loss, best, back = after
             metrics = metrics._replace(rolled_back=back)
         return network, optimiser, flosser, loss, best, metrics
 
