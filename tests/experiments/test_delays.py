@@ -95,8 +95,8 @@ def test_the_last_exponents_are_flossed_too_where_that_is_asked_for():
 def test_binary_networks():
     variants = ("none", "before", "adaptive", "lines,adaptive")
     settings = binary_xor.Settings(
-        variants=variants, delays=(4,), shown_delay=4, hidden_size=12, networks=2, epochs=20, num_exponents=4,
-        steps_before=3, adaptive=Adaptive("both", every=5),
+        variants=variants, delays=(4,), longer=(6,), shown_delay=4, hidden_size=12, networks=2, epochs=20,
+        num_exponents=4, steps_before=3, adaptive=Adaptive("both", every=5),
     )  # fmt: skip
     result = binary_xor.run(settings=settings)
     json.dumps(result.numbers)

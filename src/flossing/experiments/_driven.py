@@ -57,6 +57,8 @@ class Plan:
     """Numbers of steps and learning rates of Adam, one after the other."""
     window: int = 120
     basis_warmup: int = 30
+    detach_warmup: bool = False
+    """Gradients go through the counted steps only."""
     state_warmup: int = 50
     starts: int = 1
     target: float = 0.0
@@ -155,6 +157,7 @@ def _update(
             num_starts=plan.starts,
             warmup=plan.state_warmup,
             basis_warmup=plan.basis_warmup,
+            detach_warmup=plan.detach_warmup,
             renormalise_every="auto" if jax.default_backend() == "cpu" else 1,
             key=basis_key,
             return_exponents=True,

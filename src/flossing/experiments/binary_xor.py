@@ -41,7 +41,9 @@ VARIANTS = {
 class Settings:
     """What may be varied."""
 
-    delays: tuple[int, ...] = (10, 14, 18, 22, 26, 34, 42)
+    delays: tuple[int, ...] = (10, 14, 18, 22, 26)
+    longer: tuple[int, ...] = (34, 42)
+    """Delays of the delay lines alone."""
     shown_delay: int = 18
     """Whose course of training is shown."""
     variants: tuple[str, ...] = tuple(VARIANTS)
@@ -72,6 +74,10 @@ class Settings:
     )
     """Of delay lines, flossed or not; the others are trained with the published settings."""
     seed: int = 1
+
+    def delays_of(self, variant: str) -> tuple[int, ...]:
+        """Those that networks of this kind are trained on."""
+        return self.delays + self.longer if variant.startswith("lines") else self.delays
 
     def run(self, delay: int, variant: str) -> RunConfig:
         """One of the runs."""
@@ -116,7 +122,7 @@ class Settings:
 
 
 QUICK = Settings(
-    delays=(4, 8), shown_delay=8, hidden_size=32, networks=3, epochs=300, num_exponents=12,
+    delays=(4, 8), longer=(), shown_delay=8, hidden_size=32, networks=3, epochs=300, num_exponents=12,
     steps_before=100,
 )  # fmt: skip
 
@@ -129,7 +135,9 @@ def run(
 ) -> Result:
     """Runs the experiment; the quick version has three small networks, two delays, 300 epochs."""
     settings = settings or (QUICK if quick else Settings())
-    configs = {f"d={d},{v}": settings.run(d, v) for d in settings.delays for v in settings.variants}
+    configs = {
+        f"d={d},{v}": settings.run(d, v) for v in settings.variants for d in settings.delays_of(v)
+    }
     outcomes = do_runs(configs, folder, reporters)
     numbers = {name: _summary(outcome) for name, outcome in outcomes.items()}
     return Result(
@@ -159,6 +167,9 @@ def _summary(outcome: Outcome) -> dict[str, Any]:
         "log10_gradient_norm_median": np.nanmedian(logs, 0).round(2).tolist(),
         "epochs_with_non_finite_gradient": data["skipped"].values.sum(0).tolist(),
         "collapsed_after_90_percent": int((learned & (accuracy[-1] < 0.6)).sum()),
+        "returns_to_best_weights": (
+            data["rolled_back"].values.sum(0).tolist() if "rolled_back" in data else []
+        ),
         "first_exponent_end": data["exponents"].values[-1, :, 0].round(4).tolist(),
         "wall_seconds": round(outcome.seconds, 1),
     }
@@ -200,7 +211,8 @@ def _claims(numbers: dict[str, Any], settings: Settings) -> list[Claim]:
             )
             text = f"d = {shown}: decades between gradient norms, adaptive and not flossed, {kind}"
             claims.append(Claim(text, high - low, 5.0, below=False))
-        flossed = [v for d in settings.delays if (v := f"d={d},{lines}adaptive") in numbers]
+        delays = settings.delays_of(f"{lines}adaptive")
+        flossed = [v for d in delays if (v := f"d={d},{lines}adaptive") in numbers]
         if flossed:
             lost = sum(
                 numbers[run]["collapsed_after_90_percent"]
@@ -240,7 +252,7 @@ def _figure(outcomes: dict[str, Outcome], numbers: dict[str, Any], settings: Set
         final.axhline(50, color="0.6", linewidth=0.8, linestyle=":")
         final.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.01, 1))
         for axis in (final, first):
-            axis.set_xticks(settings.delays)
+            axis.set_xticks(settings.delays + settings.longer)
         final.set(xlabel="delay d (steps)", ylabel="best accuracy of 10 epochs (%)", ylim=(45, 102))
         first.set(
             xlabel="delay d (steps)", ylabel="log10 $|\\partial L/\\partial h_0|$, median epoch"
@@ -271,7 +283,8 @@ def _against_delay(
     axis: Any, numbers: dict[str, Any], settings: Settings, name: str, factor: float
 ) -> None:
     for i, (variant, colour) in enumerate(zip(settings.variants, COLOURS, strict=False)):
-        values = factor * np.array([numbers[f"d={d},{variant}"][name] for d in settings.delays])
-        where = np.array(settings.delays) + 0.2 * (i - 2)
+        delays = settings.delays_of(variant)
+        values = factor * np.array([numbers[f"d={d},{variant}"][name] for d in delays])
+        where = np.array(delays) + 0.2 * (i - 2)
         axis.plot(where, values, "o", color=colour, markersize=2.5, alpha=0.5)
         axis.plot(where, values.mean(1), "o-", color=colour, markersize=4, label=VARIANTS[variant])

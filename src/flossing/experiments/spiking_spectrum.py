@@ -63,8 +63,9 @@ class Settings:
     """Exponents, with exact derivatives."""
     phases: tuple[tuple[int, float], ...] = ((600, 2e-3), (150, 2e-4))
     """Flossing steps and learning rates."""
-    window: int = 100
-    basis_warmup: int = 20
+    window: int = 160
+    basis_warmup: int = 80
+    """Steps of the window that turn the basis; no gradient goes through them."""
     measured_steps: int = 400
     look_every: int = 125
     short: int = 40
@@ -85,6 +86,7 @@ QUICK = Settings(
     flossed_exactly=8,
     phases=((40, 3e-3), (10, 1e-3)),
     window=100,
+    basis_warmup=40,
     measured_steps=300,
     sharpnesses=(0.5, 2.0, 8.0),
     rates=(5.0, 20.0, 80.0),
@@ -112,6 +114,7 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
         basis_warmup=settings.basis_warmup,
         parameters=("recurrent_weight",),
         centred=True,
+        detach_warmup=True,
     )
     smooth = _with_reset(cells, keys, inputs, settings, "ignored")
     flossed, _ = floss(smooth, keys, inputs, plan, look, settings.look_every)

@@ -67,12 +67,15 @@ class Settings:
     steps_before: int = 100
     flossing_rate: float = 1e-3
     adaptive: Adaptive = Adaptive("surrogate", every=5, band=1.0, centre=-2.0, response=3.0)
+    starts: int = 16
+    """Trajectories per look of the adaptive schedule."""
     training: Training = Training(
         batch_size=32,
         learning_rate=3e-3,
         final_learning_rate=5e-4,
         readout_rate=0.1,
         slow_below=0.5,
+        roll_back=0.1,
         clip="global",
         clip_norm=1.0,
     )
@@ -130,6 +133,7 @@ class Settings:
                 targets=(self.target / steps,) if schedule == "before" else (0.0,),
                 steps_before=self.steps_before if schedule == "before" else 0,
                 learning_rate=self.flossing_rate,
+                starts=self.starts if schedule == "adaptive" else 1,
                 parameters=("recurrent_weight",),
                 adaptive=self.adaptive,
             ),

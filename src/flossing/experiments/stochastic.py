@@ -28,7 +28,7 @@ from ._result import Claim, Result
 class Settings:
     """What may be varied."""
 
-    units: int = 400
+    units: int = 800
     """Of the binary networks; large, because mean-field theory is compared."""
     steepnesses: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
     """Of the escape noise of binary networks, and of their surrogate."""
@@ -46,8 +46,10 @@ class Settings:
     """Steepness of the escape noise of the flossed networks, and of their surrogate."""
     flossed: int = 8
     phases: tuple[tuple[int, float], ...] = ((800, 2e-3), (200, 2e-4))
-    window: int = 100
-    basis_warmup: int = 20
+    window: int = 160
+    basis_warmup: int = 80
+    """Steps of the window that turn the basis; no gradient goes through them."""
+    starts: int = 2
     measured_steps: int = 1000
     shown: int = 32
     """Exponents measured before and after flossing."""
@@ -64,7 +66,8 @@ QUICK = Settings(
     noise_seeds=2,
     flossed=8,
     phases=((150, 5e-3), (30, 1e-3)),
-    window=80,
+    window=100,
+    basis_warmup=40,
     measured_steps=300,
     shown=16,
 )
@@ -172,6 +175,8 @@ def _flossed(settings: Settings) -> dict[str, dict[str, np.ndarray]]:
         basis_warmup=settings.basis_warmup,
         parameters=("recurrent_weight",),
         centred=True,
+        detach_warmup=True,
+        starts=settings.starts,
     )
     flossed, _ = floss(cells, keys, inputs, plan)
     return {
