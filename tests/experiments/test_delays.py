@@ -95,7 +95,7 @@ def test_the_last_exponents_are_flossed_too_where_that_is_asked_for():
 def test_binary_networks():
     variants = ("none", "before", "adaptive", "lines,adaptive")
     settings = binary_xor.Settings(
-        variants=variants, delays=(4,), longer=(6,), shown_delay=4, hidden_size=12, networks=2, epochs=20,
+        variants=variants, delays=(4,), longer=(), shown_delay=4, hidden_size=12, networks=2, epochs=20,
         num_exponents=4, steps_before=3, adaptive=Adaptive("both", every=5),
     )  # fmt: skip
     result = binary_xor.run(settings=settings)
@@ -112,6 +112,8 @@ def test_delay_lines_differ_in_flossing_only():
     plain, flossed = (settings.run(18, f"lines,{s}") for s in ("none", "adaptive"))
     assert dataclasses.replace(flossed, flossing=plain.flossing) == plain
     assert plain.cell.recurrent == "ring"
+    assert settings.delays_of("lines,none") == (10, 14, 18, 22, 26, 34, 42)
+    assert settings.delays_of("adaptive") == (10, 14, 18, 22, 26)
     assert plain.training.epochs == settings.run(18, "none").training.epochs == 3001
     assert flossed.flossing.adaptive.control == "surrogate"
     before = settings.run(18, "before")

@@ -75,7 +75,6 @@ class Settings:
         final_learning_rate=5e-4,
         readout_rate=0.1,
         slow_below=0.5,
-        roll_back=0.1,
         clip="global",
         clip_norm=1.0,
     )
