@@ -64,7 +64,7 @@ def spiking_xor_figure(
         task, delay = settings.shown
         title = f"{_MARKS[task][2]}, delay {settings.milliseconds(delay):g} ms"
         course.set(xlabel="training epoch", ylabel="accuracy (%)", title=title, ylim=(45, 102))
-        course.legend(loc="center right", fontsize=7)
+        course.legend(loc="center right", fontsize=7, frameon=True, framealpha=0.9)
         norms.set(
             xlabel="training epoch", ylabel="log$_{10}$ $|\\partial L/\\partial h_0|$", title=title
         )
