@@ -3,11 +3,11 @@
 from typing import NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
 from .network import Network
+from .optimisers import apply_if
 
 SLOWER = 0.5
 """What each return multiplies later updates by."""
@@ -55,16 +55,11 @@ class Best(eqx.Module):
         """
         found = eqx.filter(before, eqx.is_inexact_array)
         arrays, rest = eqx.partition(moment, eqx.is_inexact_array)
-        better = loss < self.loss
         back = (loss > self.loss + margin) & (self.loss < chance - margin)
-
-        def choose(when: Array, new: PyTree, old: PyTree) -> PyTree:
-            return jax.tree.map(lambda a, b: jnp.where(when, a, b), new, old)
-
         best = Best(
-            choose(better, found, self.trained),
+            apply_if(loss < self.loss, found, self.trained),
             jnp.minimum(loss, self.loss),
             jnp.where(back, SLOWER * self.pace, self.pace),
         )
-        moment = eqx.combine(choose(back, self.trained, arrays), rest)
+        moment = eqx.combine(apply_if(back, self.trained, arrays), rest)
         return moment, jnp.where(back, self.loss, loss), best, back
