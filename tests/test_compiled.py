@@ -147,3 +147,19 @@ def test_the_oldest_programs_make_room(untouched, tmp_path):
         os.utime(file, (1e9 - age, 1e9 - age))
     _compiled.keep_compiled()
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == ["0", "1"]
+
+
+@pytest.mark.parametrize(
+    ("given", "then"),
+    [
+        (None, "--xla_backend_optimization_level=1"),
+        ("--xla_dump_to=here", "--xla_dump_to=here --xla_backend_optimization_level=1"),
+        ("--xla_backend_optimization_level=3", "--xla_backend_optimization_level=3"),
+    ],
+)
+def test_the_users_flags_of_xla_stay(given, then, monkeypatch):
+    monkeypatch.delenv("XLA_FLAGS", raising=False) if given is None else monkeypatch.setenv(
+        "XLA_FLAGS", given
+    )
+    _compiled.compile_quickly()
+    assert os.environ["XLA_FLAGS"] == then

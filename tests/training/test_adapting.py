@@ -1,6 +1,7 @@
 """The adaptive schedule: who is flossed, when, and what it changes."""
 
 import dataclasses
+import functools
 
 import equinox as eqx
 import jax
@@ -11,7 +12,14 @@ import pytest
 import flossing as fl
 from flossing.floss import Adaptive
 from flossing.tasks import Copy
-from flossing.training import Training, begin, free_surrogates, measure_exponents, train_block
+from flossing.training import (
+    Training,
+    begin,
+    floss_block,
+    free_surrogates,
+    measure_exponents,
+    train_block,
+)
 
 TASK = Copy(10)
 TRAINING = Training(epochs=8, batch_size=2, num_steps=16, learning_rate=1e-3)
@@ -165,3 +173,19 @@ def test_heights_of_lif_networks_need_a_larger_response():
 def test_surrogate_control_needs_surrogates():
     with pytest.raises(ValueError, match="surrogate derivatives"):
         free_surrogates(networks()[0])
+
+
+def test_steps_before_training_are_those_of_flossing_alone(x64):
+    """Their program is that of training, which the schedule shares with nothing else."""
+    nets, keys = networks()
+    before = dataclasses.replace(FLOSSING, schedule="before")
+    count, size = jnp.asarray(3), 4
+    ours, theirs = (
+        floss_block(begin(nets, TRAINING, rules), keys, count, size, TASK, TRAINING, rules)
+        for rules in (FLOSSING, before)
+    )
+    assert int(ours[0].floss_steps) == 3
+    assert int(ours[0].epochs) == 0
+    same = functools.partial(np.testing.assert_allclose, rtol=1e-9, atol=1e-12)
+    jax.tree.map(same, *(eqx.filter(state, eqx.is_inexact_array) for state, _ in (ours, theirs)))
+    jax.tree.map(lambda a, b: same(a[:3], b[:3]), ours[1], theirs[1])

@@ -8,6 +8,7 @@ from pathlib import Path
 import tyro
 from rich.console import Console
 
+from .._compiled import compile_quickly
 from ..floss import Flossing
 from ..runs import directory as files
 from ..runs.config import CellConfig, RunConfig, TaskConfig
@@ -61,6 +62,7 @@ def configs(options: Arguments) -> dict[str, RunConfig]:
 def main(arguments: Sequence[str]) -> int:
     """Runs the command; returns the exit status."""
     options = tyro.cli(Arguments, args=list(arguments), prog="floss demo")
+    compile_quickly()
     runs = configs(options)
     path = files.new_directory(options.directory or files.default_directory("demo"))
     console = Console()

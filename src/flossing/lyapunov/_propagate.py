@@ -69,15 +69,15 @@ def propagate(
         )
         by_row, lost = _by_row(growth.logs, growth.alive, growth.origin)
         collected = None
+        basis, rest = renormalise(basis)
     else:
-        state, basis, logs, collected = _regularly(
+        state, basis, logs, rest, collected = _regularly(
             step, state, basis, inputs, num_steps, renormalise_every, collect, exact, store_every
         )
         by_row, lost = _by_row(*logs)
         by_row, lost = by_row[1:].at[0].add(by_row[0]), lost[1:]
     # A direction lost in the last interval leaves the growth of those behind it uncounted, and
-    # Gram-Schmidt a little of all.
-    basis, rest = renormalise(basis)
+    # Gram-Schmidt a little of all: the rest.
     return state, basis, Logs(by_row.at[-1, basis.origin].add(rest.log_growth), lost), collected
 
 
@@ -100,7 +100,7 @@ def _regularly(
     collect: Any,
     exact: bool,
     store_every: int,
-) -> tuple[PyTree, Basis, tuple, Any]:
+) -> tuple[PyTree, Basis, tuple, Factors, Any]:
     keep = jax.checkpoint_policies.save_only_these_names(SAVED)
 
     def remember(factors: Factors, state: PyTree, basis: Basis) -> tuple:
@@ -142,10 +142,17 @@ def _regularly(
         carry, out = interval(carry, take(inputs, num_steps - rest, num_steps), rest)
         parts.append(jax.tree.map(lambda x: x[None], out))
     state, basis = carry
-    basis, last = renormalise(basis)
-    parts.append(jax.tree.map(lambda x: x[None], remember(last, state, basis)))
+
+    def finish(basis: Basis, _: None) -> tuple[Basis, tuple]:
+        basis, factors = renormalise(basis)
+        return basis, (factors, basis)
+
+    # Twice, in a loop, so that it is compiled once.
+    basis, twice = jax.lax.scan(finish, basis, None, length=2)
+    (last, ended), (rest, _) = (jax.tree.map(lambda x, i=i: x[i], twice) for i in (0, 1))
+    parts.append(jax.tree.map(lambda x: x[None], remember(last, state, ended)))
     logs, collected = jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
-    return state, basis, logs, collected
+    return state, basis, logs, rest, collected
 
 
 def interval_lengths(num_steps: int, renormalise_every: RenormaliseEvery) -> list[int]:

@@ -5,16 +5,16 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from ..floss import Flossing
 from ..lyapunov import lyapunov_spectrum
-from ..lyapunov._steps import dimension
+from ..lyapunov._steps import dimension, precision
 from ..surrogates import Surrogate
 from ..tasks.bits import Parity
 from .configuration import Training
 from .network import Network
-from .updates import flossing_update
+from .updates import FlossMetrics, flossing_update
 
 
 class Adaptation(NamedTuple):
@@ -25,6 +25,14 @@ class Adaptation(NamedTuple):
     """The first exponent as it was found, nats per step; NaN when nobody looked."""
 
 
+class Order(NamedTuple):
+    """One flossing step without a look, instead of what the rules say."""
+
+    given: Bool[Array, ""]
+    key: PRNGKeyArray
+    """Of that step."""
+
+
 def adapt(
     network: Network,
     flosser: PyTree,
@@ -33,7 +41,8 @@ def adapt(
     task: Parity,
     training: Training,
     flossing: Flossing,
-) -> tuple[Network, PyTree, Adaptation]:
+    order: Order | None = None,
+) -> tuple[Network, PyTree, Adaptation, FlossMetrics]:
     """Looks at the leading exponents, and moves them as long as they are where they must not be.
 
     Args:
@@ -42,6 +51,10 @@ def adapt(
         loss: its training loss, averaged over some epochs.
         key: random key of the inputs and bases.
         task, training, flossing: as for ``flossing_update``; ``flossing.adaptive`` has the rules.
+        order: a step that is taken without looking, where that is given; only with
+            ``control="parameters"``. The same compiled program then serves the steps before training.
+
+    Also returns the metrics of the last flossing step, or zeros.
     """
     rules = flossing.adaptive
     look_key, floss_key = jax.random.split(key)
@@ -55,7 +68,12 @@ def adapt(
     def look(network: Network) -> Array:
         return _look(network, look_key, task, flossing, watched)
 
-    found = look(network)
+    nothing = blank_metrics(network, flossing)
+    if order is None:
+        ordered, found = jnp.asarray(False), look(network)
+    else:
+        ordered = order.given
+        found = jax.lax.cond(ordered, lambda: jnp.zeros_like(goals), lambda: look(network))
     above = ~jnp.all(found - goals <= width)  # true for NaN, too
     below = found[0] - goals[0] < -width
     learned = loss <= rules.learned * task.chance_loss
@@ -64,41 +82,52 @@ def adapt(
 
     def floss(network: Network, flosser: PyTree, done: Array, seen: Array) -> tuple:
         step_key = jax.random.fold_in(floss_key, done)
+        if order is not None:
+            step_key = jax.lax.select(ordered, order.key, step_key)
         network, flosser, metrics = flossing_update(
             network, flosser, step_key, task, training, flossing
         )
-        return network, flosser, metrics.exponents[:watched]
+        return network, flosser, metrics.exponents[:watched], metrics
 
     def scale(network: Network, flosser: PyTree, done: Array, seen: Array) -> tuple:
         miss = rules.response * (goals[0] - seen[0])
         change = jnp.nan_to_num(miss, nan=-1, posinf=1, neginf=-1)
         network = _scale_surrogates(network, jnp.exp(jnp.clip(change, -1, 1)))
-        return network, flosser, look(network)
+        return network, flosser, look(network), nothing
 
     act = floss if rules.control == "parameters" else scale
     arrays, rest = eqx.partition((network, flosser), eqx.is_array)
 
     def step(carry: tuple) -> tuple:
-        arrays, done, seen = carry
-        network, flosser, seen = act(*eqx.combine(arrays, rest), done, seen)
-        return eqx.filter((network, flosser), eqx.is_array), done + 1, seen
+        arrays, done, seen, _ = carry
+        network, flosser, seen, metrics = act(*eqx.combine(arrays, rest), done, seen)
+        return eqx.filter((network, flosser), eqx.is_array), done + 1, seen, metrics
 
     def go_on(carry: tuple) -> Array:
-        _, done, seen = carry
-        return jnp.where(done == 0, above | below, ~settled(seen) & (done < rules.max_steps))
+        _, done, seen, _ = carry
+        more = ~settled(seen) & (done < rules.max_steps) & ~ordered
+        return jnp.where(done == 0, above | below | ordered, more)
 
-    arrays, done, _ = jax.lax.while_loop(go_on, step, (arrays, jnp.asarray(0), found))
+    start = arrays, jnp.asarray(0), found, nothing
+    arrays, done, _, metrics = jax.lax.while_loop(go_on, step, start)
     if rules.control == "both":
         go = ~learned
 
         def once(arrays: PyTree) -> PyTree:
-            network, flosser, _ = floss(*eqx.combine(arrays, rest), done, found)
+            network, flosser, *_ = floss(*eqx.combine(arrays, rest), done, found)
             return eqx.filter((network, flosser), eqx.is_array)
 
         arrays = jax.lax.cond(go, once, lambda arrays: arrays, arrays)
         done += go
     network, flosser = eqx.combine(arrays, rest)
-    return network, flosser, Adaptation(done, found[0])
+    return network, flosser, Adaptation(done, found[0]), metrics
+
+
+def blank_metrics(network: Network, flossing: Flossing) -> FlossMetrics:
+    """Those of a flossing step that was not taken."""
+    zero = jnp.zeros((), precision(network.initial_state))
+    k = min(flossing.num_exponents, dimension(network.initial_state))
+    return FlossMetrics(zero, jnp.zeros(k, zero.dtype), jnp.asarray(False))
 
 
 def _scale_surrogates(network: Network, factor: Float[Array, "*networks"]) -> Network:

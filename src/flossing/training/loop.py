@@ -5,6 +5,7 @@ realisation's key, the kind of work and the number of the epoch or flossing step
 depend on how it is cut into blocks, and two runs that differ in their schedule see the same data.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -16,7 +17,7 @@ from .._compiled import one_thread_first
 from ..floss import Flossing
 from ..lyapunov import lyapunov_spectrum
 from ..tasks.bits import Parity
-from .adapting import Adaptation, adapt
+from .adapting import Adaptation, Order, adapt, blank_metrics
 from .best import Best, Moment
 from .configuration import Training
 from .devices import everywhere, over_realisations, spread
@@ -118,7 +119,14 @@ def train_block(
     """
     if flossing is None or flossing.schedule not in ("adaptive", "joint"):
         flossing = Flossing("none")  # one compilation serves all the others
-    return _train_block(*everywhere((state, keys, count)), size, task, training, flossing)
+    orders = jnp.asarray(False) if _takes_orders(flossing) else None
+    arrays = everywhere((state, keys, count, orders))
+    return _train_block(*arrays, size, task, training, flossing)[:2]
+
+
+def _takes_orders(flossing: Flossing) -> bool:
+    """Whether the program of the training epochs has all that flossing steps before them need."""
+    return flossing.schedule == "adaptive" and flossing.adaptive.control == "parameters"
 
 
 @eqx.filter_jit
@@ -126,11 +134,13 @@ def _train_block(
     state: TrainState,
     keys: Array,
     count: Array,
+    orders: Array | None,
     size: int,
     task: Parity,
     training: Training,
     flossing: Flossing,
-) -> tuple[TrainState, TrainMetrics]:
+) -> tuple[TrainState, TrainMetrics, FlossMetrics]:
+    """With ``orders`` that are true, flossing steps in place of epochs; counted as epochs."""
     rules = flossing.adaptive
 
     def one(
@@ -141,64 +151,94 @@ def _train_block(
         best: Best | None,
         key: Array,
         epoch: Array,
+        orders: Array | None,
     ) -> tuple:
-        look, joint = None, None
+        look, joint, order = None, None, None
         floss_key = jax.random.fold_in(jax.random.fold_in(key, _ADAPT), epoch)
+        flossed = blank_metrics(network, flossing)
         if flossing.schedule == "joint":
             joint = flossing, floss_key
         if flossing.schedule == "adaptive":
-            network, flosser, look = _sometimes(
-                (epoch > 0) & (epoch % rules.every == 0),
-                lambda n, f: adapt(n, f, loss, floss_key, task, training, flossing),
+            now = (epoch > 0) & (epoch % rules.every == 0)
+            if orders is not None:
+                step_key = jax.random.fold_in(jax.random.fold_in(key, _FLOSS), epoch)
+                order, now = Order(orders, step_key), now | orders
+            network, flosser, look, flossed = _sometimes(
+                now,
+                lambda n, f: adapt(n, f, loss, floss_key, task, training, flossing, order),
                 (network, flosser),
-                loss,
+                (Adaptation(jnp.asarray(0), jnp.full_like(loss, jnp.nan)), flossed),
             )
-        data_key = jax.random.fold_in(jax.random.fold_in(key, _DATA), epoch)
-        before = Moment(network, optimiser)
-        pace = 1.0 if best is None else best.pace
-        network, optimiser, metrics = epoch_update(
-            network, optimiser, data_key, task, training, loss, joint, pace
-        )
+
+        def train(network: Network, optimiser: PyTree, loss: Array, best: Best | None) -> tuple:
+            data_key = jax.random.fold_in(jax.random.fold_in(key, _DATA), epoch)
+            before = Moment(network, optimiser)
+            pace = 1.0 if best is None else best.pace
+            network, optimiser, metrics = epoch_update(
+                network, optimiser, data_key, task, training, loss, joint, pace
+            )
+            change = jnp.where(jnp.isfinite(metrics.loss), metrics.loss - loss, 0) / rules.memory
+            loss = jnp.where(jnp.isfinite(loss), loss + change, metrics.loss)
+            if best is not None:
+                margin = training.roll_back * task.chance_loss
+                moment = Moment(network, optimiser)
+                after = best.after(before, moment, loss, margin, task.chance_loss)
+                (network, optimiser), loss, best, back = after
+                metrics = metrics._replace(rolled_back=back)
+            return (network, optimiser, loss, best), metrics
+
+        changed, metrics = _unless(orders, train, (network, optimiser, loss, best))
+        network, optimiser, loss, best = changed
         if look is not None:
             metrics = metrics._replace(**look._asdict())
-        change = jnp.where(jnp.isfinite(metrics.loss), metrics.loss - loss, 0) / rules.memory
-        loss = jnp.where(jnp.isfinite(loss), loss + change, metrics.loss)
-        if best is not None:
-            margin = training.roll_back * task.chance_loss
-            moment = Moment(network, optimiser)
-            after = best.after(before, moment, loss, margin, task.chance_loss)
-            (network, optimiser), loss, best, back = after
-            metrics = metrics._replace(rolled_back=back)
-        return network, optimiser, flosser, loss, best, metrics
+        return network, optimiser, flosser, loss, best, (metrics, flossed)
 
-    def block(realisations: tuple, first: Array, count: Array) -> tuple[tuple, TrainMetrics]:
+    def block(realisations: tuple, first: Array, count: Array, orders: Array | None) -> tuple:
         *carry, keys = realisations
 
-        def body(carry: tuple, epoch: Array) -> tuple[tuple, TrainMetrics]:
+        def body(carry: tuple, number: Array) -> tuple[tuple, tuple[TrainMetrics, FlossMetrics]]:
             *changed, metrics = over_realisations(
-                lambda *one_of_each: one(*one_of_each, epoch), *carry, keys
+                lambda *one_of_each: one(*one_of_each, number, orders), *carry, keys
             )
             return tuple(changed), metrics
 
         return _scan_block(body, tuple(carry), first, count, size)
 
     changed = state.networks, state.optimiser, state.flosser, state.mean_loss, state.best
-    carry, metrics = spread(block, (*changed, keys), state.epochs, count, axes=(0, 1))
+    first = state.epochs if orders is None else jnp.where(orders, state.floss_steps, state.epochs)
+    carry, metrics = spread(block, (*changed, keys), first, count, orders, axes=(0, 1))
     *carry, best = carry
-    return TrainState(*carry, state.epochs + count, state.floss_steps, best), metrics
+    return TrainState(*carry, state.epochs + count, state.floss_steps, best), *metrics
 
 
-def _sometimes(when: Array, change: Any, carry: tuple, like: Array) -> tuple:
-    """``change`` of one network and its flosser when it is due; else nothing, and nobody looked."""
+def _unless(
+    skipped: Array | None, change: Callable[..., tuple[tuple, Any]], carry: tuple
+) -> tuple[tuple, Any]:
+    """``change`` of the carry; where skipped, the carry as it is, and zeros for the rest."""
+    if skipped is None:
+        return change(*carry)
     arrays, rest = eqx.partition(carry, eqx.is_array)
 
-    def do(arrays: PyTree) -> tuple[PyTree, Adaptation]:
-        network, flosser, look = change(*eqx.combine(arrays, rest))
-        return eqx.filter((network, flosser), eqx.is_array), look
+    def do(arrays: PyTree) -> tuple[PyTree, Any]:
+        new, out = change(*eqx.combine(arrays, rest))
+        return eqx.filter(new, eqx.is_array), out
 
-    idle = Adaptation(jnp.asarray(0), jnp.full_like(like, jnp.nan))
-    arrays, look = jax.lax.cond(when, do, lambda arrays: (arrays, idle), arrays)
-    return *eqx.combine(arrays, rest), look
+    out = jax.eval_shape(do, arrays)[1]
+    blank = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), out)
+    arrays, out = jax.lax.cond(skipped, lambda arrays: (arrays, blank), do, arrays)
+    return eqx.combine(arrays, rest), out
+
+
+def _sometimes(when: Array, change: Any, carry: tuple, idle: tuple) -> tuple:
+    """``change`` of one network and its flosser when it is due; else nothing but ``idle``."""
+    arrays, rest = eqx.partition(carry, eqx.is_array)
+
+    def do(arrays: PyTree) -> tuple[PyTree, tuple]:
+        network, flosser, *out = change(*eqx.combine(arrays, rest))
+        return eqx.filter((network, flosser), eqx.is_array), tuple(out)
+
+    arrays, out = jax.lax.cond(when, do, lambda arrays: (arrays, idle), arrays)
+    return *eqx.combine(arrays, rest), *out
 
 
 def floss_block(
@@ -210,8 +250,23 @@ def floss_block(
     training: Training,
     flossing: Flossing,
 ) -> tuple[TrainState, FlossMetrics]:
-    """``count`` flossing steps; metrics have ``size`` rows, of which ``count`` hold."""
-    return _floss_block(*everywhere((state, keys, count)), size, task, training, flossing)
+    """``count`` flossing steps; metrics have ``size`` rows, of which ``count`` hold.
+
+    With the adaptive schedule the program is that of ``train_block``, so that it is compiled once.
+    """
+    state, keys, count, orders = everywhere((state, keys, count, jnp.asarray(True)))
+    if _takes_orders(flossing):
+        new, _, metrics = _train_block(state, keys, count, orders, size, task, training, flossing)
+    else:
+        new, metrics = _floss_block(state, keys, count, size, task, training, flossing)
+    steps = state.floss_steps + count
+    loss, best = state.mean_loss, state.best
+    if best is not None:  # losses from before this phase say nothing about the networks after it
+        loss = jnp.full_like(loss, jnp.inf)
+        best = Best.start(Moment(new.networks, state.optimiser), loss, best.pace)
+    optimiser, epochs = state.optimiser, state.epochs
+    new = TrainState(new.networks, optimiser, new.flosser, loss, epochs, steps, best)
+    return new, metrics
 
 
 @eqx.filter_jit
@@ -240,13 +295,7 @@ def _floss_block(
     realisations = (state.networks, state.flosser), keys
     carry, metrics = spread(block, realisations, state.floss_steps, count, axes=(0, 1))
     networks, flosser = carry
-    steps = state.floss_steps + count
-    loss, best = state.mean_loss, state.best
-    if best is not None:  # losses from before this phase say nothing about the networks after it
-        loss = jnp.full_like(loss, jnp.inf)
-        best = Best.start(Moment(networks, state.optimiser), loss, best.pace)
-    new = TrainState(networks, state.optimiser, flosser, loss, state.epochs, steps, best)
-    return new, metrics
+    return eqx.tree_at(lambda s: (s.networks, s.flosser), state, (networks, flosser)), metrics
 
 
 def evaluate(
