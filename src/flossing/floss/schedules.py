@@ -57,7 +57,7 @@ class Flossing:
     """Adam, or steps that take the loss to zero to first order (``polyak_descent``): for one exponent, and
     gradients that are averaged over many starts."""
     learning_rate: float = 5e-3
-    """Of flossing's own Adam, at its first step; with polyak the largest length of a step, over all weights."""
+    """Of flossing's own Adam, at its first step; with polyak the greatest length of a step."""
     final_learning_rate: float | None = None
     """To which it falls along a cosine over ``steps_before`` steps, and where it stays; none: a tenth."""
     clip_norm: float = 0.03
