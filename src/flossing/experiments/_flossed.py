@@ -23,14 +23,20 @@ class FlossingSettings:
     learning_rate: float = 2e-3
     rate_of_many: float | None = None
     """Learning rate where more than half of all exponents are flossed; default the same."""
+    falls_to: float = 1.0
+    """Learning rate after ``steps`` over that at first, along a cosine."""
+    clip_norm: float = 0.0
+    """Largest gradient norm of each array; 0 for no limit."""
     window: int = 100
     basis_warmup: int = 25
     starts: int = 1
     delay: int = 40
     seed: int = 1
 
-    def flossing(self, num_exponents: int, target: float = 0.0) -> Flossing:
-        """That configuration of flossing."""
+    def flossing(
+        self, num_exponents: int, target: float = 0.0, steps: int | None = None
+    ) -> Flossing:
+        """That configuration of flossing, whose rate falls over so many steps."""
         rate = self.learning_rate
         if self.rate_of_many is not None and 2 * num_exponents > self.hidden_size:
             rate = self.rate_of_many
@@ -41,9 +47,10 @@ class FlossingSettings:
             basis_warmup=self.basis_warmup,
             starts=self.starts,
             learning_rate=rate,
-            final_learning_rate=rate,
+            final_learning_rate=self.falls_to * rate,
+            steps_before=steps or Flossing.steps_before,
             state_warmup=0,
-            clip_norm=0.0,
+            clip_norm=self.clip_norm,
         )
 
     def build(self, **cell: Any) -> "Networks":

@@ -25,6 +25,8 @@ ARCHITECTURES = {
     "two-layers": ("tanh, two layers", CellConfig(layers=2)),
     "gru": ("GRU", CellConfig("gru")),
     "lstm": ("LSTM", CellConfig("lstm")),
+    "gru-open": ("GRU, gates open", CellConfig("gru", openness=3.0)),
+    "lstm-open": ("LSTM, gates open", CellConfig("lstm", openness=3.0)),
 }
 """Name in figures, and configuration, of each."""
 _TASKS = {"xor": "delayed XOR", "copy": "copy"}

@@ -26,6 +26,8 @@ class Settings(FlossingSettings):
     """What may be varied."""
 
     rate_of_many: float | None = 5e-3
+    falls_to: float = 0.1
+    clip_norm: float = 0.03
     flossed: tuple[int, ...] = (0, 1, 16, 32, 75)
     """Numbers k of flossed exponents; 0 for none."""
     networks: int = 5
@@ -59,7 +61,7 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
     networks = settings.build()
     found = {}
     for k in settings.flossed:
-        current = networks.flossed(settings.flossing(k), settings.steps)[0] if k else networks.fresh
+        current = _flossed(networks, k, settings)
         found[k] = _measure(networks, current, settings)
     slopes = {k: _slopes(track, settings) for k, track in found.items()}
     ranks = {k: _gradient_rank(track) for k, track in found.items()}
@@ -87,6 +89,12 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
         claims=_claims(found, slopes, settings),
         figure=figure(found, slopes, settings, _shown(settings)),
     )
+
+
+def _flossed(networks: Networks, k: int, settings: Settings) -> Network:
+    if k == 0:
+        return networks.fresh
+    return networks.flossed(settings.flossing(k, steps=settings.steps), settings.steps)[0]
 
 
 def _rounded(values: np.ndarray) -> list:
