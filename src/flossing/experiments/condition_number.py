@@ -26,8 +26,7 @@ class Settings(FlossingSettings):
     """What may be varied."""
 
     rate_of_many: float | None = 5e-3
-    falls_to: float = 0.1
-    clip_norm: float = 0.03
+    careful_with_many: bool = True
     flossed: tuple[int, ...] = (0, 1, 16, 32, 75)
     """Numbers k of flossed exponents; 0 for none."""
     networks: int = 5
