@@ -1,6 +1,6 @@
 """Optimiser parts that Optax does not have."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -84,9 +84,10 @@ def polyak_descent(longest: optax.ScalarOrSchedule) -> optax.GradientTransformat
         return optax.ScaleByScheduleState(jnp.zeros([], jnp.int32))
 
     def update(
-        updates: PyTree, state: PyTree, params: PyTree = None, *, value: Array, **more: object
+        updates: PyTree, state: PyTree, params: PyTree = None, **more: Any
     ) -> tuple[PyTree, PyTree]:
-        del params, more
+        del params
+        value: Array = more["value"]
         norm = tree_norm(updates)
         bound = longest(state.count) if callable(longest) else longest
         length = jnp.minimum(bound, 2 * value / jnp.where(norm > 0, norm, 1))
