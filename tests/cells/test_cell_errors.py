@@ -134,6 +134,18 @@ def test_bad_arguments_are_named(make, options, error, message, key, untyped):
             ValueError,
             "forget_bias: chrono = 20.0 takes its place; leave one of them out.",
         ),
+        (
+            fl.GRUCell,
+            {"openness": 3.0, "update_bias": 1.0},
+            ValueError,
+            "update_bias: openness = 3.0 takes its place; leave one out.",
+        ),
+        (
+            fl.LSTMCell,
+            {"openness": 3.0, "chrono": 20.0},
+            ValueError,
+            "chrono: openness = 3.0 takes its place; leave one out.",
+        ),
         (fl.BinaryCell, {"bias_range": -0.1}, ValueError, "bias_range: expected a finite non-neg"),
         (fl.BinaryCell, {"dale": -1.0}, ValueError, "dale: expected a finite non-negative number"),
         (fl.GRUCell, {"update_bias": math.inf}, ValueError, "update_bias: expected finite numbers"),

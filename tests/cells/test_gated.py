@@ -77,3 +77,16 @@ def test_a_unit_forgets_within_the_time_that_chrono_gives_it(key):
     state = fl.LSTMState(jnp.zeros(UNITS), jnp.ones(UNITS))
     times = jnp.exp(jnp.split(cell.bias, 4)[1])
     close(cell(state, jnp.zeros(1)).cell, times / (1 + times))
+
+
+def test_with_open_gates_a_step_is_that_of_a_tanh_network(key):
+    """At 40 all gates are open or closed to working precision."""
+    state, input = normal(UNITS), normal(INPUTS)
+    gru = fl.GRUCell(INPUTS, UNITS, openness=40.0, key=key)
+    weight, enter = (jnp.split(w, 3)[2] for w in (gru.recurrent_weight, gru.input_weight))
+    close(gru(state, input), jnp.tanh(weight @ state + enter @ input))
+    lstm = fl.LSTMCell(INPUTS, UNITS, openness=40.0, key=key)
+    weight, enter = (jnp.split(w, 4)[2] for w in (lstm.recurrent_weight, lstm.input_weight))
+    following = lstm(fl.LSTMState(state, normal(UNITS)), input)
+    close(following.cell, jnp.tanh(weight @ state + enter @ input))
+    close(following.hidden, jnp.tanh(following.cell))

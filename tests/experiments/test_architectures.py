@@ -30,12 +30,14 @@ def test_a_small_one_is_complete(tmp_path):
 
 def test_each_architecture_is_what_its_name_says():
     runs = dataclasses.replace(Settings(), delays=(20,)).runs()
-    assert len(runs) == 6 * 2 * 2
+    assert len(runs) == 8 * 2 * 2
     assert len({repr(config) for config in runs.values()}) == len(runs)
     assert runs["orthogonal,xor,d=20,none"].cell.recurrent == "orthogonal"
     assert runs["leaky,xor,d=20,none"].cell.leak == 0.5
     assert runs["two-layers,copy,d=20,adaptive"].cell.layers == 2
     assert runs["lstm,copy,d=20,adaptive"].cell.name == "lstm"
+    assert runs["gru-open,copy,d=20,adaptive"].cell.openness == 3.0
+    assert runs["lstm-open,xor,d=20,none"].cell.name == "lstm"
     assert runs["gru,copy,d=20,adaptive"].flossing.schedule == "adaptive"
     assert {config.cell.hidden_size for config in runs.values()} == {80}
 
@@ -48,7 +50,7 @@ def numbers():
     """Flossing helps all but the GRU, which it harms."""
     found = {}
     for name in TWO.runs():
-        flossed, harmed = name.endswith("adaptive"), name.startswith("gru")
+        flossed, harmed = name.endswith("adaptive"), name.startswith("gru,")
         solved = 3 if flossed != harmed else 1
         found[name] = {"solved": solved, "test_accuracy": [1.0] * solved + [0.5] * (4 - solved)}
     return found
@@ -60,13 +62,13 @@ def test_the_verdict_is_for_each_architecture_and_for_all(numbers):
     harmed = [claim.text for claim in claims if not claim.holds]
     assert harmed == ["GRU: networks of 16 at 95 %, adaptive (12 not flossed)"]
     assert (claims[0].measured, claims[0].limit) == (12, 3.5)
-    assert (claims[-1].measured, claims[-1].limit) == (5 * 12 + 4, 5 * 4 + 12)
+    assert (claims[-1].measured, claims[-1].limit) == (7 * 12 + 4, 7 * 4 + 12)
 
 
 def test_the_figure_has_a_panel_for_each_architecture_and_task(numbers):
     figure = architectures._figure(numbers, Settings())
-    assert len(figure.axes) == 12
-    assert [axis.get_title() for axis in figure.axes[:6]] == [
+    assert len(figure.axes) == 16
+    assert [axis.get_title() for axis in figure.axes[:8]] == [
         name for name, _ in ARCHITECTURES.values()
     ]
     lines = figure.axes[0].get_lines()

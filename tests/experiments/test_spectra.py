@@ -100,6 +100,8 @@ def test_condition_numbers_grow_as_exponents_say():
         networks=2,
         steps=60,
         horizons=(10, 20, 30),
+        slope_from=10,
+        gradient_steps=30,
         max_sweeps=6,
         delay=10,
         learning_rate=5e-3,

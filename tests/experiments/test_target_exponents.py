@@ -24,8 +24,10 @@ def small():
         settings=Settings(
             hidden_size=40,
             epochs=60,
-            starts=8,
-            learning_rates=(3e-3,),
+            starts=16,
+            state_warmup=100,
+            window=120,
+            basis_warmup=60,
             measured_steps=1000,
             repeats=2,
         )
@@ -42,8 +44,8 @@ def test_networks_start_where_the_published_ones_do(small):
 def test_first_exponents_reach_their_targets(small):
     """Fewer trajectories scatter more than in the full run, whose limits are the published errors."""
     for target in TARGETS:
-        assert small.numbers["median_error"][str(target)]["60"] < 0.05
-        assert small.numbers["median_error_in_window"][str(target)]["60"] < 0.1
+        for epoch in ("20", "40", "60"):
+            assert small.numbers["median_error"][str(target)][epoch] < 0.05
 
 
 def test_every_published_median_is_a_claim(small):
@@ -53,7 +55,7 @@ def test_every_published_median_is_a_claim(small):
     ):
         errors = [abs(np.interp(epoch, *c.T) - target) for c in published()[target].values()]
         assert claim.published == pytest.approx(np.median(errors))
-        assert claim.published < claim.limit < claim.published + 0.5
+        assert claim.limit == claim.published
 
 
 def test_the_result_is_complete(small):

@@ -18,6 +18,8 @@ def test_settings_reach_their_cells():
     assert (build("relu", recurrent="identity").recurrent_weight == jax.numpy.eye(4)).all()
     assert build("gru", gate_bias=2.0).bias.tolist() == [0] * 4 + [2] * 4 + [0] * 4
     assert (build("lstm", chrono=10.0).bias[4:8] == -build("lstm", chrono=10.0).bias[:4]).all()
+    assert build("gru", openness=3.0).bias.tolist() == [3] * 4 + [-3] * 4 + [0] * 4
+    assert build("lstm", openness=3.0).bias.tolist() == [3] * 4 + [-3] * 4 + [0] * 4 + [3] * 4
     assert build("binary", centred=True).centred
     linear = build("linear", min_radius=0.5, max_radius=0.6)
     assert isinstance(linear, fl.LinearRecurrentCell)
@@ -48,6 +50,7 @@ def test_fluctuation_driven_weights_are_as_large_as_inputs_are_rare():
         ("tanh", {"fluctuations": 1.0}),
         ("binary", {"input_rate": 0.2}),
         ("relu", {"chrono": 10.0}),
+        ("tanh", {"openness": 3.0}),
         ("lstm", {"max_radius": 0.9}),
         ("linear", {"gain": 1.0}),
         ("linear", {"recurrent": "orthogonal"}),

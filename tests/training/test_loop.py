@@ -221,6 +221,27 @@ def test_flossing_moves_exponents_to_their_target():
     assert float(jnp.abs(after).mean()) < 0.3 * float(jnp.abs(before).mean())
 
 
+def test_polyak_steps_take_one_exponent_to_its_target():
+    nets, keys = networks(2)
+    polyak = dataclasses.replace(
+        FLOSSING,
+        num_exponents=1,
+        targets=(-1.0,),
+        optimiser="polyak",
+        learning_rate=1.0,
+        starts=32,
+        window=60,
+        basis_warmup=20,
+    )
+    state, metrics = floss(begin(nets, TRAINING, polyak), keys, 4, flossing=polyak)
+    before = np.abs(np.asarray(metrics.exponents)[0, :, 0] + 1)
+    for _ in range(2):
+        state, _ = floss(state, keys, 4, flossing=polyak)
+    after = measure_exponents(state.networks, keys, TASK, 1, 2000)[:, 0]
+    assert np.all(before > 0.2)
+    np.testing.assert_allclose(after, -1, atol=0.05)
+
+
 def test_training_learns_the_copy_task():
     nets, keys = networks(2)
     training = dataclasses.replace(TRAINING, batch_size=16, num_steps=40)

@@ -1,5 +1,7 @@
 """The figure of the experiment ``condition-number``."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -10,12 +12,12 @@ from ._tangent_modes import effective_rank, log_condition
 def figure(
     found: dict[int, dict[str, np.ndarray]],
     slopes: dict[int, dict[int, tuple[float, float, float]]],
-    horizons: tuple[int, ...],
-    delay: int,
+    settings: Any,
     m: int,
 ) -> Figure:
     """Six panels, the condition number in m directions in the first; colours are numbers k."""
     n = found[0]["exponents"].shape[1]
+    horizons, delay = settings.horizons, settings.delay
     times = np.array(horizons)
     with style():
         whole = Figure(figsize=(10.5, 6.2), layout="constrained")
@@ -25,7 +27,7 @@ def figure(
             logs = log_condition(track, m) / np.log(10)
             exponents = track["exponents"]
             predicted = (exponents[:, 0] - exponents[:, m - 1]).mean() / np.log(10)
-            offset = (logs.mean(0) - predicted * times)[times >= 10].mean()
+            offset = (logs.mean(0) - predicted * times)[times >= settings.slope_from].mean()
             condition.plot(horizons, logs.T, color=colour, linewidth=0.4, alpha=0.6)
             condition.plot(horizons, logs.mean(0), "o", color=colour, markersize=3.5, label=label)
             condition.plot(horizons, offset + predicted * times, color=colour, linewidth=1.2)

@@ -23,17 +23,21 @@ class FlossingSettings:
     learning_rate: float = 2e-3
     rate_of_many: float | None = None
     """Learning rate where more than half of all exponents are flossed; default the same."""
+    careful_with_many: bool = False
+    """Whether that rate falls to a tenth, and gradients are clipped, as is our default."""
     window: int = 100
     basis_warmup: int = 25
     starts: int = 1
     delay: int = 40
     seed: int = 1
 
-    def flossing(self, num_exponents: int, target: float = 0.0) -> Flossing:
-        """That configuration of flossing."""
-        rate = self.learning_rate
-        if self.rate_of_many is not None and 2 * num_exponents > self.hidden_size:
-            rate = self.rate_of_many
+    def flossing(
+        self, num_exponents: int, target: float = 0.0, steps: int | None = None
+    ) -> Flossing:
+        """That configuration of flossing; a rate that falls does so over so many steps."""
+        many = 2 * num_exponents > self.hidden_size
+        careful = many and self.careful_with_many
+        rate = self.rate_of_many if many and self.rate_of_many else self.learning_rate
         return Flossing(
             num_exponents=num_exponents,
             targets=(target,),
@@ -41,9 +45,10 @@ class FlossingSettings:
             basis_warmup=self.basis_warmup,
             starts=self.starts,
             learning_rate=rate,
-            final_learning_rate=rate,
+            final_learning_rate=rate / 10 if careful else rate,
+            steps_before=steps or Flossing.steps_before,
             state_warmup=0,
-            clip_norm=0.0,
+            clip_norm=Flossing.clip_norm if careful else 0.0,
         )
 
     def build(self, **cell: Any) -> "Networks":

@@ -2,7 +2,8 @@
 
 The same settings for all of them: units, training rate, number of flossed exponents. A gated network has
 three or four times as many parameters as a tanh network of the same size, an LSTM and two layers twice
-as many state variables.
+as many state variables. Gated networks are there twice: as they usually start, with gates half open, and with
+open gates, so that they start nearly as tanh networks.
 """
 
 import dataclasses
@@ -25,6 +26,8 @@ ARCHITECTURES = {
     "two-layers": ("tanh, two layers", CellConfig(layers=2)),
     "gru": ("GRU", CellConfig("gru")),
     "lstm": ("LSTM", CellConfig("lstm")),
+    "gru-open": ("GRU, gates open", CellConfig("gru", openness=3.0)),
+    "lstm-open": ("LSTM, gates open", CellConfig("lstm", openness=3.0)),
 }
 """Name in figures, and configuration, of each."""
 _TASKS = {"xor": "delayed XOR", "copy": "copy"}

@@ -2,9 +2,11 @@
 
 The published networks start between -0.05 and -2.7. Ours are given the same starts: the gain of each
 recurrent matrix is found by bisection. The exponent of a short window scatters from window to window,
-so each flossing step averages it over several trajectories, the steps of Adam get smaller, and results
-are measured afterwards on long trajectories that flossing never saw. Published errors are those of the
-window that is being optimised, which can be fitted; ours are also given for the flossing windows.
+so each flossing step averages it over many trajectories; a network whose exponent is near zero forgets
+where it started only slowly, so these begin long before their windows. Each step is the shortest change of
+the weights that takes the averaged exponent to its target, to first order. Results are measured
+on long trajectories that flossing never saw. Published errors are those of the window that is being
+optimised, which can be fitted; ours are also given for the flossing windows.
 """
 
 import dataclasses
@@ -44,10 +46,11 @@ class Settings(FlossingSettings):
 
     networks: int = 10
     epochs: int = 100
-    learning_rates: tuple[float, ...] = (1e-2, 3e-3, 1e-3)
-    """Of epochs 1 to 20, 21 to 40 and so on; the last one holds for all that follow."""
-    window: int = 120
-    basis_warmup: int = 20
+    learning_rate: float = 0.2
+    """The largest length of a step, all weights together."""
+    state_warmup: int = 500
+    window: int = 200
+    basis_warmup: int = 100
     starts: int = 64
     delay: int = 20
     measured_steps: int = 2500
@@ -56,7 +59,9 @@ class Settings(FlossingSettings):
     seed: int = 3
 
 
-QUICK = Settings(hidden_size=40, epochs=60, starts=16, measured_steps=1000, repeats=2)
+QUICK = Settings(
+    hidden_size=40, epochs=60, starts=16, state_warmup=100, measured_steps=1000, repeats=2
+)
 
 
 def published() -> dict[float, dict[str, np.ndarray]]:
@@ -122,15 +127,12 @@ def _median(exponents: Any, target: float) -> float:
 def _claim(
     target: float, epoch: int, measured: np.ndarray, in_window: float, known: float
 ) -> Claim:
-    """No worse than published, within one standard error of the median over networks (bootstrap)."""
-    found = np.abs(measured - target)
-    draws = np.random.default_rng(0).choice(found, (10_000, len(found)))
-    error = float(np.median(draws, axis=1).std())
+    """No worse than published."""
     return Claim(
         f"target {target:g}, epoch {epoch}: median |lambda_1 - target|, on new input (in the flossing "
-        f"window: {in_window:.4f}); limit: published + standard error of our median, {error:.4f}",
-        float(np.median(found)),
-        known + error,
+        f"window: {in_window:.4f}); limit: published",
+        _median(measured, target),
+        known,
         known,
     )
 
@@ -155,7 +157,12 @@ def _networks_starting_at(starts: np.ndarray, keys: jax.Array, settings: Setting
 
 def _drive(networks: Network, keys: jax.Array, target: float, settings: Settings) -> dict[str, Any]:
     training, task = Training(), DelayedXOR(settings.delay)
-    flossing = settings.flossing(1, target)
+    flossing = dataclasses.replace(
+        settings.flossing(1, target),
+        optimiser="polyak",
+        state_warmup=settings.state_warmup,
+        detach_warmup=True,
+    )
     state = begin(networks, training, flossing)
     fold = jax.vmap(jax.random.fold_in, (0, None))
     streams = [fold(keys, number) for number in range(settings.repeats)]
@@ -168,11 +175,9 @@ def _drive(networks: Network, keys: jax.Array, target: float, settings: Settings
         scatter[epoch] = np.std(found, 0, ddof=1) / np.sqrt(settings.repeats)
 
     measure(0)
-    for block, epoch in enumerate(range(_BLOCK, settings.epochs + 1, _BLOCK)):
-        rates = settings.learning_rates
-        rate = rates[min(block, len(rates) - 1)]
-        now = dataclasses.replace(flossing, learning_rate=rate, final_learning_rate=rate)
-        state, metrics = floss_block(state, keys, jnp.asarray(_BLOCK), _BLOCK, task, training, now)
+    for epoch in range(_BLOCK, settings.epochs + 1, _BLOCK):
+        count = jnp.asarray(_BLOCK)
+        state, metrics = floss_block(state, keys, count, _BLOCK, task, training, flossing)
         in_window.append(np.asarray(metrics.exponents)[:, :, 0])
         measure(epoch)
     return {"measured": measured, "scatter": scatter, "in_window": np.concatenate(in_window)}

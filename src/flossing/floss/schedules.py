@@ -53,12 +53,15 @@ class Flossing:
     """At most so many flossing phases during training."""
     steps_between: int = 500
     """Flossing steps in each of those."""
+    optimiser: Literal["adam", "polyak"] = "adam"
+    """Adam, or steps that take the loss to zero to first order (``polyak_descent``): for one exponent, and
+    gradients that are averaged over many starts."""
     learning_rate: float = 5e-3
-    """Of flossing's own Adam, at its first step."""
+    """Of flossing's own Adam, at its first step; with polyak the greatest length of a step."""
     final_learning_rate: float | None = None
     """To which it falls along a cosine over ``steps_before`` steps, and where it stays; none: a tenth."""
     clip_norm: float = 0.03
-    """Largest gradient norm of each array in a flossing step; 0 for no limit.
+    """Largest gradient norm of each array in a flossing step; 0 for no limit. For Adam only.
 
     The gradient of an exponent can explode, and Adam needs hundreds of steps to forget it.
     """
@@ -74,6 +77,7 @@ class Flossing:
 
     def __post_init__(self) -> None:
         check_choice("flossing.schedule", self.schedule, get_args(Schedule))
+        check_choice("flossing.optimiser", self.optimiser, ("adam", "polyak"))
         check_choice("flossing.penalty", self.penalty, ("two-sided", "above", "below"))
         for name, minimum in [
             ("num_exponents", 1),

@@ -22,6 +22,7 @@ _ONLY = {
     "input_rate": ("lif",),
     "gate_bias": ("gru", "lstm"),
     "chrono": ("gru", "lstm"),
+    "openness": ("gru", "lstm"),
     "min_radius": ("linear",),
     "max_radius": ("linear",),
 }
@@ -76,6 +77,9 @@ class CellConfig:
     """Start value of the update (gru) or forget gate's bias (lstm)."""
     chrono: float | None = None
     """Longest time to remember, in steps, for the chrono initialisation of these biases."""
+    openness: float = 0.0
+    """Start biases of gru and lstm at which a step replaces the state: minus this for the update or forget
+    gate, this for all others."""
     min_radius: float = 0.0
     """Of the linear cell: its eigenvalues start between two circles."""
     max_radius: float = 1.0
@@ -146,10 +150,11 @@ class CellConfig:
             del shared["recurrent"]
             radii = {"min_radius": self.min_radius, "max_radius": self.max_radius}
             return cells.LinearRecurrentCell(*sizes, **radii, **shared)
+        gates = {"chrono": self.chrono, "openness": self.openness}
         if self.name == "gru":
-            return cells.GRUCell(*sizes, update_bias=self.gate_bias, chrono=self.chrono, **shared)
+            return cells.GRUCell(*sizes, update_bias=self.gate_bias, **gates, **shared)
         if self.name == "lstm":
-            return cells.LSTMCell(*sizes, forget_bias=self.gate_bias, chrono=self.chrono, **shared)
+            return cells.LSTMCell(*sizes, forget_bias=self.gate_bias, **gates, **shared)
         surrogate = self._surrogate()
         if self.name == "binary":
             own = {"dale": self.dale, "centred": self.centred}

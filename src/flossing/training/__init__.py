@@ -19,6 +19,7 @@ from .optimisers import (
     all_finite as all_finite,
     clip_by_array_norm as clip_by_array_norm,
     normalised_descent as normalised_descent,
+    polyak_descent as polyak_descent,
     smorms3 as smorms3,
 )
 from .spike_losses import (

@@ -1,6 +1,6 @@
 """Optimiser parts that Optax does not have."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -62,6 +62,40 @@ def normalised_descent(
         optax.ema(beta1),
         optax.scale_by_learning_rate(learning_rate),
     )
+
+
+def polyak_descent(longest: optax.ScalarOrSchedule) -> optax.GradientTransformationExtraArgs:
+    """Gradient descent for a mean of squares that can become zero; its steps follow from its value.
+
+    The step is ``-2 loss / |gradient|^2 * gradient``, and at most ``longest`` long (Euclidean norm over all
+    arrays). That is twice Polyak's step size for a lowest loss of 0, and along the gradient of a quadratic
+    loss it ends nearest to the solution. With a single residual it is Newton's method: the shortest change
+    that takes the residual to zero, to first order. Nothing is remembered between steps. ``update`` needs
+    the loss as ``value``.
+
+    Args:
+        longest: bound on the length of steps, a number or a schedule.
+
+    Source: B. Polyak, Introduction to Optimization, 1987, section 5.3; with a bound: Loizou et al. 2021.
+    """
+
+    def init(params: PyTree) -> optax.ScaleByScheduleState:
+        del params
+        return optax.ScaleByScheduleState(jnp.zeros([], jnp.int32))
+
+    def update(
+        updates: PyTree, state: PyTree, params: PyTree = None, **more: Any
+    ) -> tuple[PyTree, PyTree]:
+        del params
+        value: Array = more["value"]
+        norm = tree_norm(updates)
+        bound = longest(state.count) if callable(longest) else longest
+        length = jnp.minimum(bound, 2 * value / jnp.where(norm > 0, norm, 1))
+        factor = jnp.where(norm > 0, -length / jnp.where(norm > 0, norm, 1), 0)
+        step = jax.tree.map(lambda x: factor.astype(x.dtype) * x, updates)
+        return step, optax.ScaleByScheduleState(optax.safe_increment(state.count))
+
+    return optax.GradientTransformationExtraArgs(init, update)
 
 
 class Smorms3State(NamedTuple):

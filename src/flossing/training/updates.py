@@ -21,6 +21,7 @@ from .optimisers import (
     apply_if,
     clip_by_array_norm,
     normalised_descent,
+    polyak_descent,
     tree_norm,
     without_row_means,
 )
@@ -67,13 +68,15 @@ def optimiser_of(training: Training) -> optax.GradientTransformation:
     return optax.chain(clip, optax.adam(rate, training.beta1, training.beta2))
 
 
-def flosser_of(training: Training, flossing: Flossing) -> optax.GradientTransformation:
-    """Clipping and Adam of flossing."""
+def flosser_of(training: Training, flossing: Flossing) -> optax.GradientTransformationExtraArgs:
+    """Clipping and Adam of flossing, or Polyak's steps; its updates need the flossing loss as ``value``."""
     clip = clip_by_array_norm(flossing.clip_norm) if flossing.clip_norm else optax.identity()
     last = flossing.final_learning_rate
     share = 0.1 if last is None else last / flossing.learning_rate
     steps = max(1, flossing.steps_before)
     rate = optax.cosine_decay_schedule(flossing.learning_rate, steps, share)
+    if flossing.optimiser == "polyak":
+        return polyak_descent(rate)
     return optax.chain(clip, optax.adam(rate, training.beta1, training.beta2))
 
 
@@ -228,7 +231,9 @@ def flossing_update(
     (loss, exponents), gradient = flossing_gradient(network, key, task, flossing)
     flossed, rest = eqx.partition(network.cell, flossed_leaves(network.cell, flossing.parameters))
     good = all_finite((loss, gradient))
-    updates, new_flosser = flosser_of(training, flossing).update(gradient, flosser, flossed)
+    updates, new_flosser = flosser_of(training, flossing).update(
+        gradient, flosser, flossed, value=loss
+    )
     if flossing.centred:
         updates = jax.tree.map(without_row_means, updates)
     flossed = apply_if(good, optax.apply_updates(flossed, updates), flossed)
