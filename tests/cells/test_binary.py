@@ -45,6 +45,15 @@ def test_centred_is_the_same_network_with_other_biases(key):
     close(jacobian(centred, state, bits), jacobian(plain, state, bits))
 
 
+def test_a_membrane_readout_changes_what_is_seen_and_not_the_network(key):
+    plain = fl.BinaryCell(INPUTS, UNITS, centred=True, key=key)
+    open_ = fl.BinaryCell(INPUTS, UNITS, centred=True, membrane_readout=True, key=key)
+    state, input = normal(UNITS), normal(INPUTS)
+    np.testing.assert_array_equal(open_(state, input), plain(state, input))
+    np.testing.assert_array_equal(open_.output(state), state)
+    np.testing.assert_array_equal(open_.activity(state), plain.output(state))
+
+
 def test_delay_lines_have_equal_surrogate_exponents(key, x64):
     """A centred network whose matrix is a permutation, without inputs and biases: ln(g sg'(g / 2))."""
     cell = fl.BinaryCell(

@@ -117,4 +117,7 @@ def test_delay_lines_differ_in_flossing_only():
     assert plain.training.epochs == settings.run(18, "none").training.epochs == 3001
     assert flossed.flossing.adaptive.control == "surrogate"
     before = settings.run(18, "before")
+    assert before.cell == settings.run(18, "none").cell
+    assert before.cell.membrane_readout and not plain.cell.membrane_readout
+    assert before.cell.readout_std == 1 / 80
     assert (before.flossing.num_exponents, before.flossing.steps_before) == (40, 400)

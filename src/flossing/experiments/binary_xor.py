@@ -4,7 +4,9 @@ The published adaptive schedule is not described in public. Ours holds the level
 exponents by scaling the heights of the surrogate derivatives, which leaves the activity of the network
 as it is, and their shape by single flossing steps of the weights while a network has not learned.
 
-Networks with Gaussian weights forget a bit within five steps, whatever their exponents. So there is a second
+Networks with Gaussian weights have a small readout of their membranes, not of their spikes: without that they do
+not learn a delay of 14 steps unless they are flossed, as the published ones do.
+Such networks forget a bit within five steps, whatever their exponents. So there is a second
 kind: a ring of delay lines, whose recurrent matrix is one cycle at the start. All their surrogate
 exponents are equal, and adaptive flossing holds them with the heights alone. Within a kind, networks have the
 same weights, data and training with and without flossing.
@@ -101,6 +103,9 @@ class Settings:
             )
             training = self.lines_training
         else:
+            cell = dataclasses.replace(
+                cell, centred=True, centred_inputs=False, membrane_readout=True
+            )
             flossing = Flossing(
                 schedule,
                 self.num_exponents,
