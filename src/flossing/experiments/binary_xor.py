@@ -4,12 +4,11 @@ The published adaptive schedule is not described in public. Ours holds the level
 exponents by scaling the heights of the surrogate derivatives, which leaves the activity of the network
 as it is.
 
-Networks with Gaussian weights have centred activity (-1/2 or 1/2) and a readout of their membranes, not of
-their spikes: with both they learn a delay of 14 steps without flossing, as the published ones do. They forget a
-bit within five steps, whatever their exponents. So there is a second kind: a ring of delay lines, whose
-recurrent matrix is one cycle at the start, with a readout of spikes. All their surrogate exponents are equal, and
-adaptive flossing holds them with the heights alone. Within a kind, networks have the same weights, data and
-training with and without flossing.
+Networks with Gaussian weights have centred activity (-1/2 or 1/2) and a readout of their membranes, not
+of their spikes: with both they learn a delay of 14 steps without flossing, as the published ones do. They
+forget a bit within five steps, whatever their exponents. So there is a second kind: a ring of delay lines,
+whose recurrent matrix is one cycle at the start, with a readout of spikes. All their surrogate exponents are
+equal. Within a kind, networks have the same weights, data and training with and without flossing.
 """
 
 import dataclasses
