@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,9 +91,10 @@ def test_the_best_stretch_of_a_flossing_is_kept_for_each_network():
 
     kept, exponents = networks.flossed(flossing, 20, look, every=5, best=True)
     losses = (exponents[:, :, 0] ** 2).reshape(4, 5, 2).mean(1)
+    cell: Any = kept.cell
     for i, stretch in enumerate(losses.argmin(0)):
         expected = seen[5 * (stretch + 1)][i]
-        np.testing.assert_array_equal(kept.cell.recurrent_weight[i], expected)
+        np.testing.assert_array_equal(cell.recurrent_weight[i], expected)
 
 
 def test_spectra_of_tanh_networks_are_flattened():
