@@ -6,8 +6,8 @@ sharpness 1; its spectrum before flossing is that of sharpness 0.5, which is use
 the counted steps only, not through those that turn the basis, and leave the means of rows as they are:
 both flatten the flossed exponents. Steps are small and their gradients clipped: one exploding window would
 otherwise push all exponents away for hundreds of steps. Each network is taken from where the mean of its
-flossing loss was lowest, in case it ran away later. Many exponents come in equal pairs, those of a rotation: where
-the k-th and the next are one, both go to zero and the gap is behind the second.
+flossing loss was lowest, in case it ran away later. Many exponents come in equal pairs, those of a
+rotation: where the k-th and the next are one, both go to zero and the gap is behind the second.
 """
 
 import dataclasses
