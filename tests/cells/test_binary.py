@@ -45,6 +45,23 @@ def test_centred_is_the_same_network_with_other_biases(key):
     close(jacobian(centred, state, bits), jacobian(plain, state, bits))
 
 
+def test_inputs_may_stay_as_they_are_where_activity_is_centred(key):
+    options = {"centred": True, "key": key}
+    both = fl.BinaryCell(INPUTS, UNITS, **options)
+    activity = fl.BinaryCell(INPUTS, UNITS, centred_inputs=False, **options)
+    state, input = normal(UNITS), normal(INPUTS)
+    close(activity(state, input), both(state, input + 0.5))
+
+
+def test_a_membrane_readout_changes_what_is_seen_and_not_the_network(key):
+    plain = fl.BinaryCell(INPUTS, UNITS, centred=True, key=key)
+    open_ = fl.BinaryCell(INPUTS, UNITS, centred=True, membrane_readout=True, key=key)
+    state, input = normal(UNITS), normal(INPUTS)
+    np.testing.assert_array_equal(open_(state, input), plain(state, input))
+    np.testing.assert_array_equal(open_.output(state), state)
+    np.testing.assert_array_equal(open_.activity(state), plain.output(state))
+
+
 def test_delay_lines_have_equal_surrogate_exponents(key, x64):
     """A centred network whose matrix is a permutation, without inputs and biases: ln(g sg'(g / 2))."""
     cell = fl.BinaryCell(

@@ -20,7 +20,9 @@ def test_settings_reach_their_cells():
     assert (build("lstm", chrono=10.0).bias[4:8] == -build("lstm", chrono=10.0).bias[:4]).all()
     assert build("gru", openness=3.0).bias.tolist() == [3] * 4 + [-3] * 4 + [0] * 4
     assert build("lstm", openness=3.0).bias.tolist() == [3] * 4 + [-3] * 4 + [0] * 4 + [3] * 4
-    assert build("binary", centred=True).centred
+    binary = build("binary", centred=True, centred_inputs=False, membrane_readout=True)
+    assert isinstance(binary, fl.BinaryCell)
+    assert (binary.centred, binary.centred_inputs, binary.membrane_readout) == (True, False, True)
     linear = build("linear", min_radius=0.5, max_radius=0.6)
     assert isinstance(linear, fl.LinearRecurrentCell)
     assert ((linear.log_decay > -0.68) & (linear.log_decay < -0.36)).all()  # ln(-ln radius)
@@ -47,6 +49,7 @@ def test_fluctuation_driven_weights_are_as_large_as_inputs_are_rare():
         ("gru", {"leak": 0.5}),
         ("tanh", {"gate_bias": 1.0}),
         ("lif", {"centred": True}),
+        ("tanh", {"membrane_readout": True}),
         ("tanh", {"fluctuations": 1.0}),
         ("binary", {"input_rate": 0.2}),
         ("relu", {"chrono": 10.0}),

@@ -17,7 +17,8 @@ class BinaryCell(Cell):
     With ``centred`` it is ``h' = W (step(h) - 1/2) + U (s - 1/2) + b``: the same networks, with biases
     shifted by half the row sums of ``W`` and ``U``, but a weight no longer moves the mean input of its unit.
 
-    The state ``h`` has shape ``(hidden_size,)`` and ``output`` is ``step(h)``, minus 1/2 if centred. With
+    The state ``h`` has shape ``(hidden_size,)``. A readout sees ``step(h)``, minus 1/2 if centred, or with
+    ``membrane_readout`` the state ``h`` itself, as in the rate networks of Engelken 2023. With
     ``W ~ N(0, 2 / N)`` and ``SuperSpike(sharpness=1)`` this has the leading surrogate exponent
     of the binary networks of Engelken & Abbott 2024.
 
@@ -30,6 +31,8 @@ class BinaryCell(Cell):
         bias_range: biases are drawn uniformly from [0, bias_range].
         dale: fraction of excitatory units, or ``None`` for free signs.
         centred: subtract 1/2 from activity and inputs; inputs should be bits.
+        centred_inputs: with ``centred``, whether inputs are; else they are taken as they are.
+        membrane_readout: ``output`` is the state, not the activity.
         key: random key.
     """
 
@@ -41,6 +44,8 @@ class BinaryCell(Cell):
     hidden_size: int = eqx.field(static=True)
     dale: float | None = eqx.field(static=True)
     centred: bool = eqx.field(static=True)
+    centred_inputs: bool = eqx.field(static=True)
+    membrane_readout: bool = eqx.field(static=True)
 
     def __init__(
         self,
@@ -53,6 +58,8 @@ class BinaryCell(Cell):
         bias_range: float = 0.1,
         dale: float | None = None,
         centred: bool = False,
+        centred_inputs: bool = True,
+        membrane_readout: bool = False,
         key: PRNGKeyArray,
     ):
         self.input_size = check_integer("input_size", input_size, 1)
@@ -72,6 +79,8 @@ class BinaryCell(Cell):
         self.surrogate = SuperSpike(1.0) if surrogate is None else surrogate
         self.dale = dale
         self.centred = bool(centred)
+        self.centred_inputs = bool(centred_inputs)
+        self.membrane_readout = bool(membrane_readout)
 
     def __call__(
         self, state: Float[Array, " hidden"], input: Float[Array, " input"]
@@ -81,9 +90,9 @@ class BinaryCell(Cell):
         weight = self.recurrent_weight
         if self.dale is not None:
             weight = apply_dale(weight, self.dale)
-        if self.centred:
+        if self.centred and self.centred_inputs:
             input = input - 0.5
-        return product(weight, self.output(state)) + product(self.input_weight, input) + self.bias
+        return product(weight, self.activity(state)) + product(self.input_weight, input) + self.bias
 
     def initial_state(self, *, key: PRNGKeyArray | None = None) -> Float[Array, " hidden"]:
         """Zeros, or standard normal numbers from ``key``."""
@@ -91,7 +100,11 @@ class BinaryCell(Cell):
             return jnp.zeros(self.hidden_size, self.bias.dtype)
         return jax.random.normal(key, (self.hidden_size,), self.bias.dtype)
 
-    def output(self, state: Float[Array, " hidden"]) -> Float[Array, " hidden"]:
+    def activity(self, state: Float[Array, " hidden"]) -> Float[Array, " hidden"]:
         """The binary activity, 0 or 1; -1/2 or 1/2 if centred."""
         activity = self.surrogate(state)
         return activity - 0.5 if self.centred else activity
+
+    def output(self, state: Float[Array, " hidden"]) -> Float[Array, " hidden"]:
+        """What a readout or the next layer sees: the activity, or the state with ``membrane_readout``."""
+        return state if self.membrane_readout else self.activity(state)

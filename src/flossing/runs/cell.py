@@ -18,6 +18,8 @@ _ONLY = {
     "first_exponent": ("tanh",),
     "leak": ("tanh",),
     "centred": ("binary",),
+    "centred_inputs": ("binary",),
+    "membrane_readout": ("binary",),
     "fluctuations": ("lif",),
     "input_rate": ("lif",),
     "gate_bias": ("gru", "lstm"),
@@ -73,6 +75,10 @@ class CellConfig:
     """How much of the old state a step of the tanh cell replaces; 1 for one that is not leaky."""
     centred: bool = False
     """Of the binary cell: activity and bits are -1/2 or 1/2 rather than 0 or 1."""
+    centred_inputs: bool = True
+    """Whether bits are, where activity is."""
+    membrane_readout: bool = False
+    """Of the binary cell: the readout sees what reaches the threshold, not whether it does."""
     gate_bias: float = 0.0
     """Start value of the update (gru) or forget gate's bias (lstm)."""
     chrono: float | None = None
@@ -157,7 +163,12 @@ class CellConfig:
             return cells.LSTMCell(*sizes, forget_bias=self.gate_bias, **gates, **shared)
         surrogate = self._surrogate()
         if self.name == "binary":
-            own = {"dale": self.dale, "centred": self.centred}
+            own = {
+                "dale": self.dale,
+                "centred": self.centred,
+                "centred_inputs": self.centred_inputs,
+                "membrane_readout": self.membrane_readout,
+            }
             return cells.BinaryCell(*sizes, surrogate=surrogate, **own, **shared)
         cell = cells.LIFCell(
             *sizes,
