@@ -176,7 +176,7 @@ def test_surrogate_control_needs_surrogates():
 
 
 def test_steps_before_training_are_those_of_flossing_alone(x64):
-    """Their program is that of training, which the schedule shares with nothing else."""
+    """The adaptive schedule takes them in the program of its epochs, others in one of their own."""
     nets, keys = networks()
     before = dataclasses.replace(FLOSSING, schedule="before")
     count, size = jnp.asarray(3), 4

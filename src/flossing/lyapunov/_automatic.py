@@ -139,7 +139,6 @@ def _block(
 
     def rarely() -> tuple[tuple, Growth, Array]:
         (state, basis, pace), (growth, leans) = jax.lax.scan(body, carry, (inputs, edges))
-        # Once in a block; what is exact as well compiles in half the time.
         basis, factors = renormalise(basis)
         last = Growth(factors.log_growth, basis.alive, basis.origin)
         # Row t so far is what was found before step t; it belongs to step t - 1.
