@@ -1,6 +1,5 @@
 """Flossing of other architectures: which runs there are, and what is made of them."""
 
-import dataclasses
 import json
 
 import pytest
@@ -10,8 +9,7 @@ from flossing.experiments.architectures import ARCHITECTURES, Settings
 
 SMALL = Settings(
     architectures=("leaky",),
-    tasks=("copy",),
-    delays=(4,),
+    delays={"copy": (4,)},
     schedules=("none",),
     hidden_size=8,
     networks=2,
@@ -29,8 +27,8 @@ def test_a_small_one_is_complete(tmp_path):
 
 
 def test_each_architecture_is_what_its_name_says():
-    runs = dataclasses.replace(Settings(), delays=(20,)).runs()
-    assert len(runs) == 8 * 2 * 2
+    runs = Settings(delays={"xor": (20,), "copy": (20,), "parity": (12,)}).runs()
+    assert len(runs) == 8 * 3 * 2
     assert len({repr(config) for config in runs.values()}) == len(runs)
     assert runs["orthogonal,xor,d=20,none"].cell.recurrent == "orthogonal"
     assert runs["leaky,xor,d=20,none"].cell.leak == 0.5
@@ -39,10 +37,13 @@ def test_each_architecture_is_what_its_name_says():
     assert runs["gru-open,copy,d=20,adaptive"].cell.openness == 3.0
     assert runs["lstm-open,xor,d=20,none"].cell.name == "lstm"
     assert runs["gru,copy,d=20,adaptive"].flossing.schedule == "adaptive"
+    assert runs["gru,copy,d=20,adaptive"].flossing.targets == (0.0,)
+    assert runs["gru,parity,d=12,adaptive"].flossing.targets == (-0.1,)
+    assert runs["gru,parity,d=12,adaptive"].task.order == 2
     assert {config.cell.hidden_size for config in runs.values()} == {80}
 
 
-TWO = dataclasses.replace(Settings(), delays=(20, 40))
+TWO = Settings(delays={"xor": (20, 40), "copy": (20, 40), "parity": (12,)})
 
 
 @pytest.fixture
@@ -60,16 +61,22 @@ def test_the_verdict_is_for_each_architecture_and_for_all(numbers):
     claims = architectures._claims(numbers, TWO)
     assert len(claims) == len(ARCHITECTURES) + 1
     harmed = [claim.text for claim in claims if not claim.holds]
-    assert harmed == ["GRU: networks of 16 at 95 %, adaptive (12 not flossed)"]
-    assert (claims[0].measured, claims[0].limit) == (12, 3.5)
-    assert (claims[-1].measured, claims[-1].limit) == (7 * 12 + 4, 7 * 4 + 12)
+    assert harmed == ["GRU: networks of 20 at 95 %, adaptive (15 not flossed)"]
+    assert (claims[0].measured, claims[0].limit) == (15, 4.5)
+    assert (claims[-1].measured, claims[-1].limit) == (7 * 15 + 5, 7 * 5 + 15)
 
 
 def test_the_figure_has_a_panel_for_each_architecture_and_task(numbers):
-    figure = architectures._figure(numbers, Settings())
-    assert len(figure.axes) == 16
+    figure = architectures._figure(numbers, TWO)
+    assert len(figure.axes) == 24
     assert [axis.get_title() for axis in figure.axes[:8]] == [
         name for name, _ in ARCHITECTURES.values()
     ]
     lines = figure.axes[0].get_lines()
     assert len(lines) == 2 * (4 + 1) + 1  # single networks, their median; chance
+    assert [axis.get_ylabel() for axis in figure.axes[:17:8]] == [
+        "delayed XOR\nheld-out accuracy (%)",
+        "copy\nheld-out accuracy (%)",
+        "parity of 4 bits\nheld-out accuracy (%)",
+    ]
+    assert figure.axes[1].get_ylabel() == ""
