@@ -43,7 +43,7 @@ class Settings:
 
     architectures: tuple[str, ...] = tuple(ARCHITECTURES)
     delays: Mapping[str, tuple[int, ...]] = dataclasses.field(
-        default_factory=lambda: {"xor": (40,), "copy": (40,), "parity": (20,)}
+        default_factory=lambda: {"xor": (40,), "copy": (40,), "parity": (16,)}
     )
     """Of each task, in steps: ``"xor"``, ``"copy"``, ``"parity"``."""
     schedules: tuple[Schedule, ...] = ("none", "adaptive")
