@@ -5,10 +5,6 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("FLOSSING_CACHE", "")
-# Tests compile for longer than they compute: this takes a third off.
-os.environ.setdefault(
-    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-)
 
 import jax
 import jaxtyping
@@ -16,6 +12,9 @@ import pytest
 
 with jaxtyping.install_import_hook("flossing", "typechecker.check"):
     import flossing  # noqa: F401
+    from flossing._compiled import compile_quickly
+
+compile_quickly(level=0)  # tests compile for longer than they compute
 
 
 @pytest.fixture(autouse=True, scope="module")

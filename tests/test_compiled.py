@@ -149,17 +149,34 @@ def test_the_oldest_programs_make_room(untouched, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == ["0", "1"]
 
 
+OURS = "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false"
+
+
 @pytest.mark.parametrize(
     ("given", "then"),
     [
-        (None, "--xla_backend_optimization_level=1"),
-        ("--xla_dump_to=here", "--xla_dump_to=here --xla_backend_optimization_level=1"),
-        ("--xla_backend_optimization_level=3", "--xla_backend_optimization_level=3"),
+        (None, OURS),
+        ("--xla_dump_to=here", f"--xla_dump_to=here {OURS}"),
+        (
+            "--xla_backend_optimization_level=3",
+            "--xla_backend_optimization_level=3 --xla_cpu_use_fusion_emitters=false",
+        ),
+        (f"--xla_dump_to=here {OURS}", f"--xla_dump_to=here {OURS}"),
     ],
 )
 def test_the_users_flags_of_xla_stay(given, then, monkeypatch):
     monkeypatch.delenv("XLA_FLAGS", raising=False) if given is None else monkeypatch.setenv(
         "XLA_FLAGS", given
     )
-    _compiled.compile_quickly()
+    _compiled.compile_quickly(level=1)
     assert os.environ["XLA_FLAGS"] == then
+
+
+@pytest.mark.parametrize(
+    ("version", "known"), [("0.7.0", True), ("0.10.2", True), ("0.11.0", False)]
+)
+def test_flags_that_a_later_xla_may_not_know_are_left_out(version, known, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "")
+    monkeypatch.setattr(_compiled.importlib.metadata, "version", lambda package: version)
+    _compiled.compile_quickly()
+    assert ("fusion_emitters" in os.environ["XLA_FLAGS"]) == known

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import hashlib
+import importlib.metadata
 import os
 import platform
 import threading
@@ -36,15 +37,25 @@ def keep_compiled() -> None:
         os.environ["JAX_COMPILATION_CACHE_DIR"] = str(path)
 
 
-def compile_quickly() -> None:
-    """Asks XLA for less optimisation, if it has not started and the user asked for nothing.
+def compile_quickly(level: int | None = None) -> None:
+    """Asks XLA to spend less time on programs for CPUs, unless the user's ``XLA_FLAGS`` say something else.
 
-    A quarter less compilation. Networks of tanh units are as fast, most of whose work are matrix products;
-    spiking ones a fifth slower.
+    XLA has two ways to make loops over elements; the older one takes half the time, and the programs are as
+    fast. A ``level`` of optimisation of 1 takes another third off; small programs are as fast. To be
+    called before XLA starts.
     """
     flags = os.environ.get("XLA_FLAGS", "")
-    if "optimization_level" not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} --xla_backend_optimization_level=1".strip()
+    wanted = {"xla_backend_optimization_level": str(level)} if level is not None else {}
+    if _version("jaxlib") < (0, 11):  # XLA ends the process at a flag that it does not know
+        wanted["xla_cpu_use_fusion_emitters"] = "false"
+    new = [f"--{name}={value}" for name, value in wanted.items() if name not in flags]
+    if new:
+        os.environ["XLA_FLAGS"] = " ".join([flags, *new]).strip()
+
+
+def _version(package: str) -> tuple[int, ...]:
+    """Major and minor."""
+    return tuple(int(part) for part in importlib.metadata.version(package).split(".")[:2])
 
 
 def one_thread_first(function: Callable[P, R]) -> Callable[P, R]:

@@ -28,6 +28,11 @@ def check_renormalise_every(name: str, value: object) -> RenormaliseEvery:
     return check_integer(name, value, 1)
 
 
+def whole_number(renormalise_every: RenormaliseEvery) -> int:
+    """Steps in each row of logarithms; ``"auto"`` has a row for each step."""
+    return 1 if renormalise_every == "auto" else renormalise_every
+
+
 class Logs(NamedTuple):
     """Logarithms of the stretching factors of each interval, by row of the first basis."""
 
@@ -160,6 +165,6 @@ def interval_lengths(num_steps: int, renormalise_every: RenormaliseEvery) -> lis
 
     Automatic renormalisation has a row for each step, with zeros where there was none.
     """
-    every = 1 if renormalise_every == "auto" else renormalise_every
+    every = whole_number(renormalise_every)
     whole, rest = divmod(num_steps, every)
     return [every] * whole + [rest] * bool(rest)
