@@ -17,10 +17,10 @@ from flossing.training import (
     binary_cross_entropy,
     evaluate,
     floss_block,
-    loop as loop_module,
     measure_exponents,
     train_block,
 )
+from flossing.training._streams import Stream, fold_all
 
 TASK = Copy(3)
 TRAINING = Training(epochs=8, batch_size=4, num_steps=12, learning_rate=1e-2)
@@ -62,7 +62,7 @@ def test_a_block_equals_a_plain_loop():
     optimiser = optax.chain(fl.training.clip_by_array_norm(0.03), optax.adam(1e-2))
     memory = optimiser.init(eqx.filter(network, eqx.is_inexact_array))
     for epoch in range(2):
-        key = loop_module._fold(keys, loop_module._DATA, epoch)[0]
+        key = fold_all(keys, Stream.DATA, epoch)[0]
         trials = jax.vmap(lambda k: TASK.sample(k, 12))(jax.random.split(key, 4))
 
         def loss(network, trials=trials):
@@ -254,9 +254,9 @@ def test_training_learns_the_copy_task():
 
 def test_evaluation_uses_trials_that_training_never_saw():
     _, keys = networks(1)
-    held_out = loop_module._fold(keys, loop_module._EVALUATE, 0)
+    held_out = fold_all(keys, Stream.EVALUATE, 0)
     for epoch in range(50):
-        used = loop_module._fold(keys, loop_module._DATA, epoch)
+        used = fold_all(keys, Stream.DATA, epoch)
         assert not np.array_equal(jax.random.key_data(held_out), jax.random.key_data(used))
 
 

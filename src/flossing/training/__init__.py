@@ -5,15 +5,17 @@ from .configuration import Training as Training
 from .devices import any_process as any_process
 from .jacobian_penalty import jacobian_penalty as jacobian_penalty
 from .loop import (
-    Evaluation as Evaluation,
     TrainState as TrainState,
     begin as begin,
-    evaluate as evaluate,
     floss_block as floss_block,
-    measure_exponents as measure_exponents,
     train_block as train_block,
 )
 from .losses import binary_accuracy as binary_accuracy, binary_cross_entropy as binary_cross_entropy
+from .measuring import (
+    Evaluation as Evaluation,
+    evaluate as evaluate,
+    measure_exponents as measure_exponents,
+)
 from .network import Network as Network
 from .optimisers import (
     all_finite as all_finite,

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float, Key
 
 from .._checks import is_concrete
 from ..tasks.bits import Parity
-from .loop import measure_exponents
+from .measuring import measure_exponents
 from .network import Network
 
 _RANGE = 0.01, 4.0
