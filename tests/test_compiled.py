@@ -168,7 +168,7 @@ def test_the_users_flags_of_xla_stay(given, then, monkeypatch):
     monkeypatch.delenv("XLA_FLAGS", raising=False) if given is None else monkeypatch.setenv(
         "XLA_FLAGS", given
     )
-    _compiled.compile_quickly(level=1)
+    _compiled.compile_quickly()
     assert os.environ["XLA_FLAGS"] == then
 
 

@@ -61,10 +61,9 @@ def _run(command: str, arguments: list[str]) -> int:
     from importlib import import_module
 
     from ._blas import one_blas_thread
-    from ._compiled import compile_quickly, keep_compiled
+    from ._compiled import keep_compiled
 
     one_blas_thread()
-    compile_quickly()
     keep_compiled()
     try:
         return import_module(f"flossing.commands.{command}").main(arguments)

@@ -62,7 +62,7 @@ def configs(options: Arguments) -> dict[str, RunConfig]:
 def main(arguments: Sequence[str]) -> int:
     """Runs the command; returns the exit status."""
     options = tyro.cli(Arguments, args=list(arguments), prog="floss demo")
-    compile_quickly(level=1)
+    compile_quickly()
     runs = configs(options)
     path = files.new_directory(options.directory or files.default_directory("demo"))
     console = Console()
