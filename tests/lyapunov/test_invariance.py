@@ -145,18 +145,24 @@ def test_an_equinox_gru_through_a_one_line_adapter_has_the_exponents_of_ours(dri
     np.testing.assert_allclose(other.exponents, full.exponents, rtol=0, atol=1e-12)
 
 
-def test_warmup_is_running_the_state_first(driven):
+@pytest.mark.parametrize("detach", [False, True])
+def test_warmup_is_running_the_state_first(detach, driven):
     cell, state, inputs, basis = driven
-    warmed = fl.lyapunov_spectrum(cell, state, inputs, warmup=25, basis=basis)
+    warmed = fl.lyapunov_spectrum(cell, state, inputs, warmup=25, basis=basis, detach_warmup=detach)
     for input in inputs[:25]:
         state = cell(state, input)
     by_hand = fl.lyapunov_spectrum(cell, state, inputs[25:], basis=basis)
     np.testing.assert_allclose(warmed.exponents, by_hand.exponents, rtol=0, atol=1e-12)
 
 
-def test_basis_warmup_is_running_the_basis_first(driven):
+@pytest.mark.parametrize("detach", [False, True])
+@pytest.mark.parametrize("every", [1, 5, 3, "auto"])  # of which 3 does not divide the warm-up
+def test_basis_warmup_is_running_the_basis_first(every, detach, driven):
     cell, state, inputs, basis = driven
-    warmed = fl.lyapunov_spectrum(cell, state, inputs, basis_warmup=25, basis=basis)
+    warmed = fl.lyapunov_spectrum(
+        cell, state, inputs, basis_warmup=25, basis=basis,
+        renormalise_every=every, detach_warmup=detach,
+    )  # fmt: skip
     early = fl.lyapunov_spectrum(cell, state, inputs[:25], basis=basis)
     late = fl.lyapunov_spectrum(cell, early.final_state, inputs[25:], basis=early.final_basis)
     np.testing.assert_allclose(warmed.exponents, late.exponents, rtol=0, atol=1e-12)

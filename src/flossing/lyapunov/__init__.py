@@ -6,11 +6,11 @@ from .jacobian import (
     log_singular_values as log_singular_values,
     long_term_jacobian as long_term_jacobian,
 )
+from .local import local_exponents as local_exponents
 from .measures import entropy_rate as entropy_rate, kaplan_yorke_dimension as kaplan_yorke_dimension
 from .spectrum import (
     LostDirectionsWarning as LostDirectionsWarning,
     LyapunovSpectrum as LyapunovSpectrum,
-    local_exponents as local_exponents,
     lyapunov_spectrum as lyapunov_spectrum,
 )
 from .vectors import CovariantVectors as CovariantVectors, covariant_vectors as covariant_vectors
