@@ -22,9 +22,9 @@ def test_published_curves_have_the_published_medians():
 def small():
     return run(
         settings=Settings(
-            hidden_size=40,
+            hidden_size=24,
             epochs=60,
-            starts=16,
+            starts=8,
             state_warmup=100,
             window=120,
             basis_warmup=60,
