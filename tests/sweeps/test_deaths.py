@@ -69,13 +69,13 @@ def test_the_run_of_a_killed_worker_goes_on_with_the_same_numbers(workers, tmp_p
 
 def test_a_sweep_killed_at_random_moments_is_continued_with_the_same_numbers(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    kills.finish(kills.start(whole, 1000))
+    kills.finish(kills.start(whole, 500))
     for pause in (0.0, 0.3):
-        process = kills.start(killed, 1000)
+        process = kills.start(killed, 500)
         kills.wait_for_block(killed, process)
         time.sleep(pause)
         kills.kill(process)
-    kills.finish(kills.start(killed, 1000))
+    kills.finish(kills.start(killed, 500))
     kills.assert_nothing_lost(killed)
     kills.assert_same(whole, killed)
 
