@@ -1,6 +1,7 @@
 """What trained networks do on data that training never saw."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -45,8 +46,7 @@ def _evaluate(
             binary_cross_entropy(outputs, targets, mask), binary_accuracy(outputs, targets, mask)
         )
 
-    realisations = networks, fold_all(keys, Stream.EVALUATE, 0)
-    return spread(lambda part: (over_realisations(one, *part),), realisations, axes=(0,))[0]
+    return _of_each(one, networks, fold_all(keys, Stream.EVALUATE, 0))
 
 
 @one_thread_first
@@ -88,5 +88,10 @@ def _measure_exponents(
             key=basis_key,
         ).exponents
 
-    realisations = networks, fold_all(keys, Stream.MEASURE, 0)
-    return spread(lambda part: (over_realisations(one, *part),), realisations, axes=(0,))[0]
+    return _of_each(one, networks, fold_all(keys, Stream.MEASURE, 0))
+
+
+def _of_each(function: Callable, networks: Network, keys: Array) -> Any:
+    """``function(network, key)`` of all realisations, laid over the devices."""
+    each = networks, keys
+    return spread(lambda part: (over_realisations(function, *part),), each, axes=(0,))[0]
