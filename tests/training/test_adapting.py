@@ -17,6 +17,7 @@ from flossing.training import (
     begin,
     floss_block,
     free_surrogates,
+    loop,
     measure_exponents,
     train_block,
 )
@@ -90,6 +91,24 @@ def test_a_network_within_the_band_is_left_alone(vanishing_and_exploding):
     never, _ = train(after(state, CHANCE), keys, 2, dataclasses.replace(FLOSSING, schedule="none"))
     assert int(metrics.floss_steps.sum()) == 0
     for one, other in zip(jax.tree.leaves(wide_state), jax.tree.leaves(never), strict=True):
+        if eqx.is_array(one) and jnp.issubdtype(one.dtype, jnp.inexact):
+            np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
+
+
+def test_networks_that_are_not_flossed_can_use_the_program_of_others(
+    vanishing_and_exploding, monkeypatch
+):
+    state, keys = vanishing_and_exploding
+    state, never = after(state, CHANCE), dataclasses.replace(FLOSSING, schedule="none")
+    alone, metrics = train(state, keys, 2, never)
+    train(state, keys, 2)
+    monkeypatch.setattr(loop, "epoch_update", lambda *_: pytest.fail("there is a new program"))
+    count = jnp.asarray(2)
+    shared, same = train_block(state, keys, count, 4, TASK, TRAINING, never, FLOSSING)
+    assert int(same.floss_steps.sum()) == 0
+    assert np.isnan(np.asarray(same.watched)[:2]).all()
+    np.testing.assert_allclose(same.loss[:2], metrics.loss[:2], rtol=1e-6)
+    for one, other in zip(jax.tree.leaves(shared), jax.tree.leaves(alone), strict=True):
         if eqx.is_array(one) and jnp.issubdtype(one.dtype, jnp.inexact):
             np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import tyro
 from rich.console import Console
+from rich.progress import Progress
 
 from .._compiled import compile_quickly
 from ..floss import Flossing
@@ -93,25 +94,48 @@ def main(arguments: Sequence[str]) -> int:
     return 0 if all(result.finished for result in results.values()) else 1
 
 
+class _Signal(ConsoleReporter):
+    """Says when the first block of a run is done."""
+
+    def __init__(self, progress: Progress, label: str):
+        super().__init__(progress, label)
+        self.begun = threading.Event()
+
+    def progress(self, phase: str, done: int, total: int, status: str) -> None:
+        """As for ``ConsoleReporter``."""
+        super().progress(phase, done, total, status)
+        self.begun.set()
+
+
 def _side_by_side(console: Console, path: Path, runs: dict[str, RunConfig]) -> dict[str, RunResult]:
-    """Both runs at once, one thread (and so one core) each."""
+    """Both runs at once, one thread (and so one core) each.
+
+    The second waits until the first has begun: programs that both need are compiled once, and the large
+    one of the flossed networks by all cores.
+    """
     results: dict[str, RunResult] = {}
     errors: dict[str, BaseException] = {}
     with graceful_interrupt(console) as stop, progress_display(console) as progress:
 
-        def work(label: str, config: RunConfig, reporter: ConsoleReporter) -> None:
+        def work(label: str, config: RunConfig, reporter: _Signal) -> None:
             try:
-                results[label] = run(config, reporter=reporter, stop=stop)
+                results[label] = run(
+                    config, reporter=reporter, stop=stop, beside=runs["flossed"].flossing
+                )
             except BaseException as error:
                 errors[label] = error
                 stop.set()
+            finally:
+                reporter.begun.set()
 
         threads = []
+        reporters = {label: _Signal(progress, label) for label in runs}
         for label, config in runs.items():
             config = dataclasses.replace(config, directory=str(path / label.replace(" ", "-")))
-            arguments = (label, config, ConsoleReporter(progress, label))
+            arguments = label, config, reporters[label]
             threads.append(threading.Thread(target=work, args=arguments, daemon=True))
             threads[-1].start()
+            reporters[label].begun.wait()
         for thread in threads:
             while thread.is_alive():
                 thread.join(0.2)

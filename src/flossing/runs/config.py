@@ -102,28 +102,17 @@ class RunConfig:
 
     def networks(self) -> Network:
         """Fresh networks, stacked along a leading axis."""
-        task = self.task.build()
-
-        def one(key: Array, scale: Array | None = None) -> Network:
-            cell_key, network_key = jax.random.split(jax.random.fold_in(key, 0x5EED))
-            cell = self.cell.build(task.input_size, cell_key)
-            if scale is not None:
-                cell = scale_recurrence(cell, scale)
-            return Network(
-                cell, task.output_size, readout_gain=self.cell.readout_std, key=network_key
-            )
-
-        keys = self.keys()
+        task, keys = self.task.build(), self.keys()
         if self.cell.first_exponent is None:
-            networks = eqx.filter_vmap(one)(keys)
+            networks = _fresh(self.cell, task, keys)
         else:
-            networks = self._tuned(one, keys, task)
+            networks = self._tuned(task, keys)
         scaled = self.flossing.schedule == "adaptive" and (
             self.flossing.adaptive.control != "parameters"
         )
         return free_surrogates(networks) if scaled else networks
 
-    def _tuned(self, build: Any, keys: Array, task: Parity) -> Network:
+    def _tuned(self, task: Parity, keys: Array) -> Network:
         if self.cell.gain is not None:
             raise ValueError("cell.gain: cell.first_exponent sets it; leave one of them out.")
         goal: Any = self.cell.first_exponent
@@ -131,10 +120,26 @@ class RunConfig:
         goals = jnp.full(self.realisations, goal)
         try:
             return networks_starting_at(
-                goals, lambda scales: eqx.filter_vmap(build)(keys, scales), keys, task
+                goals, lambda scales: _fresh(self.cell, task, keys, scales), keys, task
             )
         except ValueError as error:
             raise ValueError(f"cell.{error}") from None
+
+
+@eqx.filter_jit
+def _fresh(
+    config: CellConfig, task: Parity, keys: Array, recurrent_scales: Array | None = None
+) -> Network:
+    """One network per key."""
+
+    def one(key: Array, scale: Array | None) -> Network:
+        cell_key, network_key = jax.random.split(jax.random.fold_in(key, 0x5EED))
+        cell = config.build(task.input_size, cell_key)
+        if scale is not None:
+            cell = scale_recurrence(cell, scale)
+        return Network(cell, task.output_size, readout_gain=config.readout_std, key=network_key)
+
+    return eqx.filter_vmap(one)(keys, recurrent_scales)
 
 
 def to_yaml(config: Any) -> str:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from ..floss import plan
+from ..floss import Flossing, plan
 from ..lyapunov._steps import dimension
 from ..training import (
     FlossMetrics,
@@ -79,6 +79,7 @@ def run(
     stop: threading.Event | None = None,
     track: Sequence[TrackerName] = (),
     trackers: Sequence[Tracker] = (),
+    beside: Flossing | None = None,
 ) -> RunResult:
     """Trains the networks of a configuration with their flossing schedule.
 
@@ -89,6 +90,8 @@ def run(
         stop: when set, the run ends after the current block with everything written.
         track: names of trackers to make; they need a directory.
         trackers: trackers of your own, which are told what is measured.
+        beside: how other networks of the same kind and training are flossed in this process, whose
+            compiled program is then used for training epochs without flossing, too.
 
     Raises:
         FileExistsError: the directory exists. OSError: it cannot be written. ModuleNotFoundError: a
@@ -101,7 +104,7 @@ def run(
         path = files.new_directory(config.directory or files.default_directory(label))
         files.write_text(path / files.CONFIG, to_yaml(config))
         files.write_environment(path)
-    job = _Job(config, path, state, Record(), reporter or Silent(), stop)
+    job = _Job(config, path, state, Record(), reporter or Silent(), stop, beside)
     return job.run(track, trackers)
 
 
@@ -173,6 +176,7 @@ class _Job:
         record: Record,
         reporter: Reporter,
         stop: threading.Event | None,
+        beside: Flossing | None = None,
     ):
         self.config = config
         self.path = path
@@ -180,6 +184,7 @@ class _Job:
         self.record = record
         self.reporter = reporter
         self.stop = stop or threading.Event()
+        self.beside = beside
         self.keys = config.keys()
         self.task = config.task.build()
         self.phases = list(plan(config.flossing, config.training.epochs))
@@ -281,6 +286,7 @@ class _Job:
                 self.task,
                 self.config.training,
                 self.config.flossing,
+                self.beside,
             )
             self.record.add_training(metrics, count)
             self._time("training", done, count, start)

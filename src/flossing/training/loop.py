@@ -5,6 +5,8 @@ realisation's key, the kind of work and the number of the epoch or flossing step
 depend on how it is cut into blocks, and two runs that differ in their schedule see the same data.
 """
 
+import enum
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -30,6 +32,17 @@ from .updates import (
 )
 
 
+class Work(enum.IntEnum):
+    """What one turn of a program that can floss and train does."""
+
+    BOTH = 0
+    """A training epoch, and flossing before it where the rules say so."""
+    FLOSS = 1
+    """One flossing step."""
+    TRAIN = 2
+    """A training epoch."""
+
+
 class TrainState(eqx.Module):
     """Everything that changes during a run; arrays have the realisation as leading axis."""
 
@@ -46,6 +59,7 @@ class TrainState(eqx.Module):
     """The best state so far, if networks may return to it (``Training.roll_back``)."""
 
 
+@eqx.filter_jit
 def begin(networks: Network, training: Training, flossing: Flossing) -> TrainState:
     """The state before a run, from networks stacked along the leading axis."""
     arrays = eqx.filter(networks, eqx.is_inexact_array)
@@ -73,20 +87,23 @@ def train_block(
     task: Parity,
     training: Training,
     flossing: Flossing | None = None,
+    beside: Flossing | None = None,
 ) -> tuple[TrainState, TrainMetrics]:
     """``count`` training epochs; metrics have ``size`` rows, of which ``count`` hold.
 
     With ``flossing`` of the adaptive schedule, networks are flossed between epochs when they need it; with
-    the joint one, the flossing loss is part of what every epoch minimises.
+    the joint one, the flossing loss is part of what every epoch minimises. Networks that are not flossed
+    can use the compiled program of others, which are flossed as ``beside`` says.
     """
+    work = Work.BOTH
     if flossing is None or flossing.schedule not in ("adaptive", "joint"):
-        flossing = Flossing("none")  # one compilation serves all the others
-    orders = jnp.asarray(False) if _takes_orders(flossing) else None
-    arrays = everywhere((state, keys, count, orders))
+        work = Work.TRAIN
+        flossing = beside if beside is not None and _does_both(beside) else Flossing("none")
+    arrays = everywhere((state, keys, count, jnp.asarray(work) if _does_both(flossing) else None))
     return _train_block(*arrays, size, task, training, flossing)[:2]
 
 
-def _takes_orders(flossing: Flossing) -> bool:
+def _does_both(flossing: Flossing) -> bool:
     """Whether the program of the training epochs has all that flossing steps before them need."""
     return flossing.schedule == "adaptive" and flossing.adaptive.control == "parameters"
 
@@ -96,13 +113,13 @@ def _train_block(
     state: TrainState,
     keys: Array,
     count: Array,
-    orders: Array | None,
+    work: Array | None,
     size: int,
     task: Parity,
     training: Training,
     flossing: Flossing,
 ) -> tuple[TrainState, TrainMetrics, FlossMetrics]:
-    """With ``orders`` that are true, flossing steps in place of epochs; counted as epochs."""
+    """Turns of ``work``, or of both without it; flossing steps are counted as epochs."""
     rules = flossing.adaptive
 
     def one(
@@ -113,7 +130,7 @@ def _train_block(
         best: Best | None,
         key: Array,
         epoch: Array,
-        orders: Array | None,
+        work: Array | None,
     ) -> tuple:
         look, joint, order = None, None, None
         floss_key = fold(key, Stream.ADAPT, epoch)
@@ -122,9 +139,9 @@ def _train_block(
             joint = flossing, floss_key
         if flossing.schedule == "adaptive":
             now = (epoch > 0) & (epoch % rules.every == 0)
-            if orders is not None:
-                step_key = fold(key, Stream.FLOSS, epoch)
-                order, now = Order(orders, step_key), now | orders
+            if work is not None:
+                order = Order(work == Work.FLOSS, fold(key, Stream.FLOSS, epoch))
+                now = (now & (work != Work.TRAIN)) | order.given
             network, flosser, look, flossed = sometimes(
                 now,
                 lambda n, f: adapt(n, f, loss, floss_key, task, training, flossing, order),
@@ -149,26 +166,29 @@ def _train_block(
                 metrics = metrics._replace(rolled_back=back)
             return (network, optimiser, loss, best), metrics
 
-        changed, metrics = unless(orders, train, (network, optimiser, loss, best))
+        skipped = None if work is None else work == Work.FLOSS
+        changed, metrics = unless(skipped, train, (network, optimiser, loss, best))
         network, optimiser, loss, best = changed
         if look is not None:
             metrics = metrics._replace(**look._asdict())
         return network, optimiser, flosser, loss, best, (metrics, flossed)
 
-    def block(realisations: tuple, first: Array, count: Array, orders: Array | None) -> tuple:
+    def block(realisations: tuple, first: Array, count: Array, work: Array | None) -> tuple:
         *carry, keys = realisations
 
         def body(carry: tuple, number: Array) -> tuple[tuple, tuple[TrainMetrics, FlossMetrics]]:
             *changed, metrics = over_realisations(
-                lambda *one_of_each: one(*one_of_each, number, orders), *carry, keys
+                lambda *one_of_each: one(*one_of_each, number, work), *carry, keys
             )
             return tuple(changed), metrics
 
         return scan_block(body, tuple(carry), first, count, size)
 
     changed = state.networks, state.optimiser, state.flosser, state.mean_loss, state.best
-    first = state.epochs if orders is None else jnp.where(orders, state.floss_steps, state.epochs)
-    carry, metrics = spread(block, (*changed, keys), first, count, orders, axes=(0, 1))
+    first = state.epochs
+    if work is not None:
+        first = jnp.where(work == Work.FLOSS, state.floss_steps, first)
+    carry, metrics = spread(block, (*changed, keys), first, count, work, axes=(0, 1))
     *carry, best = carry
     return TrainState(*carry, state.epochs + count, state.floss_steps, best), *metrics
 
@@ -186,9 +206,9 @@ def floss_block(
 
     With the adaptive schedule the program is that of ``train_block``, so that it is compiled once.
     """
-    state, keys, count, orders = everywhere((state, keys, count, jnp.asarray(True)))
-    if _takes_orders(flossing):
-        new, _, metrics = _train_block(state, keys, count, orders, size, task, training, flossing)
+    state, keys, count, work = everywhere((state, keys, count, jnp.asarray(Work.FLOSS)))
+    if _does_both(flossing):
+        new, _, metrics = _train_block(state, keys, count, work, size, task, training, flossing)
     else:
         new, metrics = _floss_block(state, keys, count, size, task, training, flossing)
     steps = state.floss_steps + count
