@@ -53,7 +53,9 @@ from flossing.training.updates import sample
 
 TOLERANCE = {"float32": 1e-4, "float64": 1e-8}
 PART = 1000
-"""Neurons times trials that ours computes at once."""
+"""Neurons times trials that ours computes at once, spread over the devices."""
+SMALL = 2 * PART + 100
+"""Neurons times trials up to which one device computes them all at once: sharing would take longer."""
 
 
 def network(training: fl.training.Training, units: int) -> tuple[Any, Any, Any]:
@@ -183,6 +185,8 @@ def measure_layers(others: dict[str, Side], layer: Layer, repetitions: int) -> d
     part = max(1, PART // len(layer.weight))
     devices = math.gcd(jax.local_device_count(), layer.inputs.shape[1])
     part = min(part, layer.inputs.shape[1] // devices)
+    if layer.inputs.shape[1] * len(layer.weight) <= SMALL:
+        part = layer.inputs.shape[1]
     used = dict.fromkeys(side.reset for side in others.values()) or list(RESETS)[:1]
     runs = {f"ours, {reset}": ours(layer, reset, part) for reset in used}
     for name, side in others.items():

@@ -146,13 +146,22 @@ class LIFNeurons(Cell):
         trials = check_sequence(values, self.input_size)
         start = states_of(trials, self.initial_state()) if state is None else state
 
-        def step(carry: tuple, now: tuple) -> tuple[tuple, Array]:
-            state = self._advance(*carry, *now)
-            out = self.output(state)
-            return (state, out), out
+        values = values.astype(self.dtype)
 
-        current = self.feedforward(values.astype(self.dtype))
-        return jax.lax.scan(step, (start, self.output(start)), (current, uniform))[1]
+        def step(state: LIFState, now: tuple) -> tuple[LIFState, Array]:
+            out = self.output(state)
+            return self._advance(state, out, *now), out
+
+        # Each turn gives the spikes of the state it starts from: they are computed, and differentiated,
+        # once. So inputs come a turn early, and the last turn has no use for its own.
+        state = self._advance(
+            start,
+            self.output(start),
+            self.feedforward(values[0]),
+            None if uniform is None else uniform[0],
+        )
+        early = jax.tree.map(lambda x: jnp.roll(x, -1, 0), (values, uniform))
+        return jax.lax.scan(step, state, (self.feedforward(early[0]), early[1]))[1]
 
     def _advance(
         self, state: LIFState, out: Array, current: Array, uniform: Array | None

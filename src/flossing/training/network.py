@@ -1,6 +1,5 @@
 """A recurrent step with a linear readout and a start state: what is trained."""
 
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -57,11 +56,5 @@ class Network(eqx.Module):
         self, inputs: Float[Array, "time input"], state: PyTree = None
     ) -> Float[Array, "time output"]:
         """Outputs of one trial, before any nonlinearity, shape ``(time, output_size)``."""
-
-        def step(state: Any, input: Array) -> tuple[Any, Array]:
-            state = self.cell(state, input)
-            return state, self.cell.output(state)
-
         start = self.initial_state if state is None else state
-        _, activity = jax.lax.scan(step, start, inputs)
-        return activity @ self.readout_weight.T + self.readout_bias
+        return self.cell.over_time(inputs, start) @ self.readout_weight.T + self.readout_bias
