@@ -33,6 +33,7 @@ def flossing_loss(
     warmup: int = 0,
     basis_warmup: int = 0,
     detach_warmup: bool = False,
+    detach_states: bool = False,
     renormalise_every: RenormaliseEvery = 1,
     store_every: StoreEvery = "auto",
     key: PRNGKeyArray,
@@ -50,6 +51,7 @@ def flossing_loss(
             without it the loss sees how a random basis turns into the slow directions. Where many
             exponents lie close together the basis turns slowly; then a long warm-up without derivatives
             flattens them better.
+        detach_states: as for ``lyapunov_spectrum``; steadier for binary networks.
         store_every: as for ``lyapunov_spectrum``; ``"auto"`` counts all starts.
         num_exponents: k, how many leading exponents are computed; default all.
         targets: one number or k of them, nats per step.
@@ -104,6 +106,7 @@ def flossing_loss(
             warmup=warmup,
             basis_warmup=basis_warmup,
             detach_warmup=detach_warmup,
+            detach_states=detach_states,
             renormalise_every=renormalise_every,
             store_every=between,
             num_windows=1,

@@ -39,6 +39,9 @@ class Flossing:
     detach_warmup: bool = False
     """Flossing gradients go through counted steps only: not through the turning of the basis, nor the
     steps of the state before the window. Then the warm-up may be long."""
+    detach_states: bool = False
+    """Flossing gradients go back through each state for one step only: they see what parameters do to the
+    Jacobians, and not how changes of the states add up over time. Steadier for binary networks."""
     state_warmup: int = 50
     """Steps before the window in which only the state moves, from the network's initial state."""
     starts: int = 1

@@ -44,10 +44,32 @@ def flatten(state: PyTree) -> Flat:
     return Flat(vector, lambda flat: eqx.combine(unravel(flat), rest))
 
 
+def detached(tree: PyTree) -> PyTree:
+    """The same numbers, as constants."""
+    arrays, rest = eqx.partition(tree, eqx.is_inexact_array)
+    return eqx.combine(jax.lax.stop_gradient(arrays), rest)
+
+
+class DetachedStates(eqx.Module):
+    """A step that derivatives see from a given state: what changed that state does not count.
+
+    Tangents are not affected: ``push`` takes them through the step itself, at a state that still depends
+    on the parameters of the step that led to it.
+    """
+
+    step: Step
+
+    def __call__(self, state: PyTree, input: PyTree) -> PyTree:
+        """The next state."""
+        return self.step(detached(state), input)
+
+
 def push(
     step: Step, state: PyTree, tangents: Float[Array, "k n"], input: PyTree
 ) -> tuple[PyTree, Float[Array, "k n"]]:
     """One step of the state and of ``k`` tangent vectors (the rows), without forming the Jacobian."""
+    if isinstance(step, DetachedStates):
+        return step(state, input), push(step.step, state, tangents, input)[1]
     vector, unravel = flatten(state)
 
     def flat_step(flat: Array) -> tuple[Array, PyTree]:

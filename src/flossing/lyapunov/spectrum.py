@@ -24,7 +24,17 @@ from ._propagate import (
     whole_number,
 )
 from ._segments import StoreEvery, check_store_every, steps_between_stores
-from ._steps import Step, check_run, dimension, flatten, precision, run, take
+from ._steps import (
+    DetachedStates,
+    Step,
+    check_run,
+    detached,
+    dimension,
+    flatten,
+    precision,
+    run,
+    take,
+)
 from .measures import entropy_rate, kaplan_yorke_dimension
 
 
@@ -84,6 +94,7 @@ def lyapunov_spectrum(
     warmup: int = 0,
     basis_warmup: int = 0,
     detach_warmup: bool = False,
+    detach_states: bool = False,
     renormalise_every: RenormaliseEvery = 1,
     store_every: StoreEvery = "auto",
     num_windows: int = 10,
@@ -111,6 +122,10 @@ def lyapunov_spectrum(
         detach_warmup: derivatives take the state and the tangents after both warm-ups as given, so that only
             counted steps are differentiated: a long warm-up then costs little, and cannot make gradients
             explode. What is left out is how the directions themselves turn.
+        detach_states: derivatives go back through each state for one step only: they see what parameters do
+            to the Jacobians and, in the step before, to the states at which these are taken. How changes of
+            the states add up over time is left out. The exponents are the same. For networks of spikes,
+            whose states have no true derivative: what is left out is a chain of surrogate derivatives.
         renormalise_every: steps between orthonormalisations. The exponents do not depend on it while
             the tangents stay independent to working precision. ``"auto"`` chooses it along the way, from
             how fast they lose their independence; the wider the spectrum, the more often. It is faster on
@@ -162,7 +177,8 @@ def lyapunov_spectrum(
         time_step = float(time_step)
 
     spectrum, log_growth = _spectrum(
-        step, state, inputs, basis, key, k, steps, warmup, basis_warmup, detach_warmup,
+        DetachedStates(step) if detach_states else step,
+        state, inputs, basis, key, k, steps, warmup, basis_warmup, detach_warmup,
         renormalise_every, num_windows, time_step,
         steps_between_stores(store_every, steps, n, k, precision(state)),
     )  # fmt: skip
@@ -197,7 +213,7 @@ def _spectrum(
     else:
         given = orthonormalise(orthonormalise(basis.T.astype(vector.dtype)).vectors)
         tangents = Basis(given.vectors, given.alive, jnp.arange(k))
-    before = _detached((step, state, inputs)) if detach_warmup else (step, state, inputs)
+    before = detached((step, state, inputs)) if detach_warmup else (step, state, inputs)
     early, state, early_inputs = before
     state = run(early, state, take(early_inputs, 0, warmup), warmup, store_every)
     start = warmup + basis_warmup
@@ -211,7 +227,7 @@ def _spectrum(
         )  # fmt: skip
         tangents = tangents._replace(origin=jnp.arange(k))
     if detach_warmup:
-        state, tangents = _detached((state, tangents))
+        state, tangents = detached((state, tangents))
     first = len(interval_lengths(basis_warmup, renormalise_every)) if together else 0
     lengths = interval_lengths(counted, renormalise_every)
     parts = min(num_windows, len(lengths))
@@ -249,12 +265,6 @@ def _spectrum(
         state_dimension=n,
         time_step=time_step,
     ), logs.log_growth
-
-
-def _detached(tree: PyTree) -> PyTree:
-    """The same numbers, as constants."""
-    arrays, rest = eqx.partition(tree, eqx.is_inexact_array)
-    return eqx.combine(jax.lax.stop_gradient(arrays), rest)
 
 
 def _report(spectrum: LyapunovSpectrum, log_growth: Array, start: int, every: int) -> None:

@@ -1,6 +1,5 @@
 """A recurrent step with a linear readout and a start state: what is trained."""
 
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp

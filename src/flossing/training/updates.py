@@ -211,6 +211,7 @@ def flossing_gradient(
             warmup=flossing.state_warmup,
             basis_warmup=flossing.basis_warmup,
             detach_warmup=flossing.detach_warmup,
+            detach_states=flossing.detach_states,
             renormalise_every=every,
             key=basis_key,
             return_exponents=True,

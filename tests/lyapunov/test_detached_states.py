@@ -1,0 +1,126 @@
+"""Derivatives that go back through each state for one step only."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import flossing as fl
+
+STEPS, WARMUP, BASIS_WARMUP = 24, 3, 5
+
+
+def cell(kind=fl.TanhCell, **options):
+    return kind(1, 6, key=jax.random.key(1), **options)
+
+
+def loop(weight, cell, state, inputs, basis):
+    """Exponents by a plain loop with dense Jacobians, each state a constant for the step after it."""
+    cell = eqx.tree_at(lambda c: c.recurrent_weight, cell, weight)
+    logs = []
+    for t, u in enumerate(inputs):
+        if t >= WARMUP:
+            q, r = jnp.linalg.qr(jax.jacfwd(cell)(state, u) @ basis)
+            sign = jnp.sign(jnp.diagonal(r))
+            basis = q * sign
+            logs.append(jnp.log(jnp.diagonal(r) * sign))
+        state = cell(jax.lax.stop_gradient(state), u)
+    return jnp.stack(logs[BASIS_WARMUP:]).mean(0)
+
+
+def spectrum(weight, cell, state, inputs, basis, **options):
+    cell = eqx.tree_at(lambda c: c.recurrent_weight, cell, weight)
+    options = {"warmup": WARMUP, "basis_warmup": BASIS_WARMUP, "detach_states": True} | options
+    return fl.lyapunov_spectrum(cell, state, inputs, basis=basis, **options).exponents
+
+
+def problem(cell, k=3):
+    keys = jax.random.split(jax.random.key(2), 3)
+    state = jax.random.normal(keys[0], (6,))
+    inputs = jax.random.normal(keys[1], (STEPS, 1))
+    basis = jnp.linalg.qr(jax.random.normal(keys[2], (6, k)))[0]
+    return cell.recurrent_weight, cell, state, inputs, basis
+
+
+@pytest.mark.parametrize("every", [1, 4, "auto"])
+@pytest.mark.parametrize("kind", [fl.TanhCell, fl.BinaryCell])
+def test_gradients_are_those_of_a_loop_with_constant_states(x64, kind, every):
+    given = problem(cell(kind))
+
+    def loss(exponents):
+        return jnp.sum(jnp.square(exponents) * jnp.arange(1, 4))
+
+    ours, mine = jax.value_and_grad(lambda w: loss(spectrum(w, *given[1:], renormalise_every=every)))(
+        given[0]
+    )
+    theirs, expected = jax.value_and_grad(lambda w: loss(loop(w, *given[1:])))(given[0])
+    np.testing.assert_allclose(ours, theirs, rtol=1e-10)
+    np.testing.assert_allclose(mine, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
+
+
+def test_exponents_are_the_same_and_gradients_are_not(x64):
+    given = problem(cell())
+    detached, whole = spectrum(*given), spectrum(*given, detach_states=False)
+    np.testing.assert_array_equal(detached, whole)
+    one = jax.grad(lambda w: spectrum(w, *given[1:])[0])(given[0])
+    other = jax.grad(lambda w: spectrum(w, *given[1:], detach_states=False)[0])(given[0])
+    assert np.abs(one - other).max() > 0.1 * np.abs(other).max()
+
+
+def test_a_linear_network_has_nothing_to_leave_out(x64):
+    """Its Jacobians do not depend on its states."""
+
+    def step(weight, state, _):
+        return weight @ state
+
+    def first(weight, detach):
+        exponents = fl.lyapunov_spectrum(
+            jax.tree_util.Partial(step, weight), jnp.ones(4), num_steps=30, num_exponents=2,
+            detach_states=detach, key=jax.random.key(0),
+        ).exponents  # fmt: skip
+        return exponents[0] - 2 * exponents[1]
+
+    weight = jax.random.normal(jax.random.key(3), (4, 4))
+    np.testing.assert_allclose(
+        jax.grad(first)(weight, True), jax.grad(first)(weight, False), rtol=1e-12, atol=1e-14
+    )
+
+
+def test_forward_and_reverse_mode_agree(x64):
+    given = problem(cell(fl.BinaryCell))
+    change = jax.random.normal(jax.random.key(4), given[0].shape)
+    run = lambda w: spectrum(w, *given[1:])  # noqa: E731
+    _, forward = jax.jvp(run, (given[0],), (change,))
+    _, pull = jax.vjp(run, given[0])
+    for i, one in enumerate(forward):
+        np.testing.assert_allclose(jnp.sum(pull(jnp.eye(3)[i])[0] * change), one, rtol=1e-9)
+
+
+def test_flossing_with_constant_states_settles_at_the_target():
+    """A binary network, whose surrogate gradients through time would not let the exponent settle."""
+    key = jax.random.key(5)
+    cell = fl.BinaryCell(1, 40, key=key)
+    rate = 3e-3
+
+    @jax.jit
+    def update(weight, key):
+        input_key, basis_key = jax.random.split(key)
+        inputs = jax.random.bernoulli(input_key, 0.5, (80, 1)).astype(weight.dtype)
+
+        def loss(weight):
+            new = eqx.tree_at(lambda c: c.recurrent_weight, cell, weight)
+            return fl.flossing_loss(
+                new, new.initial_state(), inputs, num_exponents=1, basis_warmup=20,
+                detach_states=True, key=basis_key, return_exponents=True,
+            )  # fmt: skip
+
+        (_, exponents), gradient = jax.value_and_grad(loss, has_aux=True)(weight)
+        return weight - rate * jnp.sign(gradient), exponents[0]
+
+    weight, found = cell.recurrent_weight, []
+    for i in range(120):
+        weight, exponent = update(weight, jax.random.fold_in(key, i))
+        found.append(float(exponent))
+    assert found[0] < -0.2
+    assert abs(np.mean(found[-30:])) < 0.05
