@@ -51,9 +51,9 @@ def test_gradients_are_those_of_a_loop_with_constant_states(x64, kind, every):
     def loss(exponents):
         return jnp.sum(jnp.square(exponents) * jnp.arange(1, 4))
 
-    ours, mine = jax.value_and_grad(lambda w: loss(spectrum(w, *given[1:], renormalise_every=every)))(
-        given[0]
-    )
+    ours, mine = jax.value_and_grad(
+        lambda w: loss(spectrum(w, *given[1:], renormalise_every=every))
+    )(given[0])
     theirs, expected = jax.value_and_grad(lambda w: loss(loop(w, *given[1:])))(given[0])
     np.testing.assert_allclose(ours, theirs, rtol=1e-10)
     np.testing.assert_allclose(mine, expected, rtol=0, atol=1e-9 * np.abs(expected).max())

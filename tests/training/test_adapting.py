@@ -189,6 +189,21 @@ def test_heights_of_lif_networks_need_a_larger_response():
     assert (moved[10.0] > 1.5 * moved[1.0]).all()
 
 
+def test_a_look_can_average_more_trajectories_than_a_flossing_step(vanishing_and_exploding):
+    state, keys = vanishing_and_exploding
+
+    def watched(starts, looks):
+        rules = dataclasses.replace(RULES, look_starts=looks)
+        flossing = dataclasses.replace(FLOSSING, starts=starts, adaptive=rules)
+        _, metrics = train(after(state, CHANCE), keys, 1, flossing)
+        return np.asarray(metrics.watched[0])
+
+    np.testing.assert_allclose(watched(1, 3), watched(3, None), rtol=1e-5)
+    assert (watched(1, 3) != watched(1, None)).all()
+    with pytest.raises(ValueError, match=r"flossing\.adaptive\.look_starts: .*0"):
+        dataclasses.replace(RULES, look_starts=0)
+
+
 def test_surrogate_control_needs_surrogates():
     with pytest.raises(ValueError, match="surrogate derivatives"):
         free_surrogates(networks()[0])

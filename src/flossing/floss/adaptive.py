@@ -45,6 +45,9 @@ class Adaptive:
     """Training epochs between looks at the exponents."""
     watched: int = 1
     """How many leading exponents are watched."""
+    look_starts: int | None = None
+    """Trajectories over which a look averages; none: as many as a flossing step. The exponents along one
+    scatter more than a narrow band is wide."""
     band: float = 2.0
     """Half the width of the band, times the task's horizon."""
     centre: float = 0.0
@@ -64,6 +67,8 @@ class Adaptive:
         check_positive("flossing.adaptive.response", self.response)
         check_integer("flossing.adaptive.every", self.every, 1)
         check_integer("flossing.adaptive.watched", self.watched, 1)
+        if self.look_starts is not None:
+            check_integer("flossing.adaptive.look_starts", self.look_starts, 1)
         check_positive("flossing.adaptive.band", self.band)
         check_fraction("flossing.adaptive.settle", self.settle)
         check_integer("flossing.adaptive.max_steps", self.max_steps, 1)

@@ -176,4 +176,5 @@ def _look(
             key=basis_key,
         ).exponents
 
-    return jax.vmap(one)(jax.random.split(key, flossing.starts)).mean(0)
+    starts = flossing.adaptive.look_starts or flossing.starts
+    return jax.vmap(one)(jax.random.split(key, starts)).mean(0)
