@@ -54,7 +54,7 @@ from flossing.training.updates import sample
 TOLERANCE = {"float32": 1e-4, "float64": 1e-8}
 PART = 1000
 """Neurons times trials that ours computes at once, spread over the devices."""
-SMALL = 2 * PART + 100
+SMALL = 2048
 """Neurons times trials up to which one device computes them all at once: sharing would take longer."""
 
 
