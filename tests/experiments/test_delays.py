@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from flossing.experiments import binary_xor, xor
+from flossing.experiments._binary_kinds import KINDS
 from flossing.experiments._delays import Delays, largest_solved
 from flossing.runs.train import Silent
 
@@ -92,31 +93,37 @@ def test_the_last_exponents_are_flossed_too_where_that_is_asked_for():
 
 
 def test_binary_networks():
-    variants = ("none", "adaptive", "lines,adaptive")
+    variants = ("gaussian,none", "ring,none", "ring,adaptive", "normalised,adaptive")
     settings = binary_xor.Settings(
-        variants=variants, delays=(4,), longer=(), shown_delay=4, hidden_size=12, networks=2, epochs=20,
-        starts=2,
+        variants=variants, delays=(4,), longer=(), shown_delay=4, hidden_size=12, networks=2, epochs=12,
     )  # fmt: skip
     result = binary_xor.run(settings=settings)
     json.dumps(result.numbers)
     assert len(result.figure.axes) == 4
     assert set(result.numbers) == {f"d=4,{variant}" for variant in variants}
     assert all(np.isfinite(claim.measured) for claim in result.claims)
-    held = result.numbers["d=4,adaptive"]
-    assert held["first_exponent_end"] != result.numbers["d=4,none"]["first_exponent_end"]
+    held = result.numbers["d=4,ring,adaptive"]
+    assert held["first_exponent_end"] != result.numbers["d=4,ring,none"]["first_exponent_end"]
 
 
-def test_delay_lines_differ_in_flossing_only():
+@pytest.mark.parametrize("kind", KINDS)
+def test_binary_networks_of_a_kind_differ_in_flossing_only(kind):
     settings = binary_xor.Settings()
-    plain, flossed = (settings.run(18, f"lines,{s}") for s in ("none", "adaptive"))
+    plain, flossed = (settings.run(18, f"{kind},{s}") for s in ("none", "adaptive"))
     assert dataclasses.replace(flossed, flossing=plain.flossing) == plain
-    assert plain.cell.recurrent == "ring"
-    assert settings.delays_of("lines,none") == (10, 14, 18, 22, 26, 34, 42)
-    assert settings.delays_of("adaptive") == (10, 14, 18, 22, 26)
-    assert plain.training.epochs == settings.run(18, "none").training.epochs == 3001
-    assert flossed.flossing.adaptive.control == "surrogate"
-    gaussian = settings.run(18, "adaptive")
-    assert gaussian.flossing == flossed.flossing
-    assert gaussian.cell == settings.run(18, "none").cell
-    assert gaussian.cell.membrane_readout
-    assert not plain.cell.membrane_readout
+    assert plain.training.epochs == 3001
+    level, horizon = flossed.flossing.targets[0], flossed.task.build().horizon
+    assert level == pytest.approx((-1.5 if kind == "normalised" else -1) / horizon)
+
+
+def test_kinds_of_binary_networks():
+    settings = binary_xor.Settings()
+    gaussian, ring, careful = (settings.run(18, f"{kind},adaptive") for kind in KINDS)
+    assert settings.delays_of("normalised,none") == (10, 14, 18, 22, 26, 34, 42)
+    assert settings.delays_of("ring,adaptive") == (10, 14, 18, 22, 26)
+    assert ring.training == dataclasses.replace(gaussian.training, batch_size=16)
+    assert ring.cell.recurrent == careful.cell.recurrent == "ring"
+    assert ring.cell.membrane_readout
+    assert not careful.cell.membrane_readout
+    assert ring.flossing.adaptive.control == gaussian.flossing.adaptive.control == "both"
+    assert careful.flossing.adaptive.control == "surrogate"

@@ -1,0 +1,90 @@
+"""The kinds of binary networks that learn delayed XOR."""
+
+import dataclasses
+
+from ..floss import Adaptive, Flossing
+from ..floss.schedules import Schedule
+from ..runs import CellConfig, RunConfig, TaskConfig
+from ..training import Training
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """Networks of one kind: how they start, are trained and are flossed."""
+
+    name: str
+    cell: CellConfig
+    training: Training = Training()
+    adaptive: Adaptive = Adaptive("both", every=5, band=0.3, look_starts=8)
+    rate: float = 1e-3
+    """Of the flossing steps of the weights, if they are flossed."""
+    level: float = -1.0
+    """Where exponents are held, times the delay."""
+
+    def run(
+        self, delay: int, schedule: Schedule, epochs: int, networks: int, seed: int
+    ) -> RunConfig:
+        """One of the runs; gradients of flossing steps go through one step of the states."""
+        weights = self.adaptive.control == "both"
+        flossing = Flossing(
+            schedule,
+            20 if weights else 1,
+            targets=(self.level / delay,),
+            steps_before=0,
+            learning_rate=self.rate,
+            final_learning_rate=self.rate,
+            clip_norm=0.0,
+            detach_states=True,
+            detach_warmup=True,
+            renormalise_every=1,
+            adaptive=self.adaptive,
+        )
+        return RunConfig(
+            task=TaskConfig("xor", delay),
+            cell=self.cell,
+            flossing=flossing,
+            training=dataclasses.replace(self.training, epochs=epochs),
+            realisations=networks,
+            seed=seed,
+            measure_every=0,
+        )
+
+
+_BINARY = CellConfig("binary", 80, sharpness=1.0, centred=True)
+_MEMBRANES = dataclasses.replace(_BINARY, centred_inputs=False, membrane_readout=True)
+
+KINDS = {
+    "gaussian": Kind(
+        "Gaussian",
+        dataclasses.replace(_MEMBRANES, input_gain=0.6),
+        Training(batch_size=32),
+        rate=1.5e-3,
+    ),
+    "ring": Kind(
+        "ring",
+        dataclasses.replace(_MEMBRANES, recurrent="ring", gain=0.6, input_gain=0.36),
+        rate=7e-4,
+    ),
+    "normalised": Kind(
+        "ring, normalised descent",
+        dataclasses.replace(_BINARY, recurrent="ring", gain=1.0, input_gain=0.6, readout_gain=0.3),
+        Training(
+            batch_size=32,
+            optimiser="normalised",
+            learning_rate=1.25e-3,
+            final_learning_rate=1.25e-4,
+            readout_rate=0.25,
+            slow_below=0.7,
+            roll_back=0.1,
+        ),
+        Adaptive("surrogate", every=5, band=0.3, look_starts=16),
+        level=-1.5,
+    ),
+}
+"""Gaussian weights, a ring trained as published, and one trained so that it keeps its lines."""
+
+VARIANTS = {
+    f"{kind},{schedule}": f"{values.name}, {text}"
+    for kind, values in KINDS.items()
+    for schedule, text in (("none", "not flossed"), ("adaptive", "adaptive"))
+}
