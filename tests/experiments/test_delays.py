@@ -95,7 +95,8 @@ def test_the_last_exponents_are_flossed_too_where_that_is_asked_for():
 def test_binary_networks():
     variants = ("gaussian,none", "ring,none", "ring,adaptive", "normalised,adaptive")
     settings = binary_xor.Settings(
-        variants=variants, delays=(4,), longer=(), shown_delay=4, hidden_size=12, networks=2, epochs=12,
+        variants=variants, delays=(4,), gaussian_delays=(4,), longer=(), shown_delay=4, hidden_size=12,
+        networks=2, epochs=12,
     )  # fmt: skip
     result = binary_xor.run(settings=settings)
     json.dumps(result.numbers)
@@ -121,9 +122,13 @@ def test_kinds_of_binary_networks():
     gaussian, ring, careful = (settings.run(18, f"{kind},adaptive") for kind in KINDS)
     assert settings.delays_of("normalised,none") == (10, 14, 18, 22, 26, 34, 42)
     assert settings.delays_of("ring,adaptive") == (10, 14, 18, 22, 26)
-    assert ring.training == dataclasses.replace(gaussian.training, batch_size=16)
+    assert settings.delays_of("gaussian,none") == (14, 18)
+    assert ring.training == dataclasses.replace(gaussian.training, batch_size=16, slow_below=0.3)
     assert ring.cell.recurrent == careful.cell.recurrent == "ring"
     assert ring.cell.membrane_readout
     assert not careful.cell.membrane_readout
     assert ring.flossing.adaptive.control == gaussian.flossing.adaptive.control == "both"
     assert careful.flossing.adaptive.control == "surrogate"
+    assert settings.run(10, "ring,adaptive").flossing.learning_rate == ring.flossing.learning_rate
+    late = settings.run(36, "ring,adaptive").flossing.learning_rate
+    assert late == pytest.approx(ring.flossing.learning_rate / 4)

@@ -17,7 +17,9 @@ class Kind:
     training: Training = Training()
     adaptive: Adaptive = Adaptive("both", every=5, band=0.3, look_starts=8)
     rate: float = 1e-3
-    """Of the flossing steps of the weights, if they are flossed."""
+    """Of the flossing steps of the weights, if they are flossed, up to a delay of ``full_rate_until``;
+    beyond, it falls with the square of the delay, or flossing outruns what training learns."""
+    full_rate_until: int = 18
     level: float = -1.0
     """Where exponents are held, times the delay."""
 
@@ -26,13 +28,14 @@ class Kind:
     ) -> RunConfig:
         """One of the runs; gradients of flossing steps go through one step of the states."""
         weights = self.adaptive.control == "both"
+        rate = self.rate * min(1, self.full_rate_until / delay) ** 2
         flossing = Flossing(
             schedule,
             20 if weights else 1,
             targets=(self.level / delay,),
             steps_before=0,
-            learning_rate=self.rate,
-            final_learning_rate=self.rate,
+            learning_rate=rate,
+            final_learning_rate=rate,
             clip_norm=0.0,
             detach_states=True,
             detach_warmup=True,
@@ -63,7 +66,9 @@ KINDS = {
     "ring": Kind(
         "ring",
         dataclasses.replace(_MEMBRANES, recurrent="ring", gain=0.6, input_gain=0.36),
-        rate=7e-4,
+        Training(slow_below=0.3),
+        Adaptive("both", every=2, band=0.3, look_starts=8),
+        rate=4e-4,
     ),
     "normalised": Kind(
         "ring, normalised descent",
