@@ -1,20 +1,10 @@
 """Strict settings for all tests, before anything imports JAX."""
 
-import atexit
 import os
-import shutil
-import tempfile
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault("FLOSSING_CACHE", "")
-if (
-    "JAX_COMPILATION_CACHE_DIR" not in os.environ
-):  # one for all processes of a test run, and only for it
-    compiled = tempfile.mkdtemp(prefix="flossing-tests-")
-    atexit.register(shutil.rmtree, compiled, ignore_errors=True)
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+os.environ.setdefault("FLOSSING_CACHE", "")  # of two processes, one reads what the other has half written
 
 import jax
 import jaxtyping
