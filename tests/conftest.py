@@ -4,7 +4,8 @@ import os
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault("FLOSSING_CACHE", "")  # of two processes, one reads what the other has half written
+# Not one cache for all processes: one of them reads what another has half written.
+os.environ.setdefault("FLOSSING_CACHE", "")
 
 import jax
 import jaxtyping
