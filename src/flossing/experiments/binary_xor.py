@@ -61,8 +61,8 @@ class Settings:
 
 
 QUICK = Settings(
-    delays=(4, 8), gaussian_delays=(8,), shown_delay=8, variants=tuple(VARIANTS)[:4], hidden_size=32,
-    networks=3, epochs=200,
+    delays=(4, 8), gaussian_delays=(8,), longer=(), shown_delay=8, variants=tuple(VARIANTS)[:4],
+    hidden_size=32, networks=3, epochs=200,
 )  # fmt: skip
 
 
