@@ -96,17 +96,28 @@ class Ring:
 
     What ``Permutation`` says of exponents holds here too; a bit can go around all ``size`` units. Source:
     the simple cycle reservoir of Rodan & Tino 2011.
+
+    With ``shortcuts``, each of the other entries is there with probability ``density``, from
+    N(0, shortcuts^2 / (density N)): the sum of all shortcuts onto a unit has that standard deviation.
     """
 
     gain: float = 1.0
+    shortcuts: float = 0.0
+    density: float = 0.1
 
     def __post_init__(self) -> None:
         check_positive("gain", self.gain, zero=True)
+        check_positive("shortcuts", self.shortcuts, zero=True)
+        check_positive("density", self.density)
+        check_fraction("density", self.density)
 
     def __call__(self, key: PRNGKeyArray, size: int) -> Float[Array, "size size"]:
-        """A ``(size, size)`` matrix; the key is not used."""
-        del key
-        return self.gain * jnp.roll(jnp.eye(size), 1, axis=0)
+        """A ``(size, size)`` matrix; without shortcuts the key is not used."""
+        ring = jnp.roll(jnp.eye(size), 1, axis=0)
+        if not self.shortcuts:
+            return self.gain * ring
+        others = Sparse(self.shortcuts, self.density)(key, size)
+        return jnp.where(ring > 0, self.gain, others)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -116,7 +116,7 @@ def test_networks_that_are_not_flossed_can_use_the_program_of_others(
 def test_flossing_brings_exponents_back_and_stops(vanishing_and_exploding):
     state, keys = vanishing_and_exploding
     patient = dataclasses.replace(RULES, band=1.0, max_steps=300)
-    flossing = dataclasses.replace(FLOSSING, adaptive=patient, num_exponents=1)
+    flossing = dataclasses.replace(FLOSSING, adaptive=patient, num_exponents=1, starts=16)
     state = begin(state.networks, TRAINING, flossing)
     state, metrics = train(after(state, CHANCE), keys, 1, flossing)
     steps = np.asarray(metrics.floss_steps[0])

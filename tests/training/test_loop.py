@@ -167,6 +167,27 @@ def test_readout_rate_scales_the_steps_of_the_readout_alone():
         assert np.array_equal(ends[rate].cell.recurrent_weight, ends[1.0].cell.recurrent_weight)
 
 
+def test_weights_that_start_at_zero_stay_there_if_asked_and_others_move_as_before():
+    nets, keys = networks(1)
+    holes = (
+        jnp.arange(nets.cell.recurrent_weight.size).reshape(nets.cell.recurrent_weight.shape) % 3
+    )
+    where = lambda n: n.cell.recurrent_weight  # noqa: E731
+    nets = eqx.tree_at(where, nets, jnp.where(holes == 0, 0, where(nets)))
+    ends = {}
+    for keep in (False, True):
+        training = dataclasses.replace(TRAINING, keep_zeros=keep)
+        state = begin(nets, training, FLOSSING)
+        state = floss_block(state, keys, jnp.asarray(1), 4, TASK, training, FLOSSING)[0]
+        flossed = where(state.networks)
+        ends[keep] = flossed, where(train(state, keys, 1, training=training)[0].networks)
+    for free, kept in zip(*ends.values(), strict=True):
+        assert (np.asarray(free)[np.asarray(holes) == 0] != 0).all()
+        assert (np.asarray(kept)[np.asarray(holes) == 0] == 0).all()
+    free, kept = (np.asarray(ends[keep][0])[np.asarray(holes) != 0] for keep in (False, True))
+    np.testing.assert_array_equal(free, kept)
+
+
 def test_updates_shrink_with_the_mean_loss_below_the_given_fraction_of_chance():
     nets, keys = networks(1)
     ends = []

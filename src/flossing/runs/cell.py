@@ -62,7 +62,9 @@ class CellConfig:
     mean: float = 0.0
     """Mean coupling gbar of a gaussian matrix."""
     density: float = 0.1
-    """Fraction of non-zero weights of a sparse matrix."""
+    """Fraction of non-zero weights of a sparse matrix, or of the shortcuts of a ring."""
+    shortcuts: float = 0.0
+    """Standard deviation of the sum of all weights onto a unit of a ring beside that of the ring itself."""
     dale: float | None = None
     """Fraction of excitatory units, for fixed signs (tanh, binary, lif)."""
     input_gain: float = 1.0
@@ -136,6 +138,10 @@ class CellConfig:
         check_choice("cell.name", self.name, CELLS)
         kinds = ("gaussian", "orthogonal", "identity", "permutation", "ring", "sparse")
         check_choice("cell.recurrent", self.recurrent, kinds)
+        if self.shortcuts and self.recurrent != "ring":
+            raise ValueError(
+                f"cell.shortcuts: only a ring has shortcuts, got {self.recurrent}; leave it out."
+            )
         gain = self.gain if self.gain is not None else (2**0.5 if self.name == "binary" else 1.0)
         check_positive("cell.gain", gain, zero=True)
         recurrent = {
@@ -143,7 +149,7 @@ class CellConfig:
             "orthogonal": lambda: initialisers.Orthogonal(gain),
             "identity": lambda: initialisers.Identity(gain),
             "permutation": lambda: initialisers.Permutation(gain),
-            "ring": lambda: initialisers.Ring(gain),
+            "ring": lambda: initialisers.Ring(gain, self.shortcuts, self.density),
             "sparse": lambda: initialisers.Sparse(gain, self.density),
         }[self.recurrent]()
         sizes = (input_size, self.hidden_size)

@@ -44,6 +44,9 @@ class Training:
     """Weight of the penalty on errors that grow or shrink from step to step (Pascanu et al. 2013)."""
     train_initial_state: bool = True
     """Whether the start state is trained."""
+    keep_zeros: bool = False
+    """Recurrent weights that start at zero stay there, in training and flossing: units that are not connected
+    stay so. For sparse networks, in which fewer weights can add noise of their own."""
 
     def __post_init__(self) -> None:
         check_integer("epochs", self.epochs, 1)

@@ -113,6 +113,16 @@ def without_row_means(update: Array) -> Array:
     return update - update.mean(1, keepdims=True)
 
 
+def without_new_connections(updates: PyTree, parameters: PyTree) -> PyTree:
+    """Changes of parameters, without those of recurrent weights that are zero."""
+
+    def one(path: tuple, update: Array, parameter: Array) -> Array:
+        recurrent = any(getattr(part, "name", None) == "recurrent_weight" for part in path)
+        return jnp.where(parameter == 0, 0, update) if recurrent else update
+
+    return jax.tree_util.tree_map_with_path(one, updates, parameters)
+
+
 def smorms3(learning_rate: float = 1e-3, *, epsilon: float = 1e-16) -> optax.GradientTransformation:
     """SMORMS3: each parameter takes steps as large as its gradients agree, at most ``learning_rate``.
 

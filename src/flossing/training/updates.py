@@ -23,6 +23,7 @@ from .optimisers import (
     normalised_descent,
     polyak_descent,
     tree_norm,
+    without_new_connections,
     without_row_means,
 )
 
@@ -167,6 +168,8 @@ def epoch_update(
         updates = jax.tree.map(lambda u: pace * u, updates)
     if training.readout_rate != 1:
         updates = eqx.tree_at(_readout, updates, replace_fn=lambda u: training.readout_rate * u)
+    if training.keep_zeros:
+        updates = without_new_connections(updates, arrays)
     arrays = apply_if(good, optax.apply_updates(arrays, updates), arrays)
     optimiser = apply_if(good, new_optimiser, optimiser)
     accuracy = binary_accuracy(outputs, targets, mask)
@@ -237,6 +240,8 @@ def flossing_update(
     )
     if flossing.centred:
         updates = jax.tree.map(without_row_means, updates)
+    if training.keep_zeros:
+        updates = without_new_connections(updates, flossed)
     flossed = apply_if(good, optax.apply_updates(flossed, updates), flossed)
     flosser = apply_if(good, new_flosser, flosser)
     network = eqx.tree_at(lambda n: n.cell, network, eqx.combine(flossed, rest))
