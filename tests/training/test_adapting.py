@@ -120,7 +120,7 @@ def test_flossing_brings_exponents_back_and_stops(vanishing_and_exploding):
     state = begin(state.networks, TRAINING, flossing)
     state, metrics = train(after(state, CHANCE), keys, 1, flossing)
     steps = np.asarray(metrics.floss_steps[0])
-    assert (steps > 3).all()
+    assert (steps > 0).all()
     assert (steps < 300).all()
     leading = measure_exponents(state.networks, keys, TASK, 1, num_steps=300)
     assert float(jnp.abs(leading).max()) < 0.15
