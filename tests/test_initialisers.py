@@ -30,6 +30,7 @@ ALL = [
     Identity(1.5),
     Permutation(1.5),
     Ring(1.5),
+    Ring(1.5, shortcuts=0.2),
     Sparse(1.5, 0.3),
 ]
 
@@ -82,6 +83,20 @@ def test_a_ring_passes_a_bit_around_all_units(key):
     np.testing.assert_array_equal(np.sum(seen, 1), 1)
 
 
+def test_shortcuts_of_a_ring_have_their_density_and_size_and_leave_the_ring(key):
+    matrix = np.asarray(Ring(0.7, shortcuts=0.2, density=0.4)(key, N))
+    ring = np.roll(np.eye(N), 1, axis=0) > 0
+    np.testing.assert_allclose(matrix[ring], 0.7, rtol=1e-6)
+    others = matrix[~ring]
+    share = (others != 0).mean()
+    np.testing.assert_allclose(share, 0.4, rtol=0, atol=5 * np.sqrt(0.4 * 0.6) / N)
+    # Sum of the squares of a row: N density entries of variance shortcuts^2 / (density N).
+    entries = others[others != 0]
+    np.testing.assert_allclose(
+        entries.var(), 0.2**2 / (0.4 * N), rtol=5 * np.sqrt(2 / entries.size)
+    )
+
+
 def test_permutations_have_one_entry_in_each_row_and_column(key):
     matrix = np.asarray(Permutation(1.5)(key, 30))
     for axis in (0, 1):
@@ -120,7 +135,7 @@ def test_a_key_fixes_the_matrix(initialiser, key):
     first, again = initialiser(key, 20), initialiser(key, 20)
     other = initialiser(jax.random.key(1), 20)
     np.testing.assert_array_equal(first, again)
-    assert np.allclose(first, other) == isinstance(initialiser, Identity | Ring)
+    assert np.allclose(first, other) == (initialiser in (Identity(1.5), Ring(1.5)))
 
 
 @over("initialiser", ALL, ids=repr)

@@ -64,3 +64,14 @@ def test_others_refuse_them(name, options):
     message = f"cell.{next(iter(options))}: the {name} cell has no such setting; leave it out."
     with pytest.raises(ValueError, match=re.escape(message)):
         build(name, **options)
+
+
+def test_only_a_ring_has_shortcuts():
+    with pytest.raises(
+        ValueError, match=r"cell\.shortcuts: only a ring has shortcuts, got gaussian"
+    ):
+        CellConfig("tanh", 8, shortcuts=0.1).build(1, jax.random.key(0))
+    cell = CellConfig("tanh", 8, recurrent="ring", shortcuts=0.1, density=0.5).build(
+        1, jax.random.key(0)
+    )
+    assert 8 < int((cell.recurrent_weight != 0).sum()) < 64
