@@ -88,9 +88,9 @@ def test_shortcuts_of_a_ring_have_their_density_and_size_and_leave_the_ring(key)
     ring = np.roll(np.eye(N), 1, axis=0) > 0
     np.testing.assert_allclose(matrix[ring], 0.7, rtol=1e-6)
     others = matrix[~ring]
-    share = (others != 0).mean()
+    share = (others != 0).mean()  # of N^2 entries, each there or not
     np.testing.assert_allclose(share, 0.4, rtol=0, atol=5 * np.sqrt(0.4 * 0.6) / N)
-    # Sum of the squares of a row: N density entries of variance shortcuts^2 / (density N).
+    # The variance of n normal numbers has the relative standard deviation sqrt(2 / n).
     entries = others[others != 0]
     np.testing.assert_allclose(
         entries.var(), 0.2**2 / (0.4 * N), rtol=5 * np.sqrt(2 / entries.size)

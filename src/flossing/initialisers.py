@@ -94,8 +94,8 @@ class Permutation:
 class Ring:
     """``gain`` times a permutation matrix of one cycle: all units in one ring, each listens to the last one.
 
-    What ``Permutation`` says of exponents holds here too; a bit can go around all ``size`` units. Source:
-    the simple cycle reservoir of Rodan & Tino 2011.
+    A bit can go around all ``size`` units, and without shortcuts what ``Permutation`` says of exponents holds
+    here too. Source: the simple cycle reservoir of Rodan & Tino 2011.
 
     With ``shortcuts``, each of the other entries is there with probability ``density``, from
     N(0, shortcuts^2 / (density N)): the sum of all shortcuts onto a unit has that standard deviation.
