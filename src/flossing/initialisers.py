@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ._checks import check_finite, check_fraction, check_positive
+from ._checks import check_finite, check_fraction, check_integer, check_positive
 
 
 @runtime_checkable
@@ -118,6 +118,40 @@ class Ring:
             return self.gain * ring
         others = Sparse(self.shortcuts, self.density)(key, size)
         return jnp.where(ring > 0, self.gain, others)
+
+
+@dataclasses.dataclass(frozen=True)
+class LineInputs:
+    """Input weights that cut a ``Ring`` into ``lines`` delay lines of equal length.
+
+    The first unit of each line has an input weight of ``start`` with a random sign; if that is more than the
+    gain of the ring, it takes the new bit and drops what the ring brings. The weights of all other units are
+    uniform with mean zero and standard deviation ``others``. Unlike the other initialisers it is called with
+    two sizes, and returns a matrix whose columns belong to the inputs, each divided by their number.
+    """
+
+    lines: int
+    start: float
+    others: float
+
+    def __post_init__(self) -> None:
+        check_integer("lines", self.lines, 1)
+        check_positive("start", self.start, zero=True)
+        check_positive("others", self.others, zero=True)
+
+    def __call__(
+        self, key: PRNGKeyArray, size: int, input_size: int
+    ) -> Float[Array, "size input_size"]:
+        """A ``(size, input_size)`` matrix. Raises ``ValueError`` for more lines than units."""
+        check_integer("lines", self.lines, 1, size)
+        sign_key, other_key = jax.random.split(key)
+        shape = (size, input_size)
+        first = [round(line * size / self.lines) for line in range(self.lines)]
+        starts = self.start * jax.random.rademacher(sign_key, shape, float)
+        limit = math.sqrt(3) * self.others
+        others = jax.random.uniform(other_key, shape, minval=-limit, maxval=limit)
+        is_first = jnp.zeros((size, 1), bool).at[jnp.array(first)].set(True)
+        return jnp.where(is_first, starts, others) / input_size
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import re
 
 import jax
+import numpy as np
 import pytest
 
 import flossing as fl
@@ -75,3 +76,33 @@ def test_only_a_ring_has_shortcuts():
         1, jax.random.key(0)
     )
     assert 8 < int((cell.recurrent_weight != 0).sum()) < 64
+
+
+def test_only_a_ring_has_lines_whose_units_hold_bits_to_the_next_start():
+    with pytest.raises(ValueError, match=r"cell\.lines: only a ring has lines, got gaussian"):
+        CellConfig("binary", 8, lines=2).build(1, jax.random.key(0))
+    with pytest.raises(ValueError, match=r"cell\.lines: expected at most 8, got 9"):
+        CellConfig("binary", 8, recurrent="ring", lines=9).build(1, jax.random.key(0))
+    cell = CellConfig(
+        "binary",
+        8,
+        recurrent="ring",
+        gain=0.5,
+        lines=2,
+        input_gain=0.1,
+        centred=True,
+        bias_range=0.01,
+    ).build(1, jax.random.key(0))
+    assert 0 < float(cell.bias.max()) <= 0.01
+    states = [cell.initial_state()]
+    bits = jax.random.bernoulli(jax.random.key(1), 0.5, (20, 1)).astype(float)
+    for bit in bits:
+        states.append(cell(states[-1], bit))
+    signs = np.sign(cell.input_weight[:, 0])
+    for first in (0, 4):
+        for lag in range(
+            4
+        ):  # A unit that is lag steps down the line holds the bit of lag steps ago.
+            unit = [float(state[first + lag]) > 0 for state in states[8:]]
+            then = (bits[7 - lag : 20 - lag, 0] > 0.5) == (signs[first] > 0)
+            np.testing.assert_array_equal(unit, then)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._checks import check_finite, check_integer, check_key, check_positive, check_shape
-from ..initialisers import Gaussian, Initialiser, apply_dale, dale_signs
+from ..initialisers import Gaussian, Initialiser, LineInputs, apply_dale, dale_signs
 from ..surrogates import SuperSpike, Surrogate
 from ._base import Cell, product
 
@@ -28,6 +28,7 @@ class BinaryCell(Cell):
         surrogate: spike nonlinearity; default ``SuperSpike(sharpness=1)``.
         recurrent: initialiser of ``W``; default ``Gaussian(gain=sqrt(2))``.
         input_gain: the input weights ``U`` are drawn from N(0, (input_gain / input_size)^2).
+        inputs: initialiser of ``U`` instead of this.
         bias_range: biases are drawn uniformly from [0, bias_range].
         dale: fraction of excitatory units, or ``None`` for free signs.
         centred: subtract 1/2 from activity and inputs; inputs should be bits.
@@ -55,6 +56,7 @@ class BinaryCell(Cell):
         surrogate: Surrogate | None = None,
         recurrent: Initialiser | None = None,
         input_gain: float = 1.0,
+        inputs: LineInputs | None = None,
         bias_range: float = 0.1,
         dale: float | None = None,
         centred: bool = False,
@@ -72,9 +74,12 @@ class BinaryCell(Cell):
         recurrent_key, input_key, bias_key = jax.random.split(key, 3)
         self.recurrent_weight = (recurrent or Gaussian(2**0.5))(recurrent_key, hidden_size)
         check_shape("recurrent", self.recurrent_weight, (hidden_size, hidden_size))
-        self.input_weight = (
-            input_gain / input_size * jax.random.normal(input_key, (hidden_size, input_size))
-        )
+        if inputs is None:
+            normal = jax.random.normal(input_key, (hidden_size, input_size))
+            self.input_weight = input_gain / input_size * normal
+        else:
+            self.input_weight = inputs(input_key, hidden_size, input_size)
+            check_shape("inputs", self.input_weight, (hidden_size, input_size))
         self.bias = jax.random.uniform(bias_key, (hidden_size,), maxval=bias_range)
         self.surrogate = SuperSpike(1.0) if surrogate is None else surrogate
         self.dale = dale

@@ -20,6 +20,8 @@ _ONLY = {
     "centred": ("binary",),
     "centred_inputs": ("binary",),
     "membrane_readout": ("binary",),
+    "lines": ("binary",),
+    "bias_range": ("binary",),
     "fluctuations": ("lif",),
     "input_rate": ("lif",),
     "gate_bias": ("gru", "lstm"),
@@ -68,7 +70,11 @@ class CellConfig:
     dale: float | None = None
     """Fraction of excitatory units, for fixed signs (tanh, binary, lif)."""
     input_gain: float = 1.0
-    """Standard deviation of the input weights."""
+    """Standard deviation of the input weights; with lines of those inside a line."""
+    lines: int = 0
+    """Delay lines of equal length that inputs cut a ring into (binary); 0: input weights are normal."""
+    line_start: float = 1.3
+    """Input weight of the first unit of each line, in gains."""
     readout_gain: float | None = None
     """Standard deviation of the readout weights; default 1, and 1/sqrt(N) for binary and lif."""
     form: Literal["pre-activation", "post-activation"] = "pre-activation"
@@ -81,6 +87,8 @@ class CellConfig:
     """Whether bits are, where activity is."""
     membrane_readout: bool = False
     """Of the binary cell: the readout sees what reaches the threshold, not whether it does."""
+    bias_range: float = 0.1
+    """Of the binary cell: biases start between 0 and this."""
     gate_bias: float = 0.0
     """Start value of the update (gru) or forget gate's bias (lstm)."""
     chrono: float | None = None
@@ -142,6 +150,10 @@ class CellConfig:
             raise ValueError(
                 f"cell.shortcuts: only a ring has shortcuts, got {self.recurrent}; leave it out."
             )
+        if self.lines and self.recurrent != "ring":
+            raise ValueError(
+                f"cell.lines: only a ring has lines, got {self.recurrent}; leave it out."
+            )
         gain = self.gain if self.gain is not None else (2**0.5 if self.name == "binary" else 1.0)
         check_positive("cell.gain", gain, zero=True)
         recurrent = {
@@ -169,7 +181,15 @@ class CellConfig:
             return cells.LSTMCell(*sizes, forget_bias=self.gate_bias, **gates, **shared)
         surrogate = self._surrogate()
         if self.name == "binary":
+            check_integer("cell.lines", self.lines, 0, self.hidden_size)
+            check_positive("cell.line_start", self.line_start, zero=True)
+            start = self.line_start * gain
+            lines = (
+                initialisers.LineInputs(self.lines, start, self.input_gain) if self.lines else None
+            )
             own = {
+                "inputs": lines,
+                "bias_range": self.bias_range,
                 "dale": self.dale,
                 "centred": self.centred,
                 "centred_inputs": self.centred_inputs,
