@@ -70,23 +70,6 @@ KINDS = {
         Adaptive("both", every=2, band=0.3, look_starts=8),
         rate=4e-4,
     ),
-    "lines": Kind(
-        "equal lines",
-        dataclasses.replace(
-            _BINARY,
-            membrane_readout=True,
-            recurrent="ring",
-            gain=0.5,
-            shortcuts=0.01,
-            density=0.4,
-            lines=5,
-            input_gain=0.15,
-            bias_range=0.015,
-            readout_gain=0.4,
-        ),
-        Training(slow_below=0.3, roll_back=0.1, keep_zeros=True),
-        Adaptive("surrogate", every=2, band=0.3, look_starts=8),
-    ),
     "normalised": Kind(
         "ring, normalised descent",
         dataclasses.replace(_BINARY, recurrent="ring", gain=1.0, input_gain=0.6, readout_gain=0.3),
@@ -103,8 +86,7 @@ KINDS = {
         level=-1.5,
     ),
 }
-"""Gaussian weights, a ring trained as published, a sparse one that inputs cut into lines of equal length, and
-one trained so that it keeps its lines."""
+"""Gaussian weights, a ring trained as published, and one trained so that it keeps its lines."""
 
 VARIANTS = {
     f"{kind},{schedule}": f"{values.name}, {text}"
