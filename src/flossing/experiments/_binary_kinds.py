@@ -70,23 +70,25 @@ KINDS = {
         Adaptive("both", every=2, band=0.3, look_starts=8),
         rate=4e-4,
     ),
-    "normalised": Kind(
-        "ring, normalised descent",
-        dataclasses.replace(_BINARY, recurrent="ring", gain=1.0, input_gain=0.6, readout_gain=0.3),
-        Training(
-            batch_size=32,
-            optimiser="normalised",
-            learning_rate=1.25e-3,
-            final_learning_rate=1.25e-4,
-            readout_rate=0.25,
-            slow_below=0.7,
-            roll_back=0.1,
+    "lines": Kind(
+        "lines",
+        dataclasses.replace(
+            _BINARY,
+            membrane_readout=True,
+            recurrent="ring",
+            gain=0.4,
+            lines=5,
+            line_start=3.1,
+            input_gain=0.12,
+            bias_range=0.015,
+            readout_gain=0.4,
         ),
-        Adaptive("surrogate", every=5, band=0.3, look_starts=16),
-        level=-1.5,
+        Training(slow_below=0.3),
+        Adaptive("surrogate", every=1, band=0.3, look_starts=16),
+        level=-0.8,
     ),
 }
-"""Gaussian weights, a ring trained as published, and one trained so that it keeps its lines."""
+"""Gaussian weights, a ring, and a ring that its inputs cut into lines of equal length."""
 
 VARIANTS = {
     f"{kind},{schedule}": f"{values.name}, {text}"

@@ -2,12 +2,12 @@
 
 The published adaptive schedule is not described in public. Ours holds the level of the surrogate
 exponents by scaling the heights of the surrogate derivatives, which leaves the activity of the network
-as it is, and keeps the other exponents up by flossing steps of the weights.
+as it is, and in two kinds of networks keeps the other exponents up by flossing steps of the weights.
 
-There are three kinds of networks; within a kind, networks have the same weights, data and training with
-and without flossing. Networks with Gaussian weights forget a bit within five steps, whatever their
-exponents, so two kinds start as a ring of delay lines: one trained as published, which fails without
-flossing where the published networks do, and one trained with more care, which learns longer delays.
+Within a kind, networks have the same weights, data and training with and without flossing. Networks with
+Gaussian weights forget a bit within five steps, whatever their exponents, so two kinds start as a ring
+of delay lines. In one Gaussian input weights cut the ring at random places, in the other strong ones at
+equal distances: it learns longer delays.
 """
 
 import dataclasses
@@ -35,7 +35,7 @@ class Settings:
     gaussian_delays: tuple[int, ...] = (14, 18)
     """Delays of Gaussian networks, which are the slowest to train."""
     longer: tuple[int, ...] = (34, 42)
-    """Delays of the ring with normalised descent alone."""
+    """Delays of lines of equal length alone."""
     shown_delay: int = 18
     """Whose course of training is shown."""
     variants: tuple[str, ...] = tuple(VARIANTS)
@@ -47,7 +47,7 @@ class Settings:
     def delays_of(self, variant: str) -> tuple[int, ...]:
         """Those that networks of this kind are trained on."""
         kind = variant.split(",")[0]
-        others = {"gaussian": self.gaussian_delays, "normalised": self.delays + self.longer}
+        others = {"gaussian": self.gaussian_delays, "lines": self.delays + self.longer}
         return others.get(kind, self.delays)
 
     def run(self, delay: int, variant: str) -> RunConfig:
@@ -241,10 +241,7 @@ def _look(variant: str) -> dict[str, Any]:
 def _course(
     axis: Any, outcomes: dict[str, Outcome], settings: Settings, variable: str, treat: Callable
 ) -> None:
-    """Of networks that are trained with Adam, as the published ones."""
     for variant in settings.variants:
-        if variant.startswith("normalised"):
-            continue
         values = treat(outcomes[f"d={settings.shown_delay},{variant}"].data[variable].values)
         axis.plot(values, **_look(variant), linewidth=0.5, alpha=0.3)
         axis.plot(np.median(values, 1), **_look(variant), linewidth=1.6)
