@@ -14,8 +14,9 @@ from ..floss import Flossing
 from ..runs import directory as files
 from ..runs.config import CellConfig, RunConfig, TaskConfig
 from ..runs.console import ConsoleReporter, graceful_interrupt, progress_display, results_table
+from ..runs.job import RunResult
 from ..runs.plots import run_figure, save
-from ..runs.train import RunResult, run
+from ..runs.train import run
 from ..training import Training
 
 

@@ -14,10 +14,11 @@ from .._checks import check_integer
 from ..runs import directory as files
 from ..runs.config import RunConfig, differences, from_yaml, to_yaml
 from ..runs.console import ConsoleReporter, graceful_interrupt, progress_display, results_table
+from ..runs.job import RunResult
 from ..runs.plots import run_figure, save
 from ..runs.summary import describe
 from ..runs.trackers import TrackerName
-from ..runs.train import RunResult, read_config, resume, run
+from ..runs.train import read_config, resume, run
 from ._cores import use_cores
 
 

@@ -13,7 +13,8 @@ import xarray as xr
 from .._compiled import forget_programs
 from ..floss import plan
 from ..runs import RunConfig, directory as files, load, resume, run
-from ..runs.train import BLOCK, Reporter, Silent, read_config
+from ..runs.job import BLOCK, Reporter, Silent
+from ..runs.train import read_config
 from ..training import Network, begin, floss_block, train_block
 
 Reporters = Callable[[str], Reporter]

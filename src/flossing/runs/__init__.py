@@ -7,5 +7,6 @@ from .config import (
     from_yaml as from_yaml,
     to_yaml as to_yaml,
 )
+from .job import RunResult as RunResult
 from .record import Record as Record, epochs_to as epochs_to
-from .train import RunResult as RunResult, load as load, resume as resume, run as run
+from .train import load as load, resume as resume, run as run

@@ -1,74 +1,19 @@
 """One run from its configuration to its directory, block by block, interruptible and resumable."""
 
-import dataclasses
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 import xarray as xr
 
-from ..floss import Flossing, plan
-from ..lyapunov._steps import dimension
-from ..training import (
-    FlossMetrics,
-    Network,
-    TrainMetrics,
-    TrainState,
-    any_process,
-    begin,
-    evaluate,
-    floss_block,
-    measure_exponents,
-    train_block,
-)
+from ..floss import Flossing
+from ..training import begin
 from . import checkpoint, directory as files
-from .clock import BlockKind, Moment, add_to_clock
 from .config import RunConfig, from_yaml, to_yaml
-from .record import Measurement, Record, tell
-from .trackers import JsonLines, Tracker, TrackerName, make_trackers
-
-BLOCK = 50
-"""Epochs or flossing steps in one compiled block, at most."""
-
-
-class Reporter(Protocol):
-    """Who is told how a run goes."""
-
-    def progress(self, phase: str, done: int, total: int, status: str) -> None:
-        """``done`` of ``total`` epochs and flossing steps are over."""
-        ...
-
-    def message(self, text: str) -> None:
-        """Something worth a line."""
-        ...
-
-
-class Silent:
-    """A reporter that says nothing."""
-
-    def progress(self, phase: str, done: int, total: int, status: str) -> None:
-        """Nothing."""
-
-    def message(self, text: str) -> None:
-        """Nothing."""
-
-
-@dataclasses.dataclass
-class RunResult:
-    """What a run leaves: the numbers, the trained networks, and where they are."""
-
-    config: RunConfig
-    data: xr.Dataset
-    networks: Network
-    """Realisations along the leading axis."""
-    directory: Path | None
-    finished: bool
-    """False after an interrupt."""
+from .job import Job, Reporter, RunResult, Silent
+from .record import Record
+from .trackers import Tracker, TrackerName
 
 
 def run(
@@ -104,7 +49,7 @@ def run(
         path = files.new_directory(config.directory or files.default_directory(label))
         files.write_text(path / files.CONFIG, to_yaml(config))
         files.write_environment(path)
-    job = _Job(config, path, state, Record(), reporter or Silent(), stop, beside)
+    job = Job(config, path, state, Record(), reporter or Silent(), stop, beside)
     return job.run(track, trackers)
 
 
@@ -136,7 +81,7 @@ def resume(
     record, notes = Record(), ["there is no checkpoint yet; starting from the beginning"]
     if checkpoint.has_checkpoint(path):
         state, record, notes = checkpoint.read_checkpoint(path, state)
-    job = _Job(config, path if jax.process_index() == 0 else None, state, record, reporter, stop)
+    job = Job(config, path if jax.process_index() == 0 else None, state, record, reporter, stop)
     job.say(notes)
     return job.run(track, trackers)
 
@@ -165,179 +110,3 @@ def load(directory: str | Path) -> RunResult:
     networks = files.read_arrays(path / files.WEIGHTS, config.networks())
     data = read_metrics(path)
     return RunResult(config, data, networks, path, "test_accuracy" in data)
-
-
-class _Job:
-    def __init__(
-        self,
-        config: RunConfig,
-        path: Path | None,
-        state: TrainState,
-        record: Record,
-        reporter: Reporter,
-        stop: threading.Event | None,
-        beside: Flossing | None = None,
-    ):
-        self.config = config
-        self.path = path
-        self.state = state
-        self.record = record
-        self.reporter = reporter
-        self.stop = stop or threading.Event()
-        self.beside = beside
-        self.keys = config.keys()
-        self.task = config.task.build()
-        self.phases = list(plan(config.flossing, config.training.epochs))
-        self.total = sum(phase.stop - phase.start for phase in self.phases)
-        size = dimension(state.networks.initial_state) // config.realisations
-        self.measured = min(config.measure_exponents or 128, size)
-
-    def run(self, track: Sequence[TrackerName], trackers: Sequence[Tracker]) -> RunResult:
-        """Does what is left to do, and writes it."""
-        if self.path is None:
-            return self._run(trackers)
-        with checkpoint.locked(self.path):
-            checkpoint.remove_leftovers(self.path)
-            named = make_trackers(
-                track, self.path, dataclasses.asdict(self.config), int(self.state.epochs)
-            )
-            self.lines = JsonLines(self.path)
-            self.record.tell(self.lines.log)
-            try:
-                return self._run([self.lines, *named, *trackers])
-            finally:
-                for tracker in named:
-                    tracker.close()
-
-    def _run(self, trackers: Sequence[Tracker]) -> RunResult:
-        self.trackers = trackers
-        flossed = 0
-        if not int(self.state.epochs) + int(self.state.floss_steps):
-            self._measure("start")
-        for phase in self.phases:
-            if phase.kind == "floss":
-                flossed += phase.stop
-                self._floss(flossed)
-            else:
-                self._train(phase.stop)
-            if self._stopping():
-                break
-        finished = int(self.state.epochs) == self.config.training.epochs
-        if finished:
-            self._measure("end")
-            self.record.evaluation = jax.tree.map(
-                np.asarray,
-                evaluate(
-                    self.state.networks,
-                    self.keys,
-                    self.task,
-                    self.config.training.num_steps,
-                    self.config.test_trials,
-                ),
-            )
-        self._save(last=True)
-        return RunResult(self.config, self._dataset(), self.state.networks, self.path, finished)
-
-    def say(self, notes: Sequence[str]) -> None:
-        """Tells the reporter and the log."""
-        for note in notes:
-            self._log(note)
-            self.reporter.message(note)
-
-    def _stopping(self) -> bool:
-        return any_process(self.stop.is_set())
-
-    def _tell(self, kind: str, first: int, rows: TrainMetrics | FlossMetrics) -> None:
-        for tracker in self.trackers:
-            tell(tracker.log, kind, first, rows)
-
-    def _floss(self, until: int) -> None:
-        while (done := int(self.state.floss_steps)) < until and not self._stopping():
-            count = min(BLOCK, until - done)
-            start = Moment()
-            self.state, metrics = floss_block(
-                self.state,
-                self.keys,
-                jnp.asarray(count),
-                BLOCK,
-                self.task,
-                self.config.training,
-                self.config.flossing,
-            )
-            self.record.add_flossing(metrics, count, int(self.state.epochs))
-            self._time("flossing", done, count, start)
-            self._tell("flossing", done, self.record.flossing[-1])
-            if int(self.state.floss_steps) == until:
-                self._measure("after flossing" if int(self.state.epochs) else "before training")
-            loss = float(np.median(self.record.flossing[-1].loss[-1]))
-            self._after_block("flossing", f"loss {loss:.1e}")
-
-    def _train(self, until: int) -> None:
-        every = self.config.measure_every
-        while (done := int(self.state.epochs)) < until and not self._stopping():
-            next_measure = done + every - done % every if every else until
-            count = min(BLOCK, until - done, next_measure - done)
-            start = Moment()
-            self.state, metrics = train_block(
-                self.state,
-                self.keys,
-                jnp.asarray(count),
-                BLOCK,
-                self.task,
-                self.config.training,
-                self.config.flossing,
-                self.beside,
-            )
-            self.record.add_training(metrics, count)
-            self._time("training", done, count, start)
-            self._tell("training", done, self.record.training[-1])
-            epochs = int(self.state.epochs)
-            if every and epochs % every == 0 and epochs < self.config.training.epochs:
-                self._measure("during training")
-            accuracy = float(np.median(self.record.training[-1].accuracy[-10:]))
-            self._after_block("training", f"accuracy {100 * accuracy:.1f} %")
-
-    def _time(self, kind: BlockKind, first: int, count: int, start: Moment) -> None:
-        if self.path is not None:
-            add_to_clock(self.path, start.block(kind, first, count))
-
-    def _after_block(self, phase: str, status: str) -> None:
-        done = int(self.state.epochs) + int(self.state.floss_steps)
-        self._save()
-        self._log(f"{phase} {done}/{self.total}, {status}")
-        self.reporter.progress(phase, done, self.total, status)
-
-    def _log(self, text: str) -> None:
-        if self.path is not None:
-            files.append_to_log(self.path, f"{time.strftime('%H:%M:%S')} {text}")
-
-    def _measure(self, label: str) -> None:
-        moment = int(self.state.epochs), int(self.state.floss_steps)
-        if self.record.measured(*moment):
-            return
-        exponents = measure_exponents(self.state.networks, self.keys, self.task, self.measured)
-        self.record.measurements.append(Measurement(*moment, label, np.asarray(exponents)))
-        for tracker in self.trackers:
-            tracker.log("spectrum", moment[0], {"exponents": np.asarray(exponents)})
-
-    def _dataset(self) -> xr.Dataset:
-        return self.record.dataset({"title": "flossing run", "config": to_yaml(self.config)})
-
-    def _save(self, last: bool = False) -> None:
-        if self.path is None:
-            return
-        try:
-            checkpoint.write_checkpoint(self.path, self.state, self._dataset())
-            self.lines.flush()
-            if last:
-                files.write_arrays(self.path / files.WEIGHTS, self.state.networks)
-            if last and self.record.evaluation is not None:
-                checkpoint.discard_previous(self.path)
-        except OSError as error:
-            if last:
-                raise
-            self.say(
-                [
-                    f"could not write to {self.path} ({error}); going on, the last complete files stay"
-                ]
-            )
