@@ -114,7 +114,7 @@ def test_binary_networks_of_a_kind_differ_in_flossing_only(kind):
     assert dataclasses.replace(flossed, flossing=plain.flossing) == plain
     assert plain.training.epochs == 3001
     level, horizon = flossed.flossing.targets[0], flossed.task.build().horizon
-    assert level == pytest.approx((-0.8 if kind == "lines" else -1) / horizon)
+    assert level == pytest.approx(-1 / horizon)
 
 
 def test_kinds_of_binary_networks():
@@ -124,7 +124,8 @@ def test_kinds_of_binary_networks():
     assert settings.delays_of("ring,adaptive") == (10, 14, 18, 22, 26)
     assert settings.delays_of("gaussian,none") == (14, 18)
     assert ring.training == dataclasses.replace(gaussian.training, batch_size=16, slow_below=0.3)
-    assert lines.training == ring.training
+    assert lines.training.keep_zeros
+    assert not ring.training.keep_zeros
     assert ring.cell.recurrent == lines.cell.recurrent == "ring"
     assert (ring.cell.lines, lines.cell.lines) == (0, 5)
     assert ring.flossing.adaptive.control == gaussian.flossing.adaptive.control == "both"

@@ -77,18 +77,19 @@ KINDS = {
             membrane_readout=True,
             recurrent="ring",
             gain=0.4,
+            shortcuts=0.01,
+            density=0.2,
             lines=5,
-            line_start=3.1,
+            line_start=3.0,
             input_gain=0.12,
             bias_range=0.015,
             readout_gain=0.4,
         ),
-        Training(slow_below=0.3),
+        Training(learning_rate=1.6e-3, final_learning_rate=1.6e-3, slow_below=0.3, keep_zeros=True),
         Adaptive("surrogate", every=1, band=0.3, look_starts=16),
-        level=-0.8,
     ),
 }
-"""Gaussian weights, a ring, and a ring that its inputs cut into lines of equal length."""
+"""Gaussian weights, a ring, and a sparse ring that its inputs cut into lines of equal length."""
 
 VARIANTS = {
     f"{kind},{schedule}": f"{values.name}, {text}"
