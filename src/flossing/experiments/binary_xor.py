@@ -106,7 +106,7 @@ def _summary(outcome: Outcome) -> dict[str, Any]:
         "log10_gradient_norm_first": np.nanmedian(logs[:10], 0).round(2).tolist(),
         "log10_gradient_norm_median": np.nanmedian(logs, 0).round(2).tolist(),
         "epochs_with_non_finite_gradient": data["skipped"].values.sum(0).tolist(),
-        "collapsed_after_90_percent": int((learned & (accuracy[-1] < 0.6)).sum()),
+        "collapsed_after_90_percent": int((learned & (accuracy[-1] < 0.8)).sum()),
         "returns_to_best_weights": (
             data["rolled_back"].values.sum(0).tolist() if "rolled_back" in data else []
         ),
