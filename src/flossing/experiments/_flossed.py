@@ -16,6 +16,18 @@ from ..training import Network, Training, begin, floss_block, measure_exponents
 _BLOCK = 25
 
 
+def binary_cell(hidden_size: int, sharpness: float) -> CellConfig:
+    """Binary networks with the published spectrum of exponents before flossing (Engelken & Abbott 2024).
+
+    Their equations are not published. Of Gaussian weights of variance g^2 / N, with means of rows or activity
+    removed or not, and inputs of several sizes, these fit the 53 exponents read from the figure best
+    (docs/results/binary-spectra/networks.csv).
+    """
+    return CellConfig(
+        "binary", hidden_size, sharpness=sharpness, gain=1.25, input_gain=1.2, centred=True
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class FlossingSettings:
     """What all experiments that floss networks may vary."""

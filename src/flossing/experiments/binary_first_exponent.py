@@ -13,9 +13,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..floss import Flossing
-from ..runs.config import CellConfig, TaskConfig
+from ..runs.config import TaskConfig
 from ..runs.plots import COLOURS, style
-from ._flossed import Networks
+from ._flossed import Networks, binary_cell
 from ._published import curves
 from ._result import Claim, Result
 
@@ -32,9 +32,9 @@ class Settings:
     """Not flossed, for the mean start."""
     epochs: int = 150
     learning_rate: float = 1e-3
-    window: int = 120
-    basis_warmup: int = 20
-    starts: int = 16
+    window: int = 90
+    starts: int = 4
+    clip_norm: float = 1.0
     delay: int = 18
     seed: int = 1
 
@@ -85,18 +85,18 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
 
 
 def _drive(sharpness: float, settings: Settings) -> dict[str, Any]:
-    cell = CellConfig("binary", settings.hidden_size, sharpness=sharpness)
+    cell = binary_cell(settings.hidden_size, sharpness)
     task = TaskConfig("xor", settings.delay)
     networks = Networks(cell, task, settings.networks, settings.seed)
     flossing = Flossing(
         num_exponents=1,
         window=settings.window,
-        basis_warmup=settings.basis_warmup,
+        basis_warmup=0,
         starts=settings.starts,
         learning_rate=settings.learning_rate,
         final_learning_rate=settings.learning_rate,
         state_warmup=0,
-        clip_norm=0.0,
+        clip_norm=settings.clip_norm,
     )
     measured = {}
 
