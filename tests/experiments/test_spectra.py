@@ -68,6 +68,7 @@ def test_the_first_k_surrogate_exponents_go_to_zero_and_a_gap_opens():
         hidden_size=40,
         networks=2,
         steps=250,
+        steps_of_one=250,
         flossed=(1, 16),
     )
     result = binary_spectra.run(settings=settings)

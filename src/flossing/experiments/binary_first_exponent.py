@@ -31,9 +31,9 @@ class Settings:
     fresh_networks: int = 64
     """Not flossed, for the mean start."""
     epochs: int = 150
-    learning_rate: float = 1e-3
+    learning_rate: float = 1.5e-3
     window: int = 90
-    starts: int = 4
+    starts: int = 1
     clip_norm: float = 1.0
     delay: int = 18
     seed: int = 1
