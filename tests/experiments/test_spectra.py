@@ -15,7 +15,7 @@ from flossing.experiments import (
     experiment,
     spectra,
 )
-from flossing.experiments._flossed import Networks
+from flossing.experiments._flossed import Networks, binary_cell
 from flossing.experiments._published import curves
 from flossing.experiments._tangent_modes import effective_rank, slow_modes
 from flossing.floss import Flossing
@@ -48,6 +48,28 @@ def test_published_binary_curves_have_the_published_means():
         mean = spectrum[k]["mean"][:, 1]
         assert np.abs(mean[:k]).max() < 0.06
         assert mean[k - 1] - mean[k] > 0.14
+
+
+def test_binary_networks_have_the_published_spectrum_before_flossing():
+    published = curves(
+        "binary_spectrum", "flossed_exponents_k", "realisation", "index", "exponent_per_step"
+    )[0]["mean"][:50, 1]
+    networks = Networks(binary_cell(80, 0.5), TaskConfig("xor", 18), 9, 3)
+    ours = networks.spectra(networks.fresh, 50, 300).mean(0)
+    assert np.abs(ours - published).max() < 0.035
+    fall = published[0] - published[-1]
+    assert ours[0] - ours[-1] == pytest.approx(fall, abs=0.04)
+
+
+def test_gaps_are_compared_with_their_standard_errors():
+    ours = np.array([[0.0, -0.3, -0.3], [0.0, -0.1, -0.3], [0.0, 0.0, -0.3], [0.0, 0.0, -0.3]])
+    theirs = np.array([[0.0, -0.2, -0.2], [0.0, -0.4, -0.4]])
+    gap, distance = binary_spectra._falls(1, 1, "gap", ours, theirs)
+    assert (gap.measured, gap.published) == pytest.approx((0.1, 0.3))
+    # Variances of the means: (0.04 + 0 + 0.01 + 0.01) / 3 / 4 and (0.01 + 0.01) / 1 / 2.
+    assert distance.measured == pytest.approx(0.2 / (0.06 / 12 + 0.02 / 2) ** 0.5)
+    single = binary_spectra._single(1, ours, theirs)
+    assert single.measured == pytest.approx(0.5 / (0.25 / 4) ** 0.5)
 
 
 def test_first_surrogate_exponents_go_to_zero():

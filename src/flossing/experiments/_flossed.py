@@ -20,7 +20,7 @@ def binary_cell(hidden_size: int, sharpness: float) -> CellConfig:
     """Binary networks with the published spectrum of exponents before flossing (Engelken & Abbott 2024).
 
     Their equations are not published. Of Gaussian weights of variance g^2 / N, with means of rows or activity
-    removed or not, and inputs of several sizes, these fit the 53 exponents read from the figure best
+    removed or not, and inputs of several sizes, these fit the exponents read from the figure best
     (docs/results/binary-spectra/networks.csv).
     """
     return CellConfig(
