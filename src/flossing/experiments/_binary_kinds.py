@@ -26,14 +26,18 @@ class Kind:
     def run(
         self, delay: int, schedule: Schedule, epochs: int, networks: int, seed: int
     ) -> RunConfig:
-        """One of the runs; gradients of flossing steps go through one step of the states."""
-        weights = self.adaptive.control == "both"
+        """One of the runs; gradients of flossing steps go through one step of the states.
+
+        Before training it is the weights that are flossed, whatever adaptive flossing moves.
+        """
+        before = schedule == "before"
+        weights = before or self.adaptive.control == "both"
         rate = self.rate * min(1, self.full_rate_until / delay) ** 2
         flossing = Flossing(
             schedule,
             20 if weights else 1,
             targets=(self.level / delay,),
-            steps_before=0,
+            steps_before=200 if before else 0,
             learning_rate=rate,
             final_learning_rate=rate,
             clip_norm=0.0,
@@ -101,4 +105,4 @@ VARIANTS = {
     f"{kind},{schedule}": f"{values.name}, {text}"
     for kind, values in KINDS.items()
     for schedule, text in (("none", "not flossed"), ("adaptive", "adaptive"))
-}
+} | {"lines,before": "lines, before training"}

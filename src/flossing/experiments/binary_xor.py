@@ -46,9 +46,10 @@ class Settings:
 
     def delays_of(self, variant: str) -> tuple[int, ...]:
         """Those that networks of this kind are trained on."""
-        kind = variant.split(",")[0]
-        others = {"gaussian": self.gaussian_delays, "lines": self.delays + self.longer}
-        return others.get(kind, self.delays)
+        kind, schedule = variant.split(",")
+        if kind == "gaussian":
+            return self.gaussian_delays
+        return self.delays if kind == "ring" or schedule == "before" else self.delays + self.longer
 
     def run(self, delay: int, variant: str) -> RunConfig:
         """One of the runs."""
@@ -230,11 +231,11 @@ def _logs(norms: np.ndarray) -> np.ndarray:
 
 
 def _look(variant: str) -> dict[str, Any]:
-    """A colour for each kind, dashed without flossing."""
+    """A colour for each kind, dashed without flossing, dotted with flossing before training."""
     kind, schedule = variant.split(",")
     return {
         "color": COLOURS[list(KINDS).index(kind)],
-        "linestyle": "--" if schedule == "none" else "-",
+        "linestyle": {"none": "--", "before": ":"}.get(schedule, "-"),
     }
 
 
