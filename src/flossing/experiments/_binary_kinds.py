@@ -20,6 +20,10 @@ class Kind:
     """Of the flossing steps of the weights, if they are flossed, up to a delay of ``full_rate_until``;
     beyond, it falls with the square of the delay, or flossing outruns what training learns."""
     full_rate_until: int = 18
+    steps_before: int = 800
+    """Flossing steps of the weights, in networks that are flossed before training alone."""
+    rate_before: float = 4e-3
+    """Of these; it falls to a tenth."""
     level: float = -1.0
     """Where exponents are held, times the delay."""
 
@@ -33,13 +37,14 @@ class Kind:
         before = schedule == "before"
         weights = before or self.adaptive.control == "both"
         rate = self.rate * min(1, self.full_rate_until / delay) ** 2
+        rate = self.rate_before if before else rate
         flossing = Flossing(
             schedule,
             20 if weights else 1,
             targets=(self.level / delay,),
-            steps_before=200 if before else 0,
+            steps_before=self.steps_before if before else 0,
             learning_rate=rate,
-            final_learning_rate=rate,
+            final_learning_rate=rate / 10 if before else rate,
             clip_norm=0.0,
             detach_states=True,
             detach_warmup=True,

@@ -36,6 +36,8 @@ class Settings:
     """Delays of Gaussian networks, which are the slowest to train."""
     longer: tuple[int, ...] = (34, 42)
     """Delays of lines of equal length alone."""
+    before_delays: tuple[int, ...] = (14, 18, 22, 26)
+    """Delays of lines that are flossed before training alone."""
     shown_delay: int = 18
     """Whose course of training is shown."""
     variants: tuple[str, ...] = tuple(VARIANTS)
@@ -49,7 +51,9 @@ class Settings:
         kind, schedule = variant.split(",")
         if kind == "gaussian":
             return self.gaussian_delays
-        return self.delays if kind == "ring" or schedule == "before" else self.delays + self.longer
+        if schedule == "before":
+            return self.before_delays
+        return self.delays if kind == "ring" else self.delays + self.longer
 
     def run(self, delay: int, variant: str) -> RunConfig:
         """One of the runs."""
