@@ -130,6 +130,11 @@ def test_kinds_of_binary_networks():
     assert (ring.cell.lines, lines.cell.lines) == (0, 5)
     assert ring.flossing.adaptive.control == gaussian.flossing.adaptive.control == "both"
     assert lines.flossing.adaptive.control == "surrogate"
+    before = settings.run(18, "lines,before")
+    assert settings.delays_of("lines,before") == (14, 18, 22, 26)
+    assert (before.flossing.schedule, before.flossing.num_exponents) == ("before", 20)
+    assert (before.cell, before.training) == (lines.cell, lines.training)
+    assert before.flossing.targets == lines.flossing.targets
     assert settings.run(10, "ring,adaptive").flossing.learning_rate == ring.flossing.learning_rate
     late = settings.run(36, "ring,adaptive").flossing.learning_rate
     assert late == pytest.approx(ring.flossing.learning_rate / 4)

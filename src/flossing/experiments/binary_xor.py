@@ -258,7 +258,7 @@ def _against_delay(
     for i, variant in enumerate(settings.variants):
         delays = settings.delays_of(variant)
         values = factor * np.array([numbers[f"d={d},{variant}"][name] for d in delays])
-        where, look = np.array(delays) + 0.2 * (i - 2.5), _look(variant)
+        where, look = np.array(delays) + 0.2 * (i - 3), _look(variant)
         axis.plot(where, values, "o", color=look["color"], markersize=2, alpha=0.4)
         axis.plot(
             where, values.mean(1), marker="o", **look, markersize=3.5, label=VARIANTS[variant]
