@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,8 +17,7 @@ from flossing.experiments import (
 from flossing.experiments._flossed import Networks, binary_cell
 from flossing.experiments._published import curves
 from flossing.experiments._tangent_modes import effective_rank, slow_modes
-from flossing.floss import Flossing
-from flossing.runs.config import CellConfig, TaskConfig
+from flossing.runs.config import TaskConfig
 
 
 def check(result, name, panels):
@@ -90,7 +88,7 @@ def test_the_first_k_surrogate_exponents_go_to_zero_and_a_gap_opens():
         hidden_size=40,
         networks=2,
         steps=250,
-        steps_of_one=250,
+        of_one=binary_first_exponent.Settings(epochs=250),
         flossed=(1, 16),
     )
     result = binary_spectra.run(settings=settings)
@@ -100,24 +98,6 @@ def test_the_first_k_surrogate_exponents_go_to_zero_and_a_gap_opens():
     assert np.abs(found[16][:16]).mean() < 0.3 * np.abs(found[0][:16]).mean()
     # The gap: how far exponents fall from the 16th to the fifth behind it.
     assert found[16][15] - found[16][20] > 2.5 * (found[0][15] - found[0][20])
-
-
-def test_the_best_stretch_of_a_flossing_is_kept_for_each_network():
-    networks = Networks(CellConfig("binary", 12), TaskConfig("xor", 4), 2, 1)
-    flossing = Flossing(
-        num_exponents=1, window=20, basis_warmup=5, state_warmup=0, learning_rate=0.1
-    )
-    seen = {}
-
-    def look(step, current):
-        seen[step] = np.asarray(current.cell.recurrent_weight)
-
-    kept, exponents = networks.flossed(flossing, 20, look, every=5, best=True)
-    losses = (exponents[:, :, 0] ** 2).reshape(4, 5, 2).mean(1)
-    cell: Any = kept.cell
-    for i, stretch in enumerate(losses.argmin(0)):
-        expected = seen[5 * (stretch + 1)][i]
-        np.testing.assert_array_equal(cell.recurrent_weight[i], expected)
 
 
 def test_spectra_of_tanh_networks_are_flattened():

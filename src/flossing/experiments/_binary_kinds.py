@@ -36,8 +36,8 @@ class Kind:
         """
         before = schedule == "before"
         weights = before or self.adaptive.control == "both"
-        rate = self.rate * min(1, self.full_rate_until / delay) ** 2
-        rate = self.rate_before if before else rate
+        during = self.rate * min(1, self.full_rate_until / delay) ** 2
+        rate = self.rate_before if before else during
         flossing = Flossing(
             schedule,
             20 if weights else 1,

@@ -4,8 +4,6 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -86,13 +84,10 @@ class Networks:
         steps: int,
         look: Callable[[int, Network], Any] = lambda step, networks: None,
         every: int = _BLOCK,
-        best: bool = False,
     ) -> tuple[Network, np.ndarray]:
         """Networks after so many flossing steps, and their exponents in the flossing windows.
 
-        ``look(step, networks)`` is called before the first step and after every ``every`` steps. With
-        ``best`` each network is returned as it was after those ``every`` steps in which the mean of its
-        flossing loss was lowest: one that runs away later is taken from before that.
+        ``look(step, networks)`` is called before the first step and after every ``every`` steps.
 
         Returns:
             Networks, and an array of shape (steps, networks, k).
@@ -100,7 +95,6 @@ class Networks:
         training = Training()
         state = begin(self.fresh, training, flossing)
         exponents = []
-        kept, lowest = self.fresh, np.full(len(self.keys), np.inf)
         look(0, state.networks)
         for done in range(0, steps, every):
             count = min(every, steps - done)
@@ -108,26 +102,11 @@ class Networks:
                 state, self.keys, jnp.asarray(count), every, self.task, training, flossing
             )
             exponents.append(np.asarray(metrics.exponents)[:count])
-            loss = np.asarray(metrics.loss)[:count].mean(0)
-            better = loss < lowest  # false for NaN
-            kept = _choose(better, state.networks, kept)
-            lowest = np.where(better, loss, lowest)
             look(done + count, state.networks)
-        return kept if best else state.networks, np.concatenate(exponents)
+        return state.networks, np.concatenate(exponents)
 
     def spectra(self, networks: Network, num_exponents: int, num_steps: int = 2000) -> np.ndarray:
         """Exponents on input that flossing never saw, shape (networks, k), nats per step."""
         return np.asarray(
             measure_exponents(networks, self.keys, self.task, num_exponents, num_steps, 400)
         )
-
-
-def _choose(condition: np.ndarray, new: Network, old: Network) -> Network:
-    """``new`` for realisations where the condition holds, else ``old``."""
-
-    def one(a: Any, b: Any) -> Any:
-        if not eqx.is_array(a):
-            return a
-        return jnp.where(condition.reshape(-1, *[1] * (a.ndim - 1)), a, b)
-
-    return jax.tree.map(one, new, old)

@@ -38,6 +38,19 @@ class Settings:
     delay: int = 18
     seed: int = 1
 
+    def flossing(self) -> Flossing:
+        """Flossing of the first exponent: all steps of a window count, at a rate that stays."""
+        return Flossing(
+            num_exponents=1,
+            window=self.window,
+            basis_warmup=0,
+            starts=self.starts,
+            learning_rate=self.learning_rate,
+            final_learning_rate=self.learning_rate,
+            state_warmup=0,
+            clip_norm=self.clip_norm,
+        )
+
 
 QUICK = Settings(fresh_networks=16, epochs=60, starts=4, learning_rate=3e-3, networks=4)
 
@@ -88,22 +101,12 @@ def _drive(sharpness: float, settings: Settings) -> dict[str, Any]:
     cell = binary_cell(settings.hidden_size, sharpness)
     task = TaskConfig("xor", settings.delay)
     networks = Networks(cell, task, settings.networks, settings.seed)
-    flossing = Flossing(
-        num_exponents=1,
-        window=settings.window,
-        basis_warmup=0,
-        starts=settings.starts,
-        learning_rate=settings.learning_rate,
-        final_learning_rate=settings.learning_rate,
-        state_warmup=0,
-        clip_norm=settings.clip_norm,
-    )
     measured = {}
 
     def look(epoch: int, current: Any) -> None:
         measured[epoch] = networks.spectra(current, 1)[:, 0]
 
-    _, in_window = networks.flossed(flossing, settings.epochs, look, every=10)
+    _, in_window = networks.flossed(settings.flossing(), settings.epochs, look, every=10)
     more = Networks(cell, task, settings.fresh_networks, settings.seed)
     fresh = more.spectra(more.fresh, 1)[:, 0]
     return {"measured": measured, "in_window": in_window[:, :, 0], "fresh": fresh}

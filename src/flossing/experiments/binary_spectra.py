@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from ..floss import Flossing
 from ..runs.config import TaskConfig
 from ..runs.plots import COLOURS, style
+from . import binary_first_exponent
 from ._flossed import Networks, binary_cell
 from ._published import curves
 from ._result import Claim, Result
@@ -35,17 +36,29 @@ class Settings:
     learning_rate: float = 1e-3
     """At the first step; it falls to a tenth."""
     starts: int = 4
-    steps_of_one: int = 150
-    """For k = 1, with a rate that stays."""
-    rate_of_one: float = 1.5e-3
-    starts_of_one: int = 1
     clip_norm: float = 1.0
     """Divided by k, as gradients of a mean over k exponents are."""
     window: int = 90
+    of_one: binary_first_exponent.Settings = binary_first_exponent.Settings()
+    """Whose flossing is used for k = 1."""
     sharpness: float = 0.5
     delay: int = 18
     measured_steps: int = 2000
     seed: int = 1
+
+    def flossing(self, k: int) -> Flossing:
+        """Flossing of the first k exponents: all steps of a window count, at a rate that falls."""
+        return Flossing(
+            num_exponents=k,
+            steps_before=self.steps,
+            learning_rate=self.learning_rate,
+            final_learning_rate=self.learning_rate / 10,
+            clip_norm=self.clip_norm / k,
+            starts=self.starts,
+            window=self.window,
+            basis_warmup=0,
+            state_warmup=0,
+        )
 
 
 QUICK = Settings(networks=9, steps=150, starts=2, measured_steps=500)
@@ -61,20 +74,8 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
     networks = Networks(cell, TaskConfig("xor", settings.delay), settings.networks, settings.seed)
     spectra = {0: _measure(networks, networks.fresh, settings)}
     for k in settings.flossed:
-        one = k == 1
-        steps = settings.steps_of_one if one else settings.steps
-        rate = settings.rate_of_one if one else settings.learning_rate
-        flossing = Flossing(
-            num_exponents=k,
-            steps_before=steps,
-            learning_rate=rate,
-            final_learning_rate=rate if one else rate / 10,
-            clip_norm=settings.clip_norm / k,
-            starts=settings.starts_of_one if one else settings.starts,
-            window=settings.window,
-            basis_warmup=0,
-            state_warmup=0,
-        )
+        steps = settings.of_one.epochs if k == 1 else settings.steps
+        flossing = settings.of_one.flossing() if k == 1 else settings.flossing(k)
         flossed, _ = networks.flossed(flossing, steps)
         spectra[k] = _measure(networks, flossed, settings)
     return Result(
