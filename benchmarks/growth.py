@@ -112,7 +112,7 @@ def measure(point: Point) -> dict[str, float]:
             renormalise_every=point.renormalise_every,
             store_every=point.store_every,
             key=key,
-            return_exponents=True,
+            has_aux=True,
         )
 
     gradient = eqx.filter_value_and_grad(value, has_aux=True)

@@ -27,7 +27,7 @@ BASE = {
     "realisations": 9,
     "measure-every": 0,
     "flossing.window": 100,
-    "flossing.basis-warmup": 25,
+    "flossing.warmup": 25,
     "flossing.learning-rate": 0.005,
     "flossing.steps-before": 200,
 }

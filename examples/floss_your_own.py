@@ -23,7 +23,7 @@ def flossing(cell: eqx.nn.GRUCell, key: jax.Array) -> jax.Array:
         start,
         inputs,
         num_exponents=8,
-        basis_warmup=20,
+        warmup=20,
         key=key,
     )
 
@@ -41,7 +41,7 @@ def update(cell, memory, key):  # noqa: D103
 
 def exponents(cell):  # noqa: D103
     step = lambda state, input: cell(input, state)  # noqa: E731
-    spectrum = fl.lyapunov_spectrum(step, start, inputs, num_exponents=8, basis_warmup=20, key=key)
+    spectrum = fl.lyapunov_spectrum(step, start, inputs, num_exponents=8, warmup=20, key=key)
     return spectrum.exponents.round(3)
 
 

@@ -17,7 +17,7 @@ from flossing.runs import RunConfig, from_yaml, to_yaml
 
 TINY = (
     "--task.delay 4 --epochs 12 --batch-size 2 --num-steps 12 --cell.hidden-size 6 --realisations 2 "
-    "--flossing.num-exponents 3 --flossing.window 8 --flossing.basis-warmup 2 --flossing.steps-before 2 "
+    "--flossing.num-exponents 3 --flossing.window 8 --flossing.warmup 2 --flossing.steps-before 2 "
     "--flossing.renormalise-every 1 --flossing.every 5 --flossing.max-times 1 "
     "--flossing.steps-between 2 --test-trials 8"
 ).split()
@@ -79,7 +79,7 @@ def test_sizes_are_those_of_the_published_call():
     )
     assert (config.task.name, config.task.delay) == ("xor", 20)
     flossing = config.flossing
-    assert (flossing.num_exponents, flossing.window, flossing.basis_warmup) == (75, 55, 16)
+    assert (flossing.num_exponents, flossing.window, flossing.warmup) == (75, 55, 16)
     assert (flossing.steps_before, flossing.every, flossing.max_times, flossing.steps_between) == (
         500,
         100,

@@ -35,6 +35,7 @@ from .lyapunov import (
     CovariantVectors as CovariantVectors,
     LostDirectionsWarning as LostDirectionsWarning,
     LyapunovSpectrum as LyapunovSpectrum,
+    StepWarning as StepWarning,
     condition_number as condition_number,
     covariant_vectors as covariant_vectors,
     entropy_rate as entropy_rate,

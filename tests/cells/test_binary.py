@@ -83,7 +83,7 @@ def start_values():
         bits = jax.random.bernoulli(bit_key, 0.5, (350, 1)).astype(float)
         state = cell.initial_state(key=state_key)
         return fl.lyapunov_spectrum(
-            cell, state, bits, num_exponents=1, warmup=25, basis_warmup=25, key=basis_key
+            cell, state, bits, num_exponents=1, state_warmup=25, warmup=25, key=basis_key
         ).exponents[0]
 
     return jax.jit(jax.vmap(first_exponent, (None, 0)))

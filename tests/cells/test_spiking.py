@@ -226,7 +226,7 @@ def test_lif_without_spikes_has_the_exponents_of_its_time_constants(tau_mem, tau
     }
     cell = lif(key, time_step=0.5, recurrent=Gaussian(0.0), **constants)
     start, inputs = cell.initial_state(key=key), jnp.zeros((4050, INPUTS))
-    spectrum = fl.lyapunov_spectrum(cell, start, inputs, basis_warmup=4000, key=key)
+    spectrum = fl.lyapunov_spectrum(cell, start, inputs, warmup=4000, key=key)
     # Different exponents lie at least 0.5 / 60 per step apart: the basis has settled to exp(-33),
     # and what is left is rounding.
     close(spectrum.exponents, np.sort(-0.5 / np.asarray([*tau_mem, *tau_syn]))[::-1])

@@ -65,7 +65,7 @@ def test_neurons_that_fire_lose_a_direction_without_recurrence(networks, x64):
     spikes = activity(strong, keys, inputs, 140)[:, 99:-1] > 0
     fired = spikes.any(1).sum(1)
     assert 0 < fired[0] < 12
-    lost = np.isneginf(spectra(strong, keys, inputs, 24, 40, basis_warmup=0)).sum(1)
+    lost = np.isneginf(spectra(strong, keys, inputs, 24, 40, warmup=0)).sum(1)
     np.testing.assert_array_equal(lost, fired)
     rank = np.linalg.matrix_rank(jacobians(strong, keys, inputs, 40), rtol=1e-11)
     np.testing.assert_array_equal(24 - rank, fired)
@@ -78,7 +78,7 @@ def test_flossing_brings_exponents_nearer_to_zero_and_changes_only_the_weights(n
         num_exponents=4,
         phases=((30, 1e-2), (10, 3e-3)),
         window=60,
-        basis_warmup=10,
+        warmup=10,
         state_warmup=20,
         parameters=("recurrent_weight",),
     )

@@ -27,7 +27,7 @@ def small():
             starts=8,
             state_warmup=100,
             window=120,
-            basis_warmup=60,
+            warmup=60,
             measured_steps=1000,
             repeats=2,
         )

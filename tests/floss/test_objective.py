@@ -23,7 +23,7 @@ def loss_of(rates, **settings):
             diagonal(rates),
             jnp.zeros(len(rates)),
             num_steps=400,
-            basis_warmup=300,
+            warmup=300,
             key=jax.random.key(0),
             **settings,
         )
@@ -50,16 +50,17 @@ def test_targets_choice_and_penalty(settings, expected, x64):
 def test_several_starts_average_exponents_before_the_square(key, x64):
     """One factor per trajectory: exponents ln 2 and -ln 2 average to zero, their squares would not."""
     inputs = jnp.log(jnp.stack([jnp.full((5, 1), 2.0), jnp.full((5, 1), 0.5)]))
-    loss, exponents = fl.flossing_loss(
+    loss, info = fl.flossing_loss(
         lambda x, u: jnp.exp(u) * x,
         jnp.zeros((2, 1)),
         inputs,
         num_starts=2,
         key=key,
-        return_exponents=True,
+        has_aux=True,
     )
     assert float(loss) == pytest.approx(0, abs=1e-20)
-    assert float(exponents[0]) == pytest.approx(0, abs=1e-12)
+    assert float(info.exponents[0]) == pytest.approx(0, abs=1e-12)
+    assert int(info.num_lost) == 0
 
 
 def test_one_start_equals_none(key):
@@ -75,7 +76,7 @@ def test_one_start_equals_none(key):
 def test_it_is_the_square_of_the_spectrum(key, x64):
     cell = fl.GRUCell(2, 6, key=key)
     inputs = jax.random.normal(key, (40, 2))
-    settings = dict(num_exponents=4, basis_warmup=10, renormalise_every=3, key=key)
+    settings = dict(num_exponents=4, warmup=10, renormalise_every=3, key=key)
     loss = fl.flossing_loss(cell, cell.initial_state(), inputs, **settings)
     spectrum = fl.lyapunov_spectrum(cell, cell.initial_state(), inputs, **settings)
     assert float(loss) == pytest.approx(float(jnp.mean(spectrum.exponents**2)), rel=1e-12)
@@ -87,7 +88,7 @@ def test_lost_directions_are_left_out_and_gradients_stay_finite(key, x64):
 
     def loss(rate):
         return fl.flossing_loss(
-            lambda x, u: step(x, u, rate), jnp.ones(3), num_steps=300, basis_warmup=200, key=key
+            lambda x, u: step(x, u, rate), jnp.ones(3), num_steps=300, warmup=200, key=key
         )
 
     value, slope = jax.value_and_grad(loss)(-0.2)
@@ -134,7 +135,7 @@ def test_a_few_optax_steps_bring_exponents_closer_to_zero(cell, key):
 
     def loss(cell, key):
         return fl.flossing_loss(
-            cell, cell.initial_state(), inputs, num_exponents=5, basis_warmup=20, key=key
+            cell, cell.initial_state(), inputs, num_exponents=5, warmup=20, key=key
         )
 
     @eqx.filter_jit

@@ -48,8 +48,8 @@ CELLS = {
 @pytest.mark.parametrize("name", CELLS)
 @pytest.mark.filterwarnings("ignore::flossing.lyapunov.spectrum.LostDirectionsWarning")
 def test_spectra_and_gradients_are_those_of_every_step(name, x64):
-    auto, gradient = spectrum_and_gradient(*CELLS[name](), "auto", warmup=5, basis_warmup=9)
-    every, exact = spectrum_and_gradient(*CELLS[name](), 1, warmup=5, basis_warmup=9)
+    auto, gradient = spectrum_and_gradient(*CELLS[name](), "auto", state_warmup=5, warmup=9)
+    every, exact = spectrum_and_gradient(*CELLS[name](), 1, state_warmup=5, warmup=9)
     np.testing.assert_array_equal(auto.lost, every.lost)
     np.testing.assert_allclose(auto.exponents, every.exponents, atol=1e-10)
     np.testing.assert_allclose(auto.finite_time, every.finite_time, atol=1e-10)

@@ -31,7 +31,7 @@ def loop(weight, cell, state, inputs, basis):
 
 def spectrum(weight, cell, state, inputs, basis, **options):
     cell = eqx.tree_at(lambda c: c.recurrent_weight, cell, weight)
-    options = {"warmup": WARMUP, "basis_warmup": BASIS_WARMUP, "detach_states": True} | options
+    options = {"state_warmup": WARMUP, "warmup": BASIS_WARMUP, "detach_states": True} | options
     return fl.lyapunov_spectrum(cell, state, inputs, basis=basis, **options).exponents
 
 
@@ -111,12 +111,12 @@ def test_flossing_with_constant_states_settles_at_the_target():
         def loss(weight):
             new = eqx.tree_at(lambda c: c.recurrent_weight, cell, weight)
             return fl.flossing_loss(
-                new, new.initial_state(), inputs, num_exponents=1, basis_warmup=20,
-                detach_states=True, key=basis_key, return_exponents=True,
+                new, new.initial_state(), inputs, num_exponents=1, warmup=20,
+                detach_states=True, key=basis_key, has_aux=True,
             )  # fmt: skip
 
-        (_, exponents), gradient = jax.value_and_grad(loss, has_aux=True)(weight)
-        return weight - rate * jnp.sign(gradient), exponents[0]
+        (_, info), gradient = jax.value_and_grad(loss, has_aux=True)(weight)
+        return weight - rate * jnp.sign(gradient), info.exponents[0]
 
     weight, found = cell.recurrent_weight, []
     for i in range(120):

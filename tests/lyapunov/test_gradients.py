@@ -208,7 +208,7 @@ def test_gradient_of_exponents_grows_with_time_in_chaos_like_the_first_exponent(
     def cumulative(gain, weight):
         spectrum = fl.lyapunov_spectrum(
             Partial(_gained, weight, gain), jnp.ones(40), num_exponents=1, num_steps=110,
-            warmup=30, num_windows=80, key=jax.random.key(1),
+            state_warmup=30, num_windows=80, key=jax.random.key(1),
         )  # fmt: skip
         return jnp.cumsum(spectrum.finite_time[:, 0])
 
@@ -229,8 +229,8 @@ def test_a_detached_warmup_leaves_the_gradient_of_counted_steps(name, every, net
     options = {"reset": "subtract"} if name == "lif" else {}
     cell, state, inputs = network(name, 12, **options)
     options = dict(num_exponents=3, key=jax.random.key(4), renormalise_every=every)
-    warm = dict(warmup=2, basis_warmup=4)
-    before = fl.lyapunov_spectrum(cell, state, inputs[:6], warmup=2, **options)
+    warm = dict(state_warmup=2, warmup=4)
+    before = fl.lyapunov_spectrum(cell, state, inputs[:6], state_warmup=2, **options)
 
     def gradient(**options):
         def loss(parts):

@@ -50,7 +50,7 @@ def test_start_basis_is_forgotten_in_the_basis_warmup(x64):
     # Tangents align like exp(-(.42 + 1.62) t): to 1e-16 within 20 steps.
     first, second = (
         fl.lyapunov_spectrum(
-            henon, jnp.array([0.1, 0.1]), num_steps=100, basis_warmup=60, key=jax.random.key(seed)
+            henon, jnp.array([0.1, 0.1]), num_steps=100, warmup=60, key=jax.random.key(seed)
         )
         for seed in (0, 1)
     )
@@ -148,7 +148,9 @@ def test_an_equinox_gru_through_a_one_line_adapter_has_the_exponents_of_ours(dri
 @pytest.mark.parametrize("detach", [False, True])
 def test_warmup_is_running_the_state_first(detach, driven):
     cell, state, inputs, basis = driven
-    warmed = fl.lyapunov_spectrum(cell, state, inputs, warmup=25, basis=basis, detach_warmup=detach)
+    warmed = fl.lyapunov_spectrum(
+        cell, state, inputs, state_warmup=25, basis=basis, detach_warmup=detach
+    )
     for input in inputs[:25]:
         state = cell(state, input)
     by_hand = fl.lyapunov_spectrum(cell, state, inputs[25:], basis=basis)
@@ -160,7 +162,7 @@ def test_warmup_is_running_the_state_first(detach, driven):
 def test_basis_warmup_is_running_the_basis_first(every, detach, driven):
     cell, state, inputs, basis = driven
     warmed = fl.lyapunov_spectrum(
-        cell, state, inputs, basis_warmup=25, basis=basis,
+        cell, state, inputs, warmup=25, basis=basis,
         renormalise_every=every, detach_warmup=detach,
     )  # fmt: skip
     early = fl.lyapunov_spectrum(cell, state, inputs[:25], basis=basis)

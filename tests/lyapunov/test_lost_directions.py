@@ -119,7 +119,7 @@ def spiking(key, x64):
 @lost_warning
 def test_each_neuron_that_ever_resets_to_zero_loses_one_direction(spiking, key):
     cell, state, inputs = spiking
-    spectrum = fl.lyapunov_spectrum(cell, state, inputs, basis_warmup=200, key=key)
+    spectrum = fl.lyapunov_spectrum(cell, state, inputs, warmup=200, key=key)
     np.testing.assert_array_equal(spectrum.lost, [False] * 4 + [True] * 2)
 
 
@@ -128,7 +128,7 @@ def test_what_survives_resets_decays_with_the_synapses(spiking, key):
     # A surviving tangent of a spiking neuron points along the synapse, with a membrane part below half of
     # that: ln(sqrt(1.25)) over 400 steps is 3e-4. The silent neuron keeps its membrane.
     cell, state, inputs = spiking
-    spectrum = fl.lyapunov_spectrum(cell, state, inputs, basis_warmup=200, key=key)
+    spectrum = fl.lyapunov_spectrum(cell, state, inputs, warmup=200, key=key)
     expected = [-0.1, -0.2, -0.2, -0.2]
     np.testing.assert_allclose(spectrum.exponents[:4], expected, rtol=0, atol=3e-4)
 
@@ -147,10 +147,10 @@ def test_warning_counts_and_names_the_lost_exponents(x64):
         fl.lyapunov_spectrum(stretch, jnp.zeros(3), dying((5, 0), (5, 2)), basis=jnp.eye(3))
 
 
-@pytest.mark.parametrize("part", ["warmup", "basis_warmup"])
+@pytest.mark.parametrize("part", ["state_warmup", "warmup"])
 def test_warning_covers_the_basis_warmup_and_not_the_warmup(part, recwarn, x64):
     fl.lyapunov_spectrum(stretch, jnp.zeros(3), dying((5, 0)), basis=jnp.eye(3), **{part: 8})
-    expected = [fl.LostDirectionsWarning] if part == "basis_warmup" else []
+    expected = [fl.LostDirectionsWarning] if part == "warmup" else []
     assert [warning.category for warning in recwarn] == expected
 
 

@@ -61,7 +61,7 @@ def test_exponents_of_a_linear_map_are_log_moduli_of_its_eigenvalues(name, key, 
     # 400 steps align the tangents: the closest moduli differ by a factor .60, and .60^400 < 1e-88.
     matrix = LINEAR_MAPS[name]
     spectrum = fl.lyapunov_spectrum(
-        constant_step(matrix), jnp.zeros(len(matrix)), num_steps=450, basis_warmup=400, key=key
+        constant_step(matrix), jnp.zeros(len(matrix)), num_steps=450, warmup=400, key=key
     )
     expected = np.sort(np.log(np.abs(np.linalg.eigvals(matrix))))[::-1]
     np.testing.assert_allclose(spectrum.exponents, expected, rtol=0, atol=1e-12)
@@ -73,7 +73,7 @@ def test_exponents_of_any_triangular_map_are_its_log_diagonal(seed, order, upper
     matrix = np.diag(order) + np.tril(np.random.default_rng(seed).uniform(-1, 1, (3, 3)), -1)
     matrix = matrix.T if upper else matrix
     spectrum = fl.lyapunov_spectrum(
-        constant_step(matrix), jnp.zeros(3), num_steps=130, basis_warmup=100, key=key
+        constant_step(matrix), jnp.zeros(3), num_steps=130, warmup=100, key=key
     )
     # Neighbouring eigenvalues differ by a factor .53 at least: .53^100 < 1e-27.
     np.testing.assert_allclose(spectrum.exponents, np.log([1.5, 0.8, 0.4]), rtol=0, atol=1e-12)
@@ -164,7 +164,7 @@ def henon(state, input):
 def henon_spectrum():
     with jax.enable_x64(True):
         spectrum = fl.lyapunov_spectrum(
-            henon, jnp.array([0.1, 0.1]), num_steps=20_000, warmup=100, basis_warmup=100,
+            henon, jnp.array([0.1, 0.1]), num_steps=20_000, state_warmup=100, warmup=100,
             key=jax.random.key(0),
         )  # fmt: skip
         return np.asarray(spectrum.exponents), np.asarray(spectrum.standard_errors)
@@ -199,8 +199,8 @@ def lorenz_spectrum():
             Partial(runge_kutta, 0.01),
             jnp.array([1.0, 1.0, 20.0]),
             num_steps=102_000,
+            state_warmup=1000,
             warmup=1000,
-            basis_warmup=1000,
             renormalise_every=5,
             time_step=0.01,
             key=jax.random.key(0),
@@ -259,7 +259,7 @@ def test_silent_lif_neurons_decay_with_their_two_time_constants(key, x64):
         key=key,
     )
     spectrum = fl.lyapunov_spectrum(
-        cell, cell.initial_state(), jnp.zeros((450, 1)), basis_warmup=400, key=key
+        cell, cell.initial_state(), jnp.zeros((450, 1)), warmup=400, key=key
     )
     # Tangents align like exp(-400 / 10), which is 4e-18.
     np.testing.assert_allclose(spectrum.exponents, [-0.1] * 3 + [-0.2] * 3, rtol=0, atol=1e-12)

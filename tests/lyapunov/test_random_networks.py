@@ -48,7 +48,7 @@ def test_first_exponent_of_a_large_chaotic_network_is_that_of_mean_field_theory(
     for seed in range(2):
         step, state = random_network(gain, size, seed)
         spectrum = fl.lyapunov_spectrum(
-            step, state, num_exponents=1, num_steps=1100, warmup=200, basis_warmup=100,
+            step, state, num_exponents=1, num_steps=1100, state_warmup=200, warmup=100,
             key=jax.random.key(seed),
         )  # fmt: skip
         exponents.append(float(spectrum.exponents[0]))
@@ -62,7 +62,7 @@ def test_spectrum_of_a_network_below_the_transition_is_that_of_the_circular_law(
     size, gain = 128, 0.8
     step, _ = random_network(gain, size, 0)
     spectrum = fl.lyapunov_spectrum(
-        step, jnp.zeros(size), num_exponents=100, num_steps=250, basis_warmup=100, key=key
+        step, jnp.zeros(size), num_exponents=100, num_steps=250, warmup=100, key=key
     )
     fraction = np.array([0.1, 0.25, 0.5, 0.75])
     expected = np.log(gain) + np.log(1 - fraction) / 2
@@ -78,7 +78,7 @@ def strongly_chaotic():
     size, k = 512, 160
     step, state = random_network(3.0, size, 0)
     spectrum = fl.lyapunov_spectrum(
-        step, state, num_exponents=k, num_steps=500, warmup=100, basis_warmup=100,
+        step, state, num_exponents=k, num_steps=500, state_warmup=100, warmup=100,
         key=jax.random.key(0),
     )  # fmt: skip
     positive = float((spectrum.exponents > 0).sum())

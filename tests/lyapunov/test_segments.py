@@ -27,22 +27,22 @@ def loss_of_weight(steps, every, store_every, starts=None, **options):
         moved = eqx.tree_at(lambda c: c.recurrent_weight, cell, weight)
         return fl.flossing_loss(
             moved, state, inputs, num_exponents=3, num_starts=starts, renormalise_every=every,
-            store_every=store_every, key=KEY, return_exponents=True, **options,
+            store_every=store_every, key=KEY, has_aux=True, **options,
         )  # fmt: skip
 
     return loss, cell.recurrent_weight
 
 
 def close(found, expected):
-    """Equal to rounding, leaf by leaf."""
+    """Equal to rounding over some hundred steps, leaf by leaf."""
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-11)
 
 
 @pytest.mark.parametrize(
     ("steps", "every", "store_every", "options"),
     [
-        (31, 1, 4, {"warmup": 9, "basis_warmup": 5}),
+        (31, 1, 4, {"state_warmup": 9, "warmup": 5}),
         (31, 3, 7, {}),
         (31, 1, 8, {"starts": 2}),
         (333, "auto", 128, {}),  # segments of two blocks, one block and 13 steps besides
@@ -64,7 +64,7 @@ def test_values_and_gradients_are_those_of_all_steps_stored(
 def driven():
     """A loss in segments of 4 of 23 steps, and a weight."""
     with jax.enable_x64(True):
-        loss, weight = loss_of_weight(23, 1, 4, basis_warmup=3)
+        loss, weight = loss_of_weight(23, 1, 4, warmup=3)
         yield jax.jit(lambda w: loss(w)[0]), weight
 
 
@@ -84,7 +84,7 @@ def test_forward_mode_vmap_and_second_derivatives(driven, x64):
     close(jax.jvp(loss, (weight,), (direction,))[1], jnp.sum(gradient(weight) * direction))
     both = jnp.stack([weight, 0.9 * weight])
     close(jax.vmap(gradient)(both), [jnp.stack([gradient(w) for w in both])])
-    stored, _ = loss_of_weight(23, 1, 1, basis_warmup=3)
+    stored, _ = loss_of_weight(23, 1, 1, warmup=3)
     second, expected = (
         jax.jit(lambda w, g=g: jax.jvp(g, (w,), (direction,))[1])(weight)
         for g in (gradient, jax.grad(lambda w: stored(w)[0]))

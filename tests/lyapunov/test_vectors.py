@@ -30,7 +30,7 @@ def test_covariant_vectors_of_a_constant_matrix_are_its_eigenvectors(k, non_norm
     matrix, eigenvectors = non_normal
     result = fl.covariant_vectors(
         Partial(_constant, jnp.asarray(matrix)), jnp.zeros(4),
-        num_exponents=k, num_steps=205, basis_warmup=100, tail=100, key=key,
+        num_exponents=k, num_steps=205, warmup=100, tail=100, key=key,
     )  # fmt: skip
     overlaps = np.abs(np.einsum("tnk,nk->tk", result.vectors, eigenvectors[:, :k]))
     np.testing.assert_allclose(overlaps, 1, rtol=0, atol=1e-10)
@@ -40,7 +40,7 @@ def test_covariant_vectors_of_a_constant_matrix_grow_with_its_eigenvalues(non_no
     matrix, _ = non_normal
     result = fl.covariant_vectors(
         Partial(_constant, jnp.asarray(matrix)), jnp.zeros(4),
-        num_steps=205, basis_warmup=100, tail=100, key=key,
+        num_steps=205, warmup=100, tail=100, key=key,
     )  # fmt: skip
     np.testing.assert_allclose(result.exponents, np.log([1.5, 0.9, 0.4, 0.2]), rtol=0, atol=1e-10)
 
@@ -49,7 +49,7 @@ def test_covariant_vectors_of_a_constant_matrix_grow_with_its_eigenvalues(non_no
 def driven(network, dense_jacobians, key, x64):
     """Covariant vectors of a driven GRU over 20 of 60 steps, and the Jacobians of those steps."""
     cell, state, inputs = network("gru", steps=60)
-    result = fl.covariant_vectors(cell, state, inputs, warmup=5, basis_warmup=15, tail=20, key=key)
+    result = fl.covariant_vectors(cell, state, inputs, state_warmup=5, warmup=15, tail=20, key=key)
     start = jax.tree.map(lambda x: x[0], result.states)
     return cell, inputs[20:40], result, np.asarray(dense_jacobians(cell, start, inputs[20:40]))
 
@@ -86,7 +86,7 @@ def test_states_are_the_trajectory_that_the_vectors_belong_to(driven):
 def test_first_covariant_vector_grows_with_the_first_local_exponent(driven, network, key):
     cell, state, inputs = network("gru", steps=60)
     spectrum = fl.lyapunov_spectrum(
-        cell, state, inputs[:40], warmup=5, basis_warmup=15, num_windows=20, key=key
+        cell, state, inputs[:40], state_warmup=5, warmup=15, num_windows=20, key=key
     )
     expected = spectrum.finite_time[:, 0]
     np.testing.assert_allclose(driven[2].local_exponents[:, 0], expected, rtol=0, atol=1e-12)
@@ -101,7 +101,7 @@ def henon(state, input):
 def henon_vectors():
     with jax.enable_x64(True):
         result = fl.covariant_vectors(
-            henon, jnp.array([0.1, 0.1]), num_steps=340, warmup=100, basis_warmup=40, tail=40,
+            henon, jnp.array([0.1, 0.1]), num_steps=340, state_warmup=100, warmup=40, tail=40,
             key=jax.random.key(0),
         )  # fmt: skip
         states, vectors = np.asarray(result.states), np.asarray(result.vectors)
@@ -154,7 +154,7 @@ def test_lost_directions_have_no_covariant_vectors(key):
         ({"num_exponents": 4}, "num_exponents: got 4, but the state has only 3"),
         ({"num_exponents": 0}, "num_exponents: expected at least 1, got 0"),
         ({"tail": -1}, "tail: expected at least 0, got -1"),
-        ({"warmup": 2, "tail": 3}, r"2 \+ 0 \+ 3 steps leave none of 5"),
+        ({"state_warmup": 2, "tail": 3}, r"2 \+ 0 \+ 3 steps leave none of 5"),
         ({"key": None}, "key: expected a random key .* got None"),
     ],
 )

@@ -62,7 +62,7 @@ def test_local_exponents_are_means_over_windows_of_the_given_length(steps, every
 def test_local_exponents_leave_the_warmup_out(x64):
     factors = np.random.default_rng(1).lognormal(size=(9, 2))
     local = fl.local_exponents(
-        stretch, jnp.zeros(2), factors, warmup=2, basis_warmup=3, basis=jnp.eye(2)
+        stretch, jnp.zeros(2), factors, state_warmup=2, warmup=3, basis=jnp.eye(2)
     )
     np.testing.assert_allclose(local, np.log(factors[5:]), rtol=0, atol=1e-13)
 
@@ -113,7 +113,7 @@ def test_exponents_are_labelled_per_step_without_a_time_step(key):
 def test_number_of_counted_steps_leaves_the_warmups_out(key):
     spectrum = jax.eval_shape(
         lambda: fl.lyapunov_spectrum(
-            stretch, jnp.zeros(2), jnp.ones((10, 2)), warmup=2, basis_warmup=3, key=key
+            stretch, jnp.zeros(2), jnp.ones((10, 2)), state_warmup=2, warmup=3, key=key
         )
     )
     assert spectrum.num_steps == 5

@@ -15,7 +15,7 @@ SMALL = RunConfig(
         "both",
         num_exponents=3,
         window=8,
-        basis_warmup=2,
+        warmup=2,
         renormalise_every=1,
         steps_before=3,
         every=10,

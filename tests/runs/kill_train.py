@@ -80,7 +80,7 @@ def main():
     config = RunConfig(
         task=TaskConfig("copy", 3),
         cell=CellConfig(hidden_size=8),
-        flossing=fl.Flossing(num_exponents=4, window=12, basis_warmup=4, steps_before=1500),
+        flossing=fl.Flossing(num_exponents=4, window=12, warmup=4, steps_before=1500),
         training=fl.Training(epochs=20_000, batch_size=4, num_steps=20),
         realisations=2,
         measure_every=500,

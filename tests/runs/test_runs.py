@@ -33,7 +33,7 @@ SMALL = RunConfig(
         "both",
         num_exponents=3,
         window=8,
-        basis_warmup=2,
+        warmup=2,
         steps_before=3,
         every=4,
         max_times=1,

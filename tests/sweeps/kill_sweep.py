@@ -19,7 +19,7 @@ import xarray as xr
 
 SETTINGS = (
     "--task.name copy --task.delay 3 --cell.hidden-size 8 --batch-size 2 --num-steps 12 --measure-every 500 "
-    "--flossing.num-exponents 3 --flossing.window 8 --flossing.basis-warmup 2 "
+    "--flossing.num-exponents 3 --flossing.window 8 --flossing.warmup 2 "
     "--flossing.renormalise-every 1 --flossing.steps-before 120 "
     "--flossing.every 500 --flossing.max-times 2 --flossing.steps-between 60 --test-trials 8"
 ).split()

@@ -90,7 +90,7 @@ def test_training_learns_to_copy_a_bit_and_held_out_trials_agree():
 
     def one(key):
         cell = fl.LIFCell(8, 24, time_step=2.0, input_gain=2.0, reset="subtract", key=key)
-        return Network(cell, 1, readout_gain=0.2, relax_steps=0, key=key)
+        return Network(cell, 1, readout_gain=0.2, state_warmup=0, key=key)
 
     state = begin(eqx.filter_vmap(one)(keys), training, Flossing("none"))
     before = evaluate(state.networks, keys, task, 30, 64)

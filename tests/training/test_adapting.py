@@ -28,7 +28,7 @@ RULES = Adaptive(every=2, max_steps=3, band=0.2)
 FLOSSING = fl.Flossing(
     num_exponents=4,
     window=30,
-    basis_warmup=10,
+    warmup=10,
     state_warmup=5,
     renormalise_every=1,
     learning_rate=1e-2,

@@ -18,7 +18,7 @@ TRAINING = Training(
     epochs=300, batch_size=8, num_steps=12, learning_rate=1e-2, roll_back=0.2, clip="none"
 )
 FLOSSING = fl.Flossing(
-    "none", num_exponents=3, window=10, basis_warmup=4, state_warmup=0, learning_rate=1e-2
+    "none", num_exponents=3, window=10, warmup=4, state_warmup=0, learning_rate=1e-2
 )
 
 

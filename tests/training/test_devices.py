@@ -36,7 +36,7 @@ def numbers(realisations):
         "adaptive" if realisations == 9 else "before",
         num_exponents=3,
         window=10,
-        basis_warmup=4,
+        warmup=4,
         renormalise_every=1,
         adaptive=rules,
     )
@@ -82,7 +82,7 @@ def test_eight_devices_give_the_numbers_of_one():
 
 COMMAND = (
     "train --task.name copy --task.delay 3 --cell.hidden-size 6 --batch-size 2 --num-steps 9 --epochs 60 "
-    "--realisations 3 --flossing.num-exponents 3 --flossing.window 8 --flossing.basis-warmup 2 "
+    "--realisations 3 --flossing.num-exponents 3 --flossing.window 8 --flossing.warmup 2 "
     "--flossing.steps-before 5 --flossing.renormalise-every 1 --flossing.schedule before --measure-every 0"
 )
 

@@ -19,7 +19,7 @@ TIME, UNITS = 6, 4
 @pytest.fixture
 def network(x64, key):
     cell = fl.TanhCell(1, UNITS, key=key)
-    return fl.Network(cell, 1, relax_steps=5, key=key)
+    return fl.Network(cell, 1, state_warmup=5, key=key)
 
 
 def normal(*shape):

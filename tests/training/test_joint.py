@@ -19,7 +19,7 @@ FLOSSING = fl.Flossing(
     "joint",
     num_exponents=3,
     window=12,
-    basis_warmup=4,
+    warmup=4,
     state_warmup=3,
     renormalise_every=1,
     joint_weight=0.7,

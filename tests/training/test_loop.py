@@ -25,7 +25,7 @@ from flossing.training._streams import Stream, fold_all
 TASK = Copy(3)
 TRAINING = Training(epochs=8, batch_size=4, num_steps=12, learning_rate=1e-2)
 FLOSSING = fl.Flossing(
-    "none", num_exponents=3, window=10, basis_warmup=4, state_warmup=0, learning_rate=1e-2
+    "none", num_exponents=3, window=10, warmup=4, state_warmup=0, learning_rate=1e-2
 )
 
 
@@ -234,7 +234,7 @@ def test_a_non_finite_flossing_step_is_skipped_and_counted():
 def test_flossing_moves_exponents_to_their_target():
     nets, keys = networks(2)
     state = begin(nets, TRAINING, FLOSSING)
-    settings = dict(num_exponents=3, num_steps=200, basis_warmup=20)
+    settings = dict(num_exponents=3, num_steps=200, warmup=20)
     before = measure_exponents(nets, keys, TASK, **settings)
     for _ in range(20):
         state, _ = floss(state, keys, 4)
@@ -252,7 +252,7 @@ def test_polyak_steps_take_one_exponent_to_its_target():
         learning_rate=1.0,
         starts=32,
         window=60,
-        basis_warmup=20,
+        warmup=20,
     )
     state, metrics = floss(begin(nets, TRAINING, polyak), keys, 4, flossing=polyak)
     before = np.abs(np.asarray(metrics.exponents)[0, :, 0] + 1)

@@ -35,7 +35,7 @@ def test_published_initialisation(key):
     assert float(network.readout_bias[0]) == pytest.approx(0.001)
     relaxed = network.initial_state
     moved = network.cell(relaxed, jnp.zeros(1)) - relaxed
-    unrelaxed = Network(fl.TanhCell(1, 2000, key=key), 1, relax_steps=0, key=key).initial_state
+    unrelaxed = Network(fl.TanhCell(1, 2000, key=key), 1, state_warmup=0, key=key).initial_state
     jump = network.cell(unrelaxed, jnp.zeros(1)) - unrelaxed
     assert float(jnp.linalg.norm(moved)) < 0.2 * float(jnp.linalg.norm(jump))
 

@@ -38,9 +38,9 @@ class Arguments:
     """Leading exponents to compute; 0 for all."""
     steps: int = 2000
     """Counted steps."""
-    warmup: int = 100
+    state_warmup: int = 100
     """Steps before, in which only the state moves."""
-    basis_warmup: int = 100
+    warmup: int = 100
     """Steps after those, in which the tangent basis turns, not counted."""
     renormalise_every: RenormaliseEvery = "auto"
     """Steps between orthonormalisations."""
@@ -77,15 +77,15 @@ def measure(options: Arguments) -> tuple[LyapunovSpectrum, dict[str, Any]]:
         check_integer(name, getattr(options, name), minimum)
     network, config = _network(options)
     input_key, basis_key, value_key = jax.random.split(jax.random.key(options.seed), 3)
-    steps = options.warmup + options.basis_warmup + options.steps
+    steps = options.state_warmup + options.warmup + options.steps
     inputs = config.task.build().sample_inputs(input_key, max(steps, options.horizon))
     spectrum = lyapunov_spectrum(
         network.cell,
         network.initial_state,
         inputs[:steps],
         num_exponents=options.num_exponents or None,
+        state_warmup=options.state_warmup,
         warmup=options.warmup,
-        basis_warmup=options.basis_warmup,
         renormalise_every=options.renormalise_every,
         key=basis_key,
     )

@@ -11,12 +11,13 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Key, PRNGKeyArray, PyTree
 
-from ..floss import flossing_loss
+from .._norms import tree_norm, with_norm
+from ..floss import FlossingInfo, flossing_loss
 from ..lyapunov import long_term_jacobian, lyapunov_spectrum
 from ..lyapunov._steps import run
 from ..training import all_finite
 from ..training.devices import over_realisations
-from ..training.optimisers import apply_if, tree_norm, without_row_means
+from ..training.optimisers import apply_if, without_row_means
 from ..training.updates import flossed_leaves
 
 Inputs = Callable[[PRNGKeyArray, int], PyTree]
@@ -56,7 +57,7 @@ class Plan:
     phases: tuple[tuple[int, float], ...]
     """Numbers of steps and learning rates of Adam, one after the other."""
     window: int = 120
-    basis_warmup: int = 30
+    warmup: int = 30
     detach_warmup: bool = False
     """Gradients go through the counted steps only."""
     state_warmup: int = 50
@@ -147,7 +148,7 @@ def _update(
         split(state_key, plan.starts)
     )
 
-    def loss_of(arrays: PyTree) -> tuple[Array, Array]:
+    def loss_of(arrays: PyTree) -> tuple[Array, FlossingInfo]:
         return flossing_loss(  # pyright: ignore[reportReturnType]
             eqx.combine(arrays, rest),
             states,
@@ -155,23 +156,24 @@ def _update(
             num_exponents=plan.num_exponents,
             targets=plan.target,
             num_starts=plan.starts,
-            warmup=plan.state_warmup,
-            basis_warmup=plan.basis_warmup,
+            state_warmup=plan.state_warmup,
+            warmup=plan.warmup,
             detach_warmup=plan.detach_warmup,
             renormalise_every="auto" if jax.default_backend() == "cpu" else 1,
             key=basis_key,
-            return_exponents=True,
+            has_aux=True,
         )
 
-    gradient, exponents = jax.grad(loss_of, has_aux=True)(arrays)
+    gradient, info = jax.grad(loss_of, has_aux=True)(arrays)
     norm = tree_norm(gradient)
     good = all_finite(gradient) & (norm <= plan.most_norm)
-    gradient = jax.tree.map(lambda g: g * jnp.minimum(1, plan.clip_norm / norm), gradient)
+    length = jnp.minimum(norm, plan.clip_norm)
+    gradient = jax.tree.map(lambda g: with_norm(g, norm, length), gradient)
     direction, new_adam = optax.scale_by_adam().update(gradient, adam)
     if plan.centred:
         direction = jax.tree.map(without_row_means, direction)
     new = jax.tree.map(lambda p, d: p - rate * d, arrays, direction)
-    return apply_if(good, (new, new_adam), (arrays, adam)), exponents
+    return apply_if(good, (new, new_adam), (arrays, adam)), info.exponents
 
 
 def _unseen(key: Array) -> Array:
@@ -181,17 +183,17 @@ def _unseen(key: Array) -> Array:
 
 @eqx.filter_jit
 def _spectra(
-    cells: PyTree, keys: Array, inputs: Inputs, k: int, steps: int, warmup: int, basis: int
+    cells: PyTree, keys: Array, inputs: Inputs, k: int, steps: int, state_warmup: int, warmup: int
 ) -> Array:
     def one(cell: PyTree, key: Array) -> Array:
         input_key, state_key, basis_key = _unseen(key)
         return lyapunov_spectrum(
             cell,
             cell.initial_state(key=state_key),
-            inputs(input_key, warmup + basis + steps),
+            inputs(input_key, state_warmup + warmup + steps),
             num_exponents=k,
+            state_warmup=state_warmup,
             warmup=warmup,
-            basis_warmup=basis,
             key=basis_key,
         ).exponents
 
@@ -204,21 +206,21 @@ def spectra(
     inputs: Inputs,
     num_exponents: int,
     num_steps: int,
+    state_warmup: int = WARMUP,
     warmup: int = WARMUP,
-    basis_warmup: int = WARMUP,
 ) -> np.ndarray:
     """Exponents on input that flossing never saw, shape (networks, k), nats per step; lost: -inf."""
-    found = _spectra(cells, keys, inputs, num_exponents, num_steps, warmup, basis_warmup)
+    found = _spectra(cells, keys, inputs, num_exponents, num_steps, state_warmup, warmup)
     return np.asarray(found)
 
 
 @eqx.filter_jit
-def _jacobians(cells: PyTree, keys: Array, inputs: Inputs, steps: int, warmup: int) -> Array:
+def _jacobians(cells: PyTree, keys: Array, inputs: Inputs, steps: int, state_warmup: int) -> Array:
     def one(cell: PyTree, key: Array) -> Array:
         input_key, state_key, _ = _unseen(key)
-        given = inputs(input_key, warmup + steps)
-        state = run(cell, cell.initial_state(key=state_key), given[:warmup], warmup)
-        return long_term_jacobian(cell, state, given[warmup:])
+        given = inputs(input_key, state_warmup + steps)
+        state = run(cell, cell.initial_state(key=state_key), given[:state_warmup], state_warmup)
+        return long_term_jacobian(cell, state, given[state_warmup:])
 
     return over_realisations(one, cells, keys)
 
@@ -228,10 +230,10 @@ def jacobians(
     keys: Key[Array, " networks"],
     inputs: Inputs,
     num_steps: int,
-    warmup: int = WARMUP,
+    state_warmup: int = WARMUP,
 ) -> np.ndarray:
     """Long-term Jacobians on the trajectories of ``spectra`` without a basis warm-up, (networks, n, n)."""
-    return np.asarray(_jacobians(cells, keys, inputs, num_steps, warmup))
+    return np.asarray(_jacobians(cells, keys, inputs, num_steps, state_warmup))
 
 
 def in_double(cells: PyTree) -> PyTree:

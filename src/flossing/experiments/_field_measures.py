@@ -42,7 +42,7 @@ def first_exponent(step: Any, inputs: PyTree, key: PRNGKeyArray) -> Float[Array,
         step.initial_state(),
         inputs,
         num_exponents=1,
-        basis_warmup=BASIS_WARMUP,
+        warmup=BASIS_WARMUP,
         key=key,
     ).exponents[0]
 

@@ -38,7 +38,7 @@ class FlossingSettings:
     careful_with_many: bool = False
     """Whether that rate falls to a tenth, and gradients are clipped, as is our default."""
     window: int = 100
-    basis_warmup: int = 25
+    warmup: int = 25
     starts: int = 1
     delay: int = 40
     seed: int = 1
@@ -54,7 +54,7 @@ class FlossingSettings:
             num_exponents=num_exponents,
             targets=(target,),
             window=self.window,
-            basis_warmup=self.basis_warmup,
+            warmup=self.warmup,
             starts=self.starts,
             learning_rate=rate,
             final_learning_rate=rate / 10 if careful else rate,

@@ -1,5 +1,6 @@
 """How much the loss of a stack depends on what the states of each layer were at earlier times."""
 
+import math
 from typing import Any
 
 import equinox as eqx
@@ -9,6 +10,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
+from .._norms import log_norm
 from ..cells import Stack
 from ..cells._base import states_of
 from ._streaming import Streaming
@@ -47,11 +49,9 @@ def layer_gradients(
 
 
 def _log_norm(tree: Any) -> Array:
-    """Of states with axes (time, trial, neuron); scaled first, because squares leave float32 soon."""
+    """Decimal logarithm of the norm of states with axes (time, trial, neuron), mean over trials."""
     flat = jnp.concatenate(jax.tree.leaves(tree), -1)
-    size = jnp.abs(flat).max(-1, keepdims=True)
-    unit = flat / jnp.where(size > 0, size, 1)
-    return jnp.log10(size[..., 0] * jnp.linalg.norm(unit, axis=-1)).mean(-1)
+    return log_norm(flat, axis=-1).mean(-1) / math.log(10)
 
 
 def growth(logs: Float[np.ndarray, "... layer time"], task: Streaming) -> np.ndarray:

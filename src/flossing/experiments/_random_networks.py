@@ -11,8 +11,9 @@ import optax
 from jax.tree_util import Partial
 from jaxtyping import Array
 
+from .._norms import log_norm, tree_norm, with_norm
 from ..lyapunov import lyapunov_spectrum
-from ..training.optimisers import all_finite, apply_if, tree_norm
+from ..training.optimisers import all_finite, apply_if
 
 
 def step(weight: Array, state: Array, input: Any) -> Array:
@@ -38,8 +39,8 @@ def spectra(weights: Array, states: Array, k: int, num_steps: int, warmup: int =
             state,
             num_exponents=k,
             num_steps=2 * warmup + num_steps,
+            state_warmup=warmup,
             warmup=warmup,
-            basis_warmup=warmup,
             renormalise_every=5,
             key=jax.random.key(0),
         ).exponents
@@ -137,7 +138,7 @@ def floss(
             (value, (exponent, ends)), gradient = jax.value_and_grad(loss, has_aux=True)(weight)
             good = all_finite((value, gradient))
             norm = tree_norm(gradient)
-            clipped = gradient * jnp.minimum(1, clip / jnp.maximum(norm, 1e-30))
+            clipped = with_norm(gradient, norm, jnp.minimum(norm, clip))
             change, new_adam = optimiser.update(clipped, adam)
             weight = apply_if(good, weight + change, weight)
             adam = apply_if(good, new_adam, adam)
@@ -164,8 +165,7 @@ def log_gradient_norms(weights: Array, keys: Array, windows: tuple[int, ...], st
             def exponent(weight: Array, window: int) -> Array:
                 return _mean_exponent(weight, state[None], basis[None], window)[0]
 
-            norms = [tree_norm(jax.grad(exponent)(weight, window)) for window in windows]
-            return jnp.log(jnp.stack(norms))
+            return jnp.stack([log_norm(jax.grad(exponent)(weight, w)) for w in windows])
 
         return jax.lax.map(norms, (states, bases))
 

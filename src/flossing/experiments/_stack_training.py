@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
+from .._norms import tree_norm
 from ..cells import Stack
 from ..lyapunov import lyapunov_spectrum
 from ..tasks.randman import LabelledSplit
 from ..training import upper_rate_penalty
-from ..training.optimisers import all_finite, apply_if, tree_norm
+from ..training.optimisers import all_finite, apply_if, clip_by_global_norm
 from ._classifier import Schedule
 from ._field_measures import BASIS_WARMUP, bisected, first_exponent, floss_heights
 from ._small_classifier import hidden, weights_and_rest, with_derivatives
@@ -66,7 +67,7 @@ def exponents(
             step.initial_state(),
             given,
             num_exponents=count,
-            basis_warmup=BASIS_WARMUP,
+            warmup=BASIS_WARMUP,
             key=key,
         ).exponents
 
@@ -131,7 +132,7 @@ def train(
     size = schedule.batch_size
     count = len(data.train.labels) // size
     adam = schedule.make(schedule.epochs * count)
-    optimiser = optax.chain(optax.clip_by_global_norm(CLIP_NORM), adam)
+    optimiser = optax.chain(clip_by_global_norm(CLIP_NORM), adam)
 
     def whole(weights: PyTree, high: Array) -> Stack:
         return with_heights(eqx.combine(weights, rest), high)

@@ -54,7 +54,7 @@ def along_trajectories(
             start,
             following,
             num_exponents=modes,
-            basis_warmup=_WARMUP,
+            warmup=_WARMUP,
             tail=_WARMUP,
             key=basis_key,
         ).vectors

@@ -36,10 +36,10 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "joint-small": ("joint loss, weight 0.01", {"schedule": "joint", "joint_weight": 0.01}),
     "window-published": (
         "window 55, no warm-up",
-        {"window": 55, "basis_warmup": 16, "state_warmup": 0},
+        {"window": 55, "warmup": 16, "state_warmup": 0},
     ),
-    "window-short": ("window 50", {"window": 50, "basis_warmup": 12}),
-    "window-long": ("window 200", {"window": 200, "basis_warmup": 50}),
+    "window-short": ("window 50", {"window": 50, "warmup": 12}),
+    "window-long": ("window 200", {"window": 200, "warmup": 50}),
     "starts": ("4 start states", {"starts": 4}),
     "k-quarter": ("k = N / 4", {"share": 0.25}),
     "k-half": ("k = N / 2", {"share": 0.5}),

@@ -43,7 +43,7 @@ class Settings:
         return Flossing(
             num_exponents=1,
             window=self.window,
-            basis_warmup=0,
+            warmup=0,
             starts=self.starts,
             learning_rate=self.learning_rate,
             final_learning_rate=self.learning_rate,

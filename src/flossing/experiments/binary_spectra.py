@@ -56,7 +56,7 @@ class Settings:
             clip_norm=self.clip_norm / k,
             starts=self.starts,
             window=self.window,
-            basis_warmup=0,
+            warmup=0,
             state_warmup=0,
         )
 

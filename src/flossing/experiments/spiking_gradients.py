@@ -48,7 +48,7 @@ class Settings:
     flossed: int = 16
     phases: tuple[tuple[int, float], ...] = ((150, 1e-3), (50, 2e-4))
     window: int = 100
-    basis_warmup: int = 20
+    warmup: int = 20
     shown: int = 64
     """Exponents measured before and after flossing."""
     seed: int = 2
@@ -177,7 +177,7 @@ def _slow_modes(settings: Settings, inputs: Poisson) -> dict[str, dict[str, np.n
         num_exponents=settings.flossed,
         phases=settings.phases,
         window=settings.window,
-        basis_warmup=settings.basis_warmup,
+        warmup=settings.warmup,
         parameters=("recurrent_weight",),
     )
     flossed, _ = floss(cells, keys, inputs, plan)

@@ -64,7 +64,7 @@ class Settings:
     phases: tuple[tuple[int, float], ...] = ((600, 2e-3), (150, 2e-4))
     """Flossing steps and learning rates."""
     window: int = 160
-    basis_warmup: int = 80
+    warmup: int = 80
     """Steps of the window that turn the basis; no gradient goes through them."""
     measured_steps: int = 400
     look_every: int = 125
@@ -86,7 +86,7 @@ QUICK = Settings(
     flossed_exactly=8,
     phases=((40, 3e-3), (10, 1e-3)),
     window=100,
-    basis_warmup=40,
+    warmup=40,
     measured_steps=300,
     sharpnesses=(0.5, 2.0, 8.0),
     rates=(5.0, 20.0, 80.0),
@@ -111,7 +111,7 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
         num_exponents=settings.flossed,
         phases=settings.phases,
         window=settings.window,
-        basis_warmup=settings.basis_warmup,
+        warmup=settings.warmup,
         parameters=("recurrent_weight",),
         centred=True,
         detach_warmup=True,
@@ -237,14 +237,14 @@ def _dead(cells: LIFCell, keys: jax.Array, inputs: Poisson, settings: Settings) 
         found = {}
         for name, c in (("without_recurrence", alone), ("with_recurrence", coupled)):
             spikes = activity(c, keys, inputs, WARMUP + steps)[:, WARMUP - 1 : -1] > 0
-            exponents = spectra(c, keys, inputs, size, steps, basis_warmup=0)
+            exponents = spectra(c, keys, inputs, size, steps, warmup=0)
             rank = np.linalg.matrix_rank(jacobians(c, keys, inputs, steps), rtol=1e-11)
             found[f"lost_{name}"] = (size - rank).tolist()
             found[f"lost_in_spectrum_{name}"] = _count_lost(exponents)
             found[f"fired_{name}"] = spikes.any(1).sum(1).tolist()
             found[f"most_at_once_{name}"] = spikes.sum(2).max(1).tolist()
         # Membrane and synapse directions part like exp(-0.1 t): 100 steps are not enough for 1e-6.
-        at_rest = spectra(silent, keys, inputs, size, 100, basis_warmup=3 * WARMUP)
+        at_rest = spectra(silent, keys, inputs, size, 100, warmup=3 * WARMUP)
     anchors = np.repeat([-0.1, -0.2], settings.neurons)
     return found | {"silent_error": np.abs(at_rest - anchors).max(1).tolist()}
 

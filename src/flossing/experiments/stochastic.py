@@ -47,7 +47,7 @@ class Settings:
     flossed: int = 8
     phases: tuple[tuple[int, float], ...] = ((800, 2e-3), (200, 2e-4))
     window: int = 160
-    basis_warmup: int = 80
+    warmup: int = 80
     """Steps of the window that turn the basis; no gradient goes through them."""
     starts: int = 2
     measured_steps: int = 1000
@@ -67,7 +67,7 @@ QUICK = Settings(
     flossed=8,
     phases=((150, 5e-3), (30, 1e-3)),
     window=100,
-    basis_warmup=40,
+    warmup=40,
     measured_steps=300,
     shown=16,
 )
@@ -172,7 +172,7 @@ def _flossed(settings: Settings) -> dict[str, dict[str, np.ndarray]]:
         num_exponents=settings.flossed,
         phases=settings.phases,
         window=settings.window,
-        basis_warmup=settings.basis_warmup,
+        warmup=settings.warmup,
         parameters=("recurrent_weight",),
         centred=True,
         detach_warmup=True,

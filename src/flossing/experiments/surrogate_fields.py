@@ -72,7 +72,7 @@ class Settings:
         num_exponents=4,
         phases=((100, 5e-3), (50, 1e-3)),
         window=60,
-        basis_warmup=20,
+        warmup=20,
         state_warmup=40,
         parameters=("recurrent_weight",),
     )
@@ -96,7 +96,7 @@ QUICK = Settings(
         num_exponents=4,
         phases=((40, 1e-2),),
         window=50,
-        basis_warmup=15,
+        warmup=15,
         state_warmup=25,
         parameters=("recurrent_weight",),
     ),

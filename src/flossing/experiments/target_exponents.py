@@ -50,7 +50,7 @@ class Settings(FlossingSettings):
     """The largest length of a step, all weights together."""
     state_warmup: int = 500
     window: int = 200
-    basis_warmup: int = 100
+    warmup: int = 100
     starts: int = 64
     delay: int = 20
     measured_steps: int = 2500

@@ -1,24 +1,37 @@
 """The flossing loss: how far the leading Lyapunov exponents are from where they should be."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
-from .._checks import check_choice, check_finite, check_integer, check_key
-from ..lyapunov._propagate import RenormaliseEvery
-from ..lyapunov._segments import StoreEvery, check_store_every, steps_between_stores
-from ..lyapunov._steps import Step, as_state, check_run, dimension, flatten, precision, push
-from ..lyapunov.spectrum import lyapunov_spectrum
+from .._checks import check_choice, check_finite, check_integer, check_key, is_concrete
+from .._warn import refuse_old_names
+from ..lyapunov._check_run import as_state, check_run
+from ..lyapunov._compute import Plan, compute_spectrum
+from ..lyapunov._propagate import RenormaliseEvery, whole_number
+from ..lyapunov._segments import StoreEvery
+from ..lyapunov._steps import DetachedStates, PartialState, Step, dimension, flatten, push
+from ..lyapunov.result import check_result, warn_of_lost
 from ..surrogates import second_derivative_needed
 
 Penalty = Literal["two-sided", "above", "below"]
 
 
+class FlossingInfo(NamedTuple):
+    """What a flossing loss was computed from."""
+
+    exponents: Float[Array, " k"]
+    """Averaged over the starts; minus infinity for lost directions."""
+    num_lost: Int[Array, ""]
+    """How many directions were lost, along any of the starts."""
+
+
+@refuse_old_names
 def flossing_loss(
     step: Step,
     state: PyTree,
@@ -30,42 +43,50 @@ def flossing_loss(
     penalty: Penalty = "two-sided",
     num_starts: int | None = None,
     num_steps: int | None = None,
+    state_warmup: int = 0,
     warmup: int = 0,
-    basis_warmup: int = 0,
     detach_warmup: bool = False,
     detach_states: bool = False,
     renormalise_every: RenormaliseEvery = 1,
     store_every: StoreEvery = "auto",
+    time_step: float | None = None,
+    tangents: PyTree = None,
     key: PRNGKeyArray,
-    return_exponents: bool = False,
-) -> Float[Array, ""] | tuple[Float[Array, ""], Float[Array, " k"]]:
+    has_aux: bool = False,
+) -> Float[Array, ""] | tuple[Float[Array, ""], FlossingInfo]:
     """Mean squared distance of Lyapunov exponents from their targets (Engelken 2023).
 
     ``mean over i of (lambda_i - target_i)^2``, differentiable in whatever ``step`` holds or closes over.
-    Minimising it is gradient flossing; with a spiking step it is surrogate gradient flossing. Directions
-    that were lost (exponent minus infinity) are left out of the mean, so gradients stay finite.
+    Minimising it is gradient flossing; with a spiking step it is surrogate gradient flossing.
+
+    Directions that were lost (exponent minus infinity) have no gradient. They are left out of the mean,
+    which is then over those that remain; where all that count are lost, the loss is infinite. Their number
+    is reported: with ``has_aux`` beside the loss, else by a ``LostDirectionsWarning``, under ``jax.jit`` too.
 
     Args:
-        step, state, inputs, num_steps, warmup, renormalise_every: as for ``lyapunov_spectrum``.
-        basis_warmup, detach_warmup: as for ``lyapunov_spectrum``. The basis warm-up belongs to the method:
-            without it the loss sees how a random basis turns into the slow directions. Where many
-            exponents lie close together the basis turns slowly; then a long warm-up without derivatives
-            flattens them better.
+        step, state, inputs, num_steps, state_warmup, renormalise_every, tangents: as for
+            ``lyapunov_spectrum``.
+        warmup, detach_warmup: as for ``lyapunov_spectrum``. The warm-up belongs to the method: without it the
+            loss sees how a random basis turns into the slow directions. Where many exponents lie close
+            together the basis turns slowly; then a long warm-up without derivatives flattens them
+            better.
         detach_states: as for ``lyapunov_spectrum``; steadier for binary networks.
         store_every: as for ``lyapunov_spectrum``; ``"auto"`` counts all starts.
         num_exponents: k, how many leading exponents are computed; default all.
-        targets: one number or k of them, nats per step.
+        targets: one number or k of them, in nats per step, or per unit of time with ``time_step``.
         which: indices (from 0) of the exponents that count; default all k.
         penalty: ``"two-sided"``; ``"above"`` counts only exponents above their target; ``"below"`` only
             those below.
         num_starts: with it, ``state`` and ``inputs`` have a leading axis of that length and the
             exponents are averaged over these trajectories before they are compared with the targets,
             which reduces the noise (and the bias of its square) of a short window.
+        time_step: length of a step in units of time, in which exponents and targets then are.
         key: random key of the tangent bases; use a fresh one in every call.
-        return_exponents: also return the exponents.
+        has_aux: also return a ``FlossingInfo``, as ``jax.value_and_grad`` takes it; says nothing about lost
+            directions otherwise.
 
     Returns:
-        A scalar, or ``(scalar, exponents of shape (k,))``; lost ones are minus infinity.
+        A scalar, or ``(scalar, FlossingInfo)``.
 
     Raises:
         ValueError, TypeError: arguments that do not fit. A surrogate without a useful second derivative
@@ -87,51 +108,64 @@ def flossing_loss(
         one = jax.tree.map(lambda x: x[0], (state, inputs))
     else:
         one = (state, inputs)
-    check_store_every("store_every", store_every)
-    one_state, one_inputs, steps = check_run(step, *one, num_steps)
+    step, one_state, one_inputs, steps = check_run(step, *one, num_steps, tangents)
     _warn_without_second_derivative(step, one_state, one_inputs)
     k = dimension(one_state) if num_exponents is None else num_exponents
+    plan = Plan.of(
+        one_state, k, steps, state_warmup, warmup, detach_warmup, renormalise_every, store_every,
+        num_windows=1, time_step=time_step, copies=num_starts or 1,
+    )  # fmt: skip
     goals, weights = _goals(targets, which, k)
-    between = steps_between_stores(
-        store_every, steps, dimension(one_state), k, precision(one_state), num_starts or 1
-    )
-
-    def spectrum(state: PyTree, inputs: PyTree, key: PRNGKeyArray) -> tuple[Array, Array]:
-        result = lyapunov_spectrum(
-            step,
-            state,
-            inputs,
-            num_exponents=k,
-            num_steps=num_steps,
-            warmup=warmup,
-            basis_warmup=basis_warmup,
-            detach_warmup=detach_warmup,
-            detach_states=detach_states,
-            renormalise_every=renormalise_every,
-            store_every=between,
-            num_windows=1,
-            key=key,
-        )
-        return result.exponents, result.lost
-
+    if detach_states:
+        step = DetachedStates(step)
     if num_starts is None or num_starts == 1:
-        exponents, lost = spectrum(*one, key)
+        spectrum, log_growth = compute_spectrum(step, one_state, one_inputs, None, key, plan)
+        exponents, lost = spectrum.exponents, spectrum.lost
+        if is_concrete((spectrum, log_growth)):
+            check_result(
+                spectrum, log_growth, state_warmup + warmup, whole_number(renormalise_every)
+            )
     else:
-        each = state, inputs, jax.random.split(key, num_starts)
-        if jax.default_backend() == "cpu":
-            all_exponents, all_lost = jax.lax.map(lambda one: spectrum(*one), each)
-        else:
-            all_exponents, all_lost = jax.vmap(spectrum)(*each)
-        exponents, lost = all_exponents.mean(0), all_lost.any(0)
+        state = state if tangents is None else PartialState(*eqx.partition(state, tangents))
+        exponents, lost = _mean_over_starts(step, state, inputs, key, plan, num_starts)
+    if not has_aux:
+        _say_lost(lost)
 
-    weights = jnp.where(lost, 0, jnp.asarray(weights, exponents.dtype))
+    counted = jnp.where(lost, 0, jnp.asarray(weights, exponents.dtype))
     error = jnp.where(lost, 0, exponents) - jnp.asarray(goals, exponents.dtype)
     if penalty == "above":
         error = jnp.maximum(error, 0)
     elif penalty == "below":
         error = jnp.minimum(error, 0)
-    loss = jnp.sum(weights * jnp.square(error)) / jnp.maximum(jnp.sum(weights), 1)
-    return (loss, exponents) if return_exponents else loss
+    loss = jnp.sum(counted * jnp.square(error)) / jnp.maximum(jnp.sum(counted), 1)
+    loss = jnp.where(jnp.sum(counted) > 0, loss, jnp.inf)
+    return (loss, FlossingInfo(exponents, jnp.sum(lost))) if has_aux else loss
+
+
+@eqx.filter_jit
+def _mean_over_starts(
+    step: Step, states: PyTree, inputs: PyTree, key: PRNGKeyArray, plan: Plan, num_starts: int
+) -> tuple[Array, Array]:
+    """Exponents averaged over trajectories, and which directions were lost along any of them."""
+
+    def of_one(state: PyTree, inputs: PyTree, key: Array) -> tuple[Array, Array]:
+        spectrum, _ = compute_spectrum(step, state, inputs, None, key, plan)
+        return spectrum.exponents, spectrum.lost
+
+    each = states, inputs, jax.random.split(key, num_starts)
+    if jax.default_backend() == "cpu":
+        exponents, lost = jax.lax.map(lambda one: of_one(*one), each)
+    else:
+        exponents, lost = jax.vmap(of_one)(*each)
+    return exponents.mean(0), lost.any(0)
+
+
+def _say_lost(lost: Bool[Array, " k"]) -> None:
+    """Warns of lost directions, now or when a traced program finds them."""
+    if is_concrete(lost):
+        warn_of_lost(lost)
+    else:
+        jax.lax.cond(lost.any(), lambda: jax.debug.callback(warn_of_lost, lost), lambda: None)
 
 
 def _goals(targets: Any, which: Sequence[int] | None, k: int) -> tuple[Array, np.ndarray]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple, get_args
 
 from .._checks import check_choice, check_finite, check_integer, check_positive
+from .._warn import refuse_old_names
 from ..lyapunov._propagate import RenormaliseEvery, check_renormalise_every
 from .adaptive import Adaptive
 from .objective import Penalty
@@ -34,7 +35,7 @@ class Flossing:
     """Count exponents on both sides of the target, only those above, or only those below."""
     window: int = 100
     """Steps of tangent propagation in each flossing step, basis warm-up included."""
-    basis_warmup: int = 25
+    warmup: int = 25
     """First steps of the window, which turn the random basis and are not counted."""
     detach_warmup: bool = False
     """Flossing gradients go through counted steps only: not through the turning of the basis, nor the
@@ -85,7 +86,7 @@ class Flossing:
         for name, minimum in [
             ("num_exponents", 1),
             ("window", 1),
-            ("basis_warmup", 0),
+            ("warmup", 0),
             ("state_warmup", 0),
             ("starts", 1),
             ("steps_before", 0),
@@ -108,9 +109,9 @@ class Flossing:
             )
         for index in self.which:
             check_integer("flossing.which", index, 0, self.num_exponents - 1)
-        if self.basis_warmup >= self.window:
+        if self.warmup >= self.window:
             raise ValueError(
-                f"flossing.basis_warmup: {self.basis_warmup} steps leave none of the window of "
+                f"flossing.warmup: {self.warmup} steps leave none of the window of "
                 f"{self.window} to count."
             )
 
@@ -120,7 +121,7 @@ class Flossing:
         return cls(
             schedule="both",
             window=55,
-            basis_warmup=16,
+            warmup=16,
             state_warmup=0,
             steps_before=500,
             learning_rate=1e-3,
@@ -137,6 +138,10 @@ class Flossing:
     def steps(self) -> int:
         """Steps of input that one flossing step needs per trajectory."""
         return self.state_warmup + self.window
+
+
+# Refused with the new names, where Python's own message would only say that they are unknown.
+Flossing.__init__ = refuse_old_names(Flossing.__init__)
 
 
 class Phase(NamedTuple):

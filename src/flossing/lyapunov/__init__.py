@@ -1,5 +1,6 @@
 """Lyapunov spectra, long-term Jacobians and tangent modes of any recurrent step."""
 
+from ._check_run import StepWarning as StepWarning
 from .jacobian import (
     condition_number as condition_number,
     gradient_norms as gradient_norms,
@@ -8,9 +9,9 @@ from .jacobian import (
 )
 from .local import local_exponents as local_exponents
 from .measures import entropy_rate as entropy_rate, kaplan_yorke_dimension as kaplan_yorke_dimension
-from .spectrum import (
+from .result import (
     LostDirectionsWarning as LostDirectionsWarning,
     LyapunovSpectrum as LyapunovSpectrum,
-    lyapunov_spectrum as lyapunov_spectrum,
 )
+from .spectrum import lyapunov_spectrum as lyapunov_spectrum
 from .vectors import CovariantVectors as CovariantVectors, covariant_vectors as covariant_vectors

@@ -14,6 +14,7 @@ import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float, Int
 
+from .._norms import power_of_two
 from ._gram_schmidt import GramSchmidt
 from ._triangles import inverse
 
@@ -61,14 +62,17 @@ def _lost_below(x: Array) -> float:
 
 
 def _householder(x: Float[Array, "k n"], differentiated: bool) -> tuple[Factors, Transform]:
-    q, r = jnp.linalg.qr(x.T)
+    # Rows of any length: each is divided by a power of two near its largest entry before it is squared.
+    unit = power_of_two(jnp.max(jnp.abs(x), axis=1))
+    scaled = x / unit[:, None]
+    q, r = jnp.linalg.qr(scaled.T)
     k = x.shape[0]
     diagonal = jnp.diagonal(r)
-    scale = jnp.linalg.norm(x, axis=1)
+    length = jnp.linalg.norm(scaled, axis=1)
     tolerance = _lost_below(x)
-    dependent = jnp.abs(diagonal) <= tolerance * scale
+    dependent = jnp.abs(diagonal) <= tolerance * length
     arbitrary = dependent[:, None] | jnp.eye(k, dtype=bool)
-    rest = jnp.linalg.norm(jnp.where(arbitrary, r, 0), axis=0) / jnp.where(scale > 0, scale, 1)
+    rest = jnp.linalg.norm(jnp.where(arbitrary, r, 0), axis=0) / jnp.where(length > 0, length, 1)
     excess = k - jnp.count_nonzero(jnp.any(x != 0, axis=0))
     smallest = jnp.where(excess > 0, jnp.sort(rest)[jnp.maximum(excess - 1, 0)], 0)
     lost = rest <= jnp.maximum(tolerance, smallest)
@@ -84,21 +88,21 @@ def _householder(x: Float[Array, "k n"], differentiated: bool) -> tuple[Factors,
     order = jnp.where(hole, jnp.argsort(~alive, stable=True), jnp.arange(k))
     kept = (order[:, None] == jnp.arange(k)) & alive[order][:, None]
     front = jnp.where(alive[order][:, None], x[order], 0)
-    growth = jnp.where(seen, jnp.log(jnp.where(seen, diagonal * sign, 1)), 0)
+    growth = jnp.where(seen, jnp.log(jnp.where(seen, diagonal * sign, 1)) + jnp.log(unit), 0)
     factors = Factors(
         vectors=jnp.where(hole, front, q.T * sign[:, None]),
-        triangle=triangle,
+        triangle=triangle * unit[:, None],
         log_growth=jnp.where(hole, 0, growth),
         alive=alive[order],
         order=order,
         whole=1 - hole.astype(x.dtype),
-        lean=-jnp.log(jnp.maximum(jnp.min(jnp.where(scale > 0, rest, 1)), tiny)),
+        lean=-jnp.log(jnp.maximum(jnp.min(jnp.where(length > 0, rest, 1)), tiny)),
         done=jnp.asarray(True),
     )
     if not differentiated:
         return factors, None
     square = mask[:, None] * mask
-    transform = inverse(triangle * square + jnp.diag(1 - mask)) * square
+    transform = inverse(triangle * square + jnp.diag(1 - mask)) * square / unit
     return factors, jnp.where(hole, kept.astype(x.dtype), transform)
 
 

@@ -1,5 +1,6 @@
-"""Steps, states and tangents: checks, flattening, and the propagation of tangents by forward mode."""
+"""Steps, states and tangents: flattening, and the propagation of tangents by forward mode."""
 
+import abc
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -7,27 +8,57 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
-from .._checks import check_integer, is_concrete
 from ._segments import scan_in_segments, segment_length
 
 Step = Callable[[Any, Any], Any]
 
 
+class PartialState(eqx.Module):
+    """A state of which only a part carries perturbations; see ``StepOfPart``."""
+
+    moving: PyTree
+    rest: PyTree
+
+
+def whole(state: PyTree) -> PyTree:
+    """A state in its user's form."""
+    return eqx.combine(state.moving, state.rest) if isinstance(state, PartialState) else state
+
+
+def moving_floats(state: PyTree) -> PyTree:
+    """The floating-point arrays that carry perturbations, ``None`` in the place of all else."""
+    moving = state.moving if isinstance(state, PartialState) else state
+    return eqx.filter(moving, eqx.is_inexact_array)
+
+
+def moving_leaves(state: PyTree) -> tuple[list[Array], Callable[[list[Array]], PyTree]]:
+    """The leaves of ``moving_floats``, and the state with others in their place."""
+    partial = isinstance(state, PartialState)
+    floats, rest = eqx.partition(state.moving if partial else state, eqx.is_inexact_array)
+    leaves, structure = jax.tree.flatten(floats)
+
+    def with_leaves(new: list[Array]) -> PyTree:
+        moving = eqx.combine(structure.unflatten(new), rest)
+        return PartialState(moving, state.rest) if partial else moving
+
+    return leaves, with_leaves
+
+
 def dimension(state: PyTree) -> int:
-    """Number of floating-point numbers in a state: the number of tangent directions."""
-    return sum(int(np.prod(jnp.shape(x))) for x in jax.tree.leaves(_floats(state)))
+    """Number of real numbers that carry perturbations: the number of tangent directions.
+
+    A complex number counts as two.
+    """
+    sizes = [x.size * (1 + jnp.iscomplexobj(x)) for x in jax.tree.leaves(moving_floats(state))]
+    return int(sum(sizes))
 
 
 def precision(state: PyTree) -> Any:
-    """The dtype of ``flatten(state).vector``."""
-    return jnp.result_type(*jax.tree.leaves(_floats(state)))
-
-
-def _floats(state: PyTree) -> PyTree:
-    return eqx.filter(state, eqx.is_inexact_array)
+    """The dtype of ``flatten(state).vector``: float32, or float64 where a part of the state is."""
+    digits = [jnp.finfo(x.dtype).bits for x in jax.tree.leaves(moving_floats(state))]
+    return jnp.dtype("float64" if max(digits, default=0) > 32 else "float32")
 
 
 class Flat(NamedTuple):
@@ -38,10 +69,33 @@ class Flat(NamedTuple):
 
 
 def flatten(state: PyTree) -> Flat:
-    """The floating-point numbers of a state; ``unravel`` puts other numbers back into the rest."""
-    floats, rest = eqx.partition(state, eqx.is_inexact_array)
-    vector, unravel = ravel_pytree(floats)
-    return Flat(vector, lambda flat: eqx.combine(unravel(flat), rest))
+    """The floating-point numbers of a state; ``unravel`` puts other numbers back into the rest.
+
+    Leaves follow each other as ``jax.tree.leaves`` orders them. Of a complex leaf, all real parts come
+    before all imaginary parts. Half precision is widened to float32, and narrowed on the way back.
+    """
+    leaves, with_leaves = moving_leaves(state)
+    dtype = precision(state)
+    parts = [_real(x).ravel().astype(dtype) for x in leaves]
+    ends = np.cumsum([part.size for part in parts]).tolist()
+
+    def unravel(vector: Array) -> PyTree:
+        pieces = jnp.split(vector, ends[:-1]) if leaves else []
+        numbers = [_like(piece, x) for piece, x in zip(pieces, leaves, strict=True)]
+        return with_leaves(numbers)
+
+    return Flat(jnp.concatenate(parts), unravel)
+
+
+def _real(x: Array) -> Array:
+    return jnp.stack([x.real, x.imag]) if jnp.iscomplexobj(x) else x
+
+
+def _like(piece: Float[Array, " m"], x: Array) -> Array:
+    if jnp.iscomplexobj(x):
+        real, imaginary = piece.astype(x.real.dtype).reshape(2, *x.shape)
+        return jax.lax.complex(real, imaginary)
+    return piece.astype(x.dtype).reshape(x.shape)
 
 
 def detached(tree: PyTree) -> PyTree:
@@ -50,7 +104,33 @@ def detached(tree: PyTree) -> PyTree:
     return eqx.combine(jax.lax.stop_gradient(arrays), rest)
 
 
-class DetachedStates(eqx.Module):
+class StepOfPart(eqx.Module):
+    """A step of a ``PartialState``: what ``tangents`` leaves out moves as ever, without perturbations."""
+
+    step: Step
+    tangents: PyTree
+    """Which leaves carry perturbations: a filter, as ``equinox.partition`` takes it."""
+
+    def split(self, state: PyTree) -> PartialState:
+        """A state of the user's form in two parts."""
+        return PartialState(*eqx.partition(state, self.tangents))
+
+    def __call__(self, state: PartialState, input: PyTree) -> PartialState:
+        """The next state."""
+        return self.split(self.step(whole(state), input))
+
+
+class StepWithPush(eqx.Module):
+    """A step with its own way to push tangents."""
+
+    @abc.abstractmethod
+    def push(
+        self, state: PyTree, tangents: Float[Array, "k n"], input: PyTree
+    ) -> tuple[PyTree, Float[Array, "k n"]]:
+        """See ``push``."""
+
+
+class DetachedStates(StepWithPush):
     """A step that derivatives see from a given state: what changed that state does not count.
 
     Tangents are not affected: ``push`` takes them through the step itself, at a state that still depends
@@ -63,13 +143,42 @@ class DetachedStates(eqx.Module):
         """The next state."""
         return self.step(detached(state), input)
 
+    def push(
+        self, state: PyTree, tangents: Float[Array, "k n"], input: PyTree
+    ) -> tuple[PyTree, Float[Array, "k n"]]:
+        """The next state and tangents."""
+        return self(state, input), push(self.step, state, tangents, input)[1]
+
+
+class ByReverseMode(StepWithPush):
+    """A step whose tangents are found by reverse mode, for a step that has no forward mode.
+
+    A function with ``jax.custom_vjp`` only says how to pull errors ``c`` back: ``c -> D^T c``. That is
+    linear in ``c``, and pulling a tangent ``v`` back through it gives ``(D^T)^T v = D v``. It costs about as
+    much as forward mode, and never forms the Jacobian.
+    """
+
+    step: Step
+
+    def __call__(self, state: PyTree, input: PyTree) -> PyTree:
+        """The next state."""
+        return self.step(state, input)
+
+    def push(
+        self, state: PyTree, tangents: Float[Array, "k n"], input: PyTree
+    ) -> tuple[PyTree, Float[Array, "k n"]]:
+        """The next state and tangents."""
+        zeros = jnp.zeros(tangents.shape[1], tangents.dtype)
+        _, forward = jax.vjp(lambda c: pull(self.step, state, c, input), zeros)
+        return self(state, input), jax.vmap(lambda tangent: forward(tangent)[0])(tangents)
+
 
 def push(
     step: Step, state: PyTree, tangents: Float[Array, "k n"], input: PyTree
 ) -> tuple[PyTree, Float[Array, "k n"]]:
     """One step of the state and of ``k`` tangent vectors (the rows), without forming the Jacobian."""
-    if isinstance(step, DetachedStates):
-        return step(state, input), push(step.step, state, tangents, input)[1]
+    if isinstance(step, StepWithPush):
+        return step.push(state, tangents, input)
     vector, unravel = flatten(state)
 
     def flat_step(flat: Array) -> tuple[Array, PyTree]:
@@ -102,87 +211,3 @@ def run(step: Step, state: PyTree, inputs: PyTree, num_steps: int, store_every: 
 def take(inputs: PyTree, start: int, stop: int) -> PyTree:
     """Steps ``start`` to ``stop`` of inputs; ``None`` stays ``None``."""
     return jax.tree.map(lambda x: x[start:stop], inputs)
-
-
-def as_state(state: PyTree) -> PyTree:
-    """Python and NumPy numbers of a state as JAX arrays."""
-    return jax.tree.map(lambda x: jnp.asarray(x) if eqx.is_array_like(x) else x, state)
-
-
-def check_run(
-    step: Step, state: PyTree, inputs: PyTree, num_steps: int | None
-) -> tuple[PyTree, PyTree, int]:
-    """Checks step, state and inputs against each other; returns state, inputs and number of steps."""
-    if not callable(step):
-        raise TypeError(
-            f"step: expected a function step(state, input) -> state, got {type(step).__name__}."
-        )
-    state = as_state(state)
-    if dimension(state) == 0:
-        raise ValueError(f"state: expected floating-point arrays, got {_brief(state)}.")
-    inputs = jax.tree.map(jnp.asarray, inputs)
-    steps = _count_steps(inputs, num_steps)
-    if is_concrete(state):
-        for path, leaf in jax.tree_util.tree_leaves_with_path(_floats(state)):
-            count = int((~np.isfinite(np.asarray(leaf))).sum())
-            if count:
-                raise ValueError(
-                    f"state{jax.tree_util.keystr(path)}: has {count} NaN or infinite entries."
-                )
-    if inputs is not None and is_concrete(inputs):
-        for path, leaf in jax.tree_util.tree_leaves_with_path(_floats(inputs)):
-            bad = np.argwhere(~np.isfinite(np.asarray(leaf)))
-            if bad.size:
-                raise ValueError(
-                    f"inputs{jax.tree_util.keystr(path)}: NaN or infinite entries, "
-                    f"the first at time step {bad[0][0]}."
-                )
-    first = jax.tree.map(lambda x: x[0], inputs)
-    try:
-        new = eqx.filter_eval_shape(step, state, first)
-    except Exception as error:
-        raise ValueError(
-            f"step: step(state, input) failed with state {_brief(state)} and input {_brief(first)}: {error}"
-        ) from error
-    if _signature(new) != _signature(state):
-        raise ValueError(
-            f"step: must return a state like the one it got, {_brief(state)}; it returned {_brief(new)}."
-        )
-    return state, inputs, steps
-
-
-def _count_steps(inputs: PyTree, num_steps: int | None) -> int:
-    leaves = jax.tree.leaves(inputs)
-    if not leaves:
-        if num_steps is None:
-            raise ValueError("num_steps: expected a number of steps, because there are no inputs.")
-        return check_integer("num_steps", num_steps, 1)
-    if any(jnp.ndim(leaf) == 0 for leaf in leaves):
-        raise ValueError("inputs: expected arrays with time as their leading axis, got a scalar.")
-    lengths = {leaf.shape[0] for leaf in leaves}
-    if len(lengths) > 1:
-        raise ValueError(f"inputs: arrays of different lengths along time: {sorted(lengths)}.")
-    steps = lengths.pop()
-    if steps == 0:
-        raise ValueError("inputs: expected at least one time step, got none.")
-    if num_steps is not None and num_steps != steps:
-        raise ValueError(f"num_steps: got {num_steps}, but inputs has {steps} time steps.")
-    return steps
-
-
-def _signature(tree: PyTree) -> Any:
-    leaves, structure = jax.tree.flatten(tree)
-    return structure, [
-        (jnp.shape(x), jnp.result_type(x))
-        for x in leaves
-        if eqx.is_array_like(x) or isinstance(x, jax.ShapeDtypeStruct)
-    ]
-
-
-def _brief(tree: PyTree) -> str:
-    leaves = jax.tree.leaves(tree)
-    parts = [
-        f"{jnp.dtype(x.dtype).name}{list(x.shape)}" if hasattr(x, "shape") else repr(x)
-        for x in leaves
-    ]
-    return parts[0] if len(parts) == 1 else f"{type(tree).__name__}({', '.join(parts)})"

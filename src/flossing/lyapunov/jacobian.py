@@ -5,29 +5,38 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from .._checks import check_integer, check_key, is_concrete
+from .._norms import log_norm, norm, with_norm
 from ._basis import Basis, renormalise
-from ._steps import Step, check_run, dimension, flatten, pull, push
+from ._check_run import check_run
+from ._steps import Step, dimension, flatten, pull, push, whole
 
 
 def long_term_jacobian(
-    step: Step, state: PyTree, inputs: PyTree = None, *, num_steps: int | None = None
+    step: Step,
+    state: PyTree,
+    inputs: PyTree = None,
+    *,
+    num_steps: int | None = None,
+    tangents: PyTree = None,
 ) -> Float[Array, "n n"]:
     """The dense product ``D_T ... D_1`` of the Jacobians along a trajectory, shape ``(N, N)``.
 
     Entry ``[i, j]`` is the derivative of state variable ``i`` at the end with respect to state variable
-    ``j`` at the start; variables are ordered as ``jax.flatten_util.ravel_pytree`` orders them. For long
-    horizons its small singular values drown in rounding errors: use ``log_singular_values``.
+    ``j`` at the start; leaves are ordered as ``jax.tree.leaves`` orders them, and of a complex leaf all real
+    parts come before all imaginary parts. For long horizons its small singular values drown in rounding
+    errors: use ``log_singular_values``.
 
     Args:
-        step, state, inputs, num_steps: as for ``lyapunov_spectrum``.
+        step, state, inputs, num_steps, tangents: as for ``lyapunov_spectrum``.
 
     Raises:
         ValueError, TypeError: arguments that do not fit; a product that overflows.
     """
-    state, inputs, steps = check_run(step, state, inputs, num_steps)
+    step, state, inputs, steps = check_run(step, state, inputs, num_steps, tangents)
     matrix = _dense(step, state, inputs, steps)
     if is_concrete(matrix) and not bool(jnp.isfinite(matrix).all()):
         raise ValueError(
@@ -55,6 +64,7 @@ def log_singular_values(
     num_directions: int | None = None,
     num_steps: int | None = None,
     max_sweeps: int = 20,
+    tangents: PyTree = None,
     key: PRNGKeyArray,
 ) -> Float[Array, " m"]:
     """Natural logarithms of the largest singular values of the long-term Jacobian, descending.
@@ -65,7 +75,7 @@ def log_singular_values(
     cent converge slowly; what is left after ``max_sweeps`` is a mixture within such a cluster.
 
     Args:
-        step, state, inputs, num_steps: as for ``lyapunov_spectrum``.
+        step, state, inputs, num_steps, tangents: as for ``lyapunov_spectrum``.
         num_directions: m, at most N; default all.
         max_sweeps: forward and backward passes; it stops sooner when no value moves by 1e-4.
         key: random key of the start basis.
@@ -75,7 +85,7 @@ def log_singular_values(
 
     Source of the method: Dieci & Elia 2008 (singular values of long products by QR iteration).
     """
-    state, inputs, steps = check_run(step, state, inputs, num_steps)
+    step, state, inputs, steps = check_run(step, state, inputs, num_steps, tangents)
     n = dimension(state)
     m = n if num_directions is None else check_integer("num_directions", num_directions, 1)
     if m > n:
@@ -145,6 +155,7 @@ def condition_number(
     num_directions: int | None = None,
     num_steps: int | None = None,
     log: bool = False,
+    tangents: PyTree = None,
     key: PRNGKeyArray,
 ) -> Float[Array, ""]:
     """Ratio of the first to the m-th singular value of the long-term Jacobian.
@@ -155,15 +166,16 @@ def condition_number(
     Args:
         num_directions: m; default N, the condition number of the whole Jacobian.
         log: return the natural logarithm, which does not overflow.
-        step, state, inputs, num_steps, key: as for ``log_singular_values``.
+        step, state, inputs, num_steps, tangents, key: as for ``log_singular_values``.
 
     Raises:
         ValueError, TypeError: as ``log_singular_values``; and, without ``log``, a ratio too large for the
             dtype (as for a direction that is mapped to zero).
     """
     logs = log_singular_values(
-        step, state, inputs, num_directions=num_directions, num_steps=num_steps, key=key
-    )
+        step, state, inputs, num_directions=num_directions, num_steps=num_steps, tangents=tangents,
+        key=key,
+    )  # fmt: skip
     ratio = logs[0] - logs[-1]
     if log:
         return ratio
@@ -183,6 +195,7 @@ def gradient_norms(
     loss: Callable[[PyTree], Float[Array, ""]] | None = None,
     num_steps: int | None = None,
     log: bool = False,
+    tangents: PyTree = None,
     key: PRNGKeyArray | None = None,
 ) -> Float[Array, " times"]:
     """Norm of the gradient of a loss of the final state with respect to the state at every earlier time.
@@ -191,7 +204,7 @@ def gradient_norms(
     overflows nor underflows before the end.
 
     Args:
-        step, state, inputs, num_steps: as for ``lyapunov_spectrum``.
+        step, state, inputs, num_steps, tangents: as for ``lyapunov_spectrum``.
         loss: function of the final state. Without it a random unit vector from ``key`` stands for the
             gradient at the end.
         log: return natural logarithms.
@@ -201,16 +214,27 @@ def gradient_norms(
         Shape ``(T + 1,)``: entry ``t`` belongs to the state before step ``t``, the last to the final state.
 
     Raises:
-        ValueError, TypeError: arguments that do not fit, a gradient that is NaN.
+        ValueError, TypeError: arguments that do not fit, a gradient that is NaN; and, without ``log``, a norm
+            too large or too small for the dtype.
     """
-    state, inputs, steps = check_run(step, state, inputs, num_steps)
+    step, state, inputs, steps = check_run(step, state, inputs, num_steps, tangents)
     if loss is None:
         check_key("key", key)
     logs = _log_gradient_norms(step, state, inputs, steps, loss, key)
     if is_concrete(logs) and bool(jnp.isnan(logs).any()):
         last = int(jnp.flatnonzero(jnp.isnan(logs))[-1])
         raise ValueError(f"step: the gradient is NaN at time {last} and before it.")
-    return logs if log else jnp.exp(logs)
+    if log:
+        return logs
+    norms = jnp.exp(logs)
+    if is_concrete(norms):
+        outside = np.isfinite(logs) & ~((norms > 0) & (norms < np.inf))
+        if outside.any():
+            worst = float(logs[int(np.argmax(outside))])
+            raise ValueError(
+                f"gradient_norms: exp({worst:.1f}) does not fit {norms.dtype}; use log=True."
+            )
+    return norms
 
 
 @eqx.filter_jit
@@ -227,13 +251,12 @@ def _log_gradient_norms(
     if loss is None:
         assert key is not None
         cotangent = jax.random.normal(key, vector.shape, vector.dtype)
-        cotangent = cotangent / jnp.linalg.norm(cotangent)
+        cotangent = cotangent / norm(cotangent)
     else:
-        cotangent = jax.grad(lambda flat: loss(unravel(flat)))(vector)
+        cotangent = jax.grad(lambda flat: loss(whole(unravel(flat))))(vector)
 
     def normalise(vector: Array) -> tuple[Array, Array]:
-        norm = jnp.linalg.norm(vector)
-        return vector / jnp.where(norm > 0, norm, 1), jnp.log(norm)
+        return with_norm(vector, norm(vector), 1), log_norm(vector)
 
     def back(carry: tuple, at: tuple) -> tuple[tuple, Array]:
         unit, total = carry

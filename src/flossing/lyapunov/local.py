@@ -7,12 +7,15 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from .._checks import check_integer
+from .._warn import refuse_old_names
+from ._check_run import count_steps
 from ._propagate import RenormaliseEvery, check_renormalise_every, whole_number
 from ._segments import StoreEvery
-from ._steps import Step, check_run
+from ._steps import Step
 from .spectrum import lyapunov_spectrum
 
 
+@refuse_old_names
 def local_exponents(
     step: Step,
     state: PyTree,
@@ -21,12 +24,13 @@ def local_exponents(
     window: int = 1,
     num_exponents: int | None = None,
     num_steps: int | None = None,
+    state_warmup: int = 0,
     warmup: int = 0,
-    basis_warmup: int = 0,
     renormalise_every: RenormaliseEvery = 1,
     store_every: StoreEvery = "auto",
     time_step: float | None = None,
     basis: Float[Array, "n k"] | None = None,
+    tangents: PyTree = None,
     key: PRNGKeyArray | None = None,
 ) -> Float[Array, "windows k"]:
     """Finite-time Lyapunov exponents of consecutive windows of ``window`` steps.
@@ -41,20 +45,20 @@ def local_exponents(
         raise ValueError(
             f"window: expected a multiple of renormalise_every ({every}), got {window}."
         )
-    _, _, steps = check_run(step, state, inputs, num_steps)
     spectrum = lyapunov_spectrum(
         step,
         state,
         inputs,
         num_exponents=num_exponents,
         num_steps=num_steps,
+        state_warmup=state_warmup,
         warmup=warmup,
-        basis_warmup=basis_warmup,
         renormalise_every=every,
         store_every=store_every,
-        num_windows=steps,
+        num_windows=count_steps(inputs, num_steps),
         time_step=time_step,
         basis=basis,
+        tangents=tangents,
         key=key,
     )
     return _merge(spectrum.finite_time, spectrum.window_steps, window // every)

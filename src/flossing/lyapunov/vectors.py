@@ -6,9 +6,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from .._checks import check_integer, check_key, is_concrete
+from .._norms import log_norm, norm
+from .._warn import refuse_old_names
 from ._basis import Basis
+from ._check_run import check_run
 from ._propagate import propagate
-from ._steps import Step, check_run, dimension, flatten, run, take
+from ._steps import Step, dimension, flatten, run, take, whole
 
 
 class CovariantVectors(eqx.Module):
@@ -27,6 +30,7 @@ class CovariantVectors(eqx.Module):
         return self.local_exponents.mean(0)
 
 
+@refuse_old_names
 def covariant_vectors(
     step: Step,
     state: PyTree,
@@ -34,9 +38,10 @@ def covariant_vectors(
     *,
     num_exponents: int | None = None,
     num_steps: int | None = None,
+    state_warmup: int = 0,
     warmup: int = 0,
-    basis_warmup: int = 0,
     tail: int = 0,
+    tangents: PyTree = None,
     key: PRNGKeyArray,
 ) -> CovariantVectors:
     """The first k covariant Lyapunov vectors by the method of Ginelli et al. 2007.
@@ -46,29 +51,30 @@ def covariant_vectors(
     itself: ``D_t v_i(t) = exp(growth) v_i(t+1)``.
 
     Args:
-        step, state, inputs, num_exponents, num_steps, warmup, key: as for ``lyapunov_spectrum``.
-        basis_warmup: steps for the tangents to converge before the stretch that is returned.
+        step, state, inputs, num_exponents, num_steps, state_warmup, tangents, key: as for
+            ``lyapunov_spectrum``.
+        warmup: steps for the tangents to converge before the stretch that is returned.
         tail: steps after that stretch, in which the backward coefficients converge.
 
     Returns:
-        ``CovariantVectors`` with ``times = num_steps - warmup - basis_warmup - tail + 1``.
+        ``CovariantVectors`` with ``times = num_steps - state_warmup - warmup - tail + 1``.
 
     Raises:
         ValueError, TypeError: arguments that do not fit; lost directions, which have no vector.
     """
-    state, inputs, steps = check_run(step, state, inputs, num_steps)
+    step, state, inputs, steps = check_run(step, state, inputs, num_steps, tangents)
     n = dimension(state)
     k = n if num_exponents is None else check_integer("num_exponents", num_exponents, 1)
     if k > n:
         raise ValueError(f"num_exponents: got {k}, but the state has only {n} dimensions.")
-    for name, value in [("warmup", warmup), ("basis_warmup", basis_warmup), ("tail", tail)]:
+    for name, value in [("state_warmup", state_warmup), ("warmup", warmup), ("tail", tail)]:
         check_integer(name, value, 0)
-    if steps - warmup - basis_warmup - tail < 1:
+    if steps - state_warmup - warmup - tail < 1:
         raise ValueError(
-            f"warmup, basis_warmup, tail: {warmup} + {basis_warmup} + {tail} steps leave none of {steps}."
+            f"state_warmup, warmup, tail: {state_warmup} + {warmup} + {tail} steps leave none of {steps}."
         )
     check_key("key", key)
-    result, alive = _covariant(step, state, inputs, k, steps, warmup, basis_warmup, tail, key)
+    result, alive = _covariant(step, state, inputs, k, steps, state_warmup, warmup, tail, key)
     if is_concrete(alive):
         if not bool(alive.all()):
             raise ValueError(
@@ -87,18 +93,18 @@ def _covariant(
     inputs: PyTree,
     k: int,
     steps: int,
+    state_warmup: int,
     warmup: int,
-    basis_warmup: int,
     tail: int,
     key: PRNGKeyArray,
 ) -> tuple[CovariantVectors, Array]:
     vector = flatten(state).vector
     basis = Basis.random(key, vector.size, k, vector.dtype)
-    state = run(step, state, take(inputs, 0, warmup), warmup)
-    start = warmup + basis_warmup
-    if basis_warmup:
+    state = run(step, state, take(inputs, 0, state_warmup), state_warmup)
+    start = state_warmup + warmup
+    if warmup:
         state, basis, _, _ = propagate(
-            step, state, basis, take(inputs, warmup, start), basis_warmup, 1
+            step, state, basis, take(inputs, state_warmup, start), warmup, 1
         )
     _, basis, _, (states, q, triangles) = propagate(
         step, state, basis, take(inputs, start, steps), steps - start, 1,
@@ -107,14 +113,14 @@ def _covariant(
 
     def back(coefficients: Array, triangle: Array) -> tuple[Array, tuple[Array, Array]]:
         earlier = jax.scipy.linalg.solve_triangular(triangle.T, coefficients)
-        norms = jnp.linalg.norm(earlier, axis=0)
-        earlier = earlier / norms
-        return earlier, (earlier, -jnp.log(norms))
+        unit = earlier / norm(earlier, axis=0)
+        return unit, (unit, -log_norm(earlier, axis=0))
 
     end = jnp.triu(jnp.ones((k, k), vector.dtype))
-    end = end / jnp.linalg.norm(end, axis=0)
+    end = end / norm(end, axis=0)
     _, (coefficients, growth) = jax.lax.scan(back, end, triangles[1:], reverse=True)
     coefficients = jnp.concatenate([coefficients, end[None]])
     last = steps - start - tail
     stretch = jax.tree.map(lambda x: x[: last + 1], (jnp.swapaxes(q, 1, 2) @ coefficients, states))
-    return CovariantVectors(*stretch, growth[:last]), basis.alive
+    vectors, states = stretch
+    return CovariantVectors(vectors, whole(states), growth[:last]), basis.alive

@@ -170,8 +170,8 @@ def _look(
             network.initial_state,
             task.sample_inputs(input_key, flossing.steps),
             num_exponents=watched,
-            warmup=flossing.state_warmup,
-            basis_warmup=flossing.basis_warmup,
+            state_warmup=flossing.state_warmup,
+            warmup=flossing.warmup,
             num_windows=1,
             key=basis_key,
         ).exponents

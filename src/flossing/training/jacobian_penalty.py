@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from .._norms import tree_norm
 from .network import Network
-from .optimisers import tree_norm
 
 
 def nudged(
@@ -62,9 +62,8 @@ def jacobian_penalty(
         scale = jnp.where(counts, largest, 1)
         error = jax.tree.map(lambda x: jnp.where(counts, x / scale, 1), error)
         (back,) = jax.vjp(lambda s: cell(s, input), state)[1](error)
-        squared = sum(jnp.sum(jnp.square(x)) for x in jax.tree.leaves(back))
-        length = jnp.sqrt(jnp.maximum(squared, jnp.finfo(scale.dtype).tiny))
-        return jnp.where(counts, jnp.square(length / tree_norm(error) - 1), 0), counts
+        growth = tree_norm(back) / tree_norm(error)
+        return jnp.where(counts, jnp.square(growth - 1), 0), counts
 
     penalties, counts = jax.vmap(growth)(before, inputs[1:], after)
     return jnp.sum(penalties) / jnp.maximum(jnp.sum(counts), 1)

@@ -56,16 +56,14 @@ def measure_exponents(
     task: Parity,
     num_exponents: int,
     num_steps: int = 300,
-    basis_warmup: int = 50,
+    warmup: int = 50,
 ) -> Float[Array, "realisations k"]:
     """Leading exponents of each network, driven by the task, in nats per step.
 
-    ``num_steps`` are counted, after ``basis_warmup``. The inputs are the same at every call, so that
+    ``num_steps`` are counted, after ``warmup``. The inputs are the same at every call, so that
     differences between calls are differences between networks.
     """
-    return _measure_exponents(
-        *everywhere((networks, keys)), task, num_exponents, num_steps, basis_warmup
-    )
+    return _measure_exponents(*everywhere((networks, keys)), task, num_exponents, num_steps, warmup)
 
 
 @eqx.filter_jit
@@ -75,16 +73,16 @@ def _measure_exponents(
     task: Parity,
     num_exponents: int,
     num_steps: int,
-    basis_warmup: int,
+    warmup: int,
 ) -> Array:
     def one(network: Network, key: Array) -> Array:
         input_key, basis_key = jax.random.split(key)
         return lyapunov_spectrum(
             network.cell,
             network.initial_state,
-            task.sample_inputs(input_key, basis_warmup + num_steps),
+            task.sample_inputs(input_key, warmup + num_steps),
             num_exponents=num_exponents,
-            basis_warmup=basis_warmup,
+            warmup=warmup,
             key=basis_key,
         ).exponents
 

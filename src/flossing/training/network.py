@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from .._checks import check_finite, check_integer, check_positive
+from .._warn import refuse_old_names
 from ..cells import Cell
 
 
@@ -17,7 +18,7 @@ class Network(eqx.Module):
         output_size: number of outputs.
         readout_gain: readout weights are drawn from N(0, readout_gain^2).
         readout_bias: start value of the readout's offset.
-        relax_steps: the start state is random and relaxed for so many steps without input.
+        state_warmup: the start state is random and relaxed for so many steps without input.
         key: random key.
 
     The defaults are those of Engelken 2023.
@@ -28,6 +29,7 @@ class Network(eqx.Module):
     readout_bias: Float[Array, " output"]
     initial_state: PyTree
 
+    @refuse_old_names
     def __init__(
         self,
         cell: Cell,
@@ -35,19 +37,19 @@ class Network(eqx.Module):
         *,
         readout_gain: float = 1.0,
         readout_bias: float = 0.001,
-        relax_steps: int = 100,
+        state_warmup: int = 100,
         key: PRNGKeyArray,
     ):
         check_integer("output_size", output_size, 1)
         check_positive("readout_gain", readout_gain, zero=True)
         check_finite("readout_bias", readout_bias)
-        check_integer("relax_steps", relax_steps, 0)
+        check_integer("state_warmup", state_warmup, 0)
         weight_key, state_key = jax.random.split(key)
         self.cell = cell
         shape = (output_size, cell.hidden_size)
         self.readout_weight = readout_gain * jax.random.normal(weight_key, shape)
         self.readout_bias = jnp.full(output_size, readout_bias)
-        silence = jnp.zeros((relax_steps, cell.input_size))
+        silence = jnp.zeros((state_warmup, cell.input_size))
         start = cell.initial_state(key=state_key)
         self.initial_state = jax.lax.scan(lambda s, u: (cell(s, u), None), start, silence)[0]
 

@@ -1,33 +1,50 @@
 """Optimiser parts that Optax does not have."""
 
+import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, PyTree
+from jaxtyping import Array, Bool, PyTree
 
 from .._checks import check_fraction, check_positive
+from .._norms import norm, tree_norm, with_norm
 
 
 def clip_by_array_norm(max_norm: float) -> optax.GradientTransformation:
     """Scales each array of the gradient down to a Euclidean norm of at most ``max_norm``.
 
     This is the clipping of the published gradient-flossing code: each parameter array has a norm of its
-    own, unlike ``optax.clip_by_global_norm``.
+    own, unlike ``clip_by_global_norm``.
+    """
+    check_positive("max_norm", max_norm)
+    return _stateless(
+        lambda updates: jax.tree.map(lambda x: _clipped(x, norm(x), max_norm), updates)
+    )
+
+
+def clip_by_global_norm(max_norm: float) -> optax.GradientTransformation:
+    """Scales a gradient down to a Euclidean norm of at most ``max_norm``, over all arrays together.
+
+    Like ``optax.clip_by_global_norm``, which makes zeros of gradients whose squares overflow.
     """
     check_positive("max_norm", max_norm)
 
-    def update(updates: PyTree, state: PyTree, params: PyTree = None) -> tuple[PyTree, PyTree]:
-        del params
+    def clip(updates: PyTree) -> PyTree:
+        together = tree_norm(updates)
+        return jax.tree.map(lambda x: _clipped(x, together, max_norm), updates)
 
-        def clip(x: Array) -> Array:
-            norm = jnp.sqrt(jnp.sum(jnp.square(x)))
-            return x * jnp.where(norm > max_norm, max_norm / norm, 1)
+    return _stateless(clip)
 
-        return jax.tree.map(clip, updates), state
 
-    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+def _clipped(x: Array, length: Array, max_norm: float) -> Array:
+    return with_norm(x, length, jnp.minimum(length, max_norm))
+
+
+def _stateless(change: Callable[[PyTree], PyTree]) -> optax.GradientTransformation:
+    return optax.stateless(lambda updates, params: change(updates))
 
 
 def normalised_descent(
@@ -48,17 +65,11 @@ def normalised_descent(
     """
     check_fraction("beta1", beta1)
 
-    def normalise(updates: PyTree, state: PyTree, params: PyTree = None) -> tuple[PyTree, PyTree]:
-        del params
-
-        def one(x: Array) -> Array:
-            size = jnp.sqrt(jnp.mean(jnp.square(x)))
-            return x / jnp.where(size > 0, size, 1)
-
-        return jax.tree.map(one, updates), state
+    def normalise(updates: PyTree) -> PyTree:
+        return jax.tree.map(lambda x: with_norm(x, norm(x), math.sqrt(x.size)), updates)
 
     return optax.chain(
-        optax.GradientTransformation(lambda params: optax.EmptyState(), normalise),
+        _stateless(normalise),
         optax.ema(beta1),
         optax.scale_by_learning_rate(learning_rate),
     )
@@ -88,22 +99,21 @@ def polyak_descent(longest: optax.ScalarOrSchedule) -> optax.GradientTransformat
     ) -> tuple[PyTree, PyTree]:
         del params
         value: Array = more["value"]
-        norm = tree_norm(updates)
+        slope = tree_norm(updates)
         bound = longest(state.count) if callable(longest) else longest
-        length = jnp.minimum(bound, 2 * value / jnp.where(norm > 0, norm, 1))
-        factor = jnp.where(norm > 0, -length / jnp.where(norm > 0, norm, 1), 0)
-        step = jax.tree.map(lambda x: factor.astype(x.dtype) * x, updates)
+        length = jnp.minimum(bound, 2 * value / jnp.where(slope > 0, slope, 1))
+        step = jax.tree.map(lambda x: with_norm(x, slope, -length), updates)
         return step, optax.ScaleByScheduleState(optax.safe_increment(state.count))
 
     return optax.GradientTransformationExtraArgs(init, update)
 
 
 class Smorms3State(NamedTuple):
-    """Memory length, mean gradient and mean squared gradient, each like the parameters."""
+    """Memory length, mean gradient and root of the mean squared gradient, each like the parameters."""
 
     memory: PyTree
     mean: PyTree
-    square: PyTree
+    root: PyTree
 
 
 def without_row_means(update: Array) -> Array:
@@ -144,14 +154,14 @@ def smorms3(learning_rate: float = 1e-3, *, epsilon: float = 1e-16) -> optax.Gra
         zeros = jax.tree.map(jnp.zeros_like, params)
         return Smorms3State(jax.tree.map(jnp.ones_like, params), zeros, zeros)
 
-    def one(gradient: Array, memory: Array, mean: Array, square: Array) -> tuple:
+    def one(gradient: Array, memory: Array, mean: Array, root: Array) -> tuple:
         rate = 1 / (memory + 1)
         mean = (1 - rate) * mean + rate * gradient
-        square = (1 - rate) * square + rate * jnp.square(gradient)
-        agreement = jnp.square(mean) / (square + epsilon)
+        root = jnp.hypot(jnp.sqrt(1 - rate) * root, jnp.sqrt(rate) * gradient)
+        agreement = jnp.square(mean / jnp.hypot(root, math.sqrt(epsilon)))
         size = jnp.minimum(learning_rate, agreement)
-        step = -gradient * size / (jnp.sqrt(square) + epsilon)
-        return step, 1 + memory * (1 - agreement), mean, square
+        step = -gradient / (root + epsilon) * size
+        return step, 1 + memory * (1 - agreement), mean, root
 
     def update(updates: PyTree, state: PyTree, params: PyTree = None) -> tuple:
         del params
@@ -164,11 +174,6 @@ def smorms3(learning_rate: float = 1e-3, *, epsilon: float = 1e-16) -> optax.Gra
         return trees[0], Smorms3State(*trees[1:])
 
     return optax.GradientTransformation(init, update)
-
-
-def tree_norm(tree: PyTree) -> Float[Array, ""]:
-    """Euclidean norm of all numbers of a tree together."""
-    return jnp.sqrt(sum((jnp.sum(jnp.square(x)) for x in jax.tree.leaves(tree)), jnp.asarray(0.0)))
 
 
 def all_finite(tree: PyTree) -> Bool[Array, ""]:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
+from .._norms import tree_norm
 from ..floss import Flossing, flossing_loss
 from ..lyapunov._steps import dimension
 from ..tasks.bits import Parity
@@ -20,9 +21,9 @@ from .optimisers import (
     all_finite,
     apply_if,
     clip_by_array_norm,
+    clip_by_global_norm,
     normalised_descent,
     polyak_descent,
-    tree_norm,
     without_new_connections,
     without_row_means,
 )
@@ -57,7 +58,7 @@ def optimiser_of(training: Training) -> optax.GradientTransformation:
     """Clipping and Adam of the training, or normalised descent."""
     clip = {
         "array": clip_by_array_norm,
-        "global": optax.clip_by_global_norm,
+        "global": clip_by_global_norm,
         "none": lambda _: optax.identity(),
     }[training.clip](training.clip_norm)
     rate: Any = training.learning_rate
@@ -202,7 +203,7 @@ def flossing_gradient(
         every = 1  # networks in a batch would wait for each other, and pay for both branches
 
     def loss_of(flossed: PyTree) -> tuple[Array, Array]:
-        return flossing_loss(  # pyright: ignore[reportReturnType]
+        loss, info = flossing_loss(
             eqx.combine(flossed, rest),
             states,
             inputs,
@@ -211,14 +212,15 @@ def flossing_gradient(
             which=flossing.which or None,
             penalty=flossing.penalty,
             num_starts=flossing.starts,
-            warmup=flossing.state_warmup,
-            basis_warmup=flossing.basis_warmup,
+            state_warmup=flossing.state_warmup,
+            warmup=flossing.warmup,
             detach_warmup=flossing.detach_warmup,
             detach_states=flossing.detach_states,
             renormalise_every=every,
             key=basis_key,
-            return_exponents=True,
+            has_aux=True,
         )
+        return loss, info.exponents
 
     return jax.value_and_grad(loss_of, has_aux=True)(flossed)
 
