@@ -46,7 +46,7 @@ CELLS = {
 
 
 @pytest.mark.parametrize("name", CELLS)
-@pytest.mark.filterwarnings("ignore::flossing.lyapunov.spectrum.LostDirectionsWarning")
+@pytest.mark.filterwarnings("ignore::flossing.LostDirectionsWarning")
 def test_spectra_and_gradients_are_those_of_every_step(name, x64):
     auto, gradient = spectrum_and_gradient(*CELLS[name](), "auto", state_warmup=5, warmup=9)
     every, exact = spectrum_and_gradient(*CELLS[name](), 1, state_warmup=5, warmup=9)
