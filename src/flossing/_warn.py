@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_LIBRARIES = ("flossing", "jax", "equinox")
+_LIBRARIES = ("flossing", "jax", "equinox", "jaxtyping")
 
 RENAMED = {
     "basis_warmup": (
@@ -23,11 +23,11 @@ RENAMED = {
 
 
 def warn(message: str, category: type[Warning]) -> None:
-    """Warns as from the innermost line of code that is neither ours nor JAX's nor Equinox's."""
+    """Warns as from the innermost line of code that is neither ours nor that of JAX and Equinox."""
     frame, level = sys._getframe(1), 2
     while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in _LIBRARIES:
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, category, stacklevel=level - 1)
+    warnings.warn(message, category, stacklevel=level)
 
 
 def refuse_old_names(function: Callable[P, R]) -> Callable[P, R]:

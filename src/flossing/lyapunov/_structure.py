@@ -21,8 +21,9 @@ def leaves_by_themselves(step: Any, state: PyTree, input: PyTree) -> list[tuple[
     """Leaves that are no part of the dynamics of the others, and by what a step multiplies them.
 
     Their perturbations shrink or grow by a constant in each step, no loop of dependence leads from
-    them through another leaf, and either no other leaf feels them (a low-pass trace, a running mean, a
-    readout that adds up), or they feel neither another leaf nor the input (a clock). What filters the
+    them through another leaf, and either no other leaf feels them, except one of the same kind (a low-pass
+    trace, a running mean, a readout that adds up), or they feel neither another leaf nor the input (a clock).
+    What filters the
     input for others, such as a synapse, is none of these; nor is a layer of a stack, since its
     Jacobian is more than one constant.
 
@@ -37,13 +38,21 @@ def leaves_by_themselves(step: Any, state: PyTree, input: PyTree) -> list[tuple[
     reached = on_state
     for _ in range(count):
         reached = reached | (reached.astype(int) @ on_state.astype(int) > 0)
-    others = ~np.eye(count, dtype=bool)
-    feels, felt = (reached & others).any(1), (reached & others).any(0)
-    loops = (reached & reached.T & others).any(1)
-    apart = ~loops & (~felt | ~(feels | on_input))
-    factors = {i: _constant_factor(step, state, input, i) for i in np.flatnonzero(apart).tolist()}
+    reached &= ~np.eye(count, dtype=bool)
+    in_loop = (reached & reached.T).any(1)
+    driven = reached.any(1) | on_input
+    factors: dict[int, float] = {}
+    while True:
+        # A mean that only another foreign leaf feels, a running variance, is foreign as well.
+        felt = np.delete(reached, list(factors), axis=0).any(0)
+        apart = np.flatnonzero(~in_loop & ~(felt & driven)).tolist()
+        new = {i: _constant_factor(step, state, input, i) for i in apart if i not in factors}
+        new = {i: factor for i, factor in new.items() if factor}
+        if not new:
+            break
+        factors |= new
     paths = jax.tree_util.tree_leaves_with_path(moving_floats(state))
-    found = [(jax.tree_util.keystr(paths[i][0]), f) for i, f in factors.items() if f]
+    found = [(jax.tree_util.keystr(paths[i][0]), factors[i]) for i in sorted(factors)]
     return found if len(found) < count else []
 
 

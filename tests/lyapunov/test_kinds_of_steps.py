@@ -1,0 +1,242 @@
+"""Complex and half-precision states, steps without forward mode, and steps in foreign words."""
+
+import warnings
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import flossing as fl
+
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
+RANDOM = np.random.default_rng(5)
+FACTORS = np.array([0.95, 0.8, 0.6]) * np.exp(1j * np.array([0.3, 1.0, 2.0]))
+MIX = 0.05 * (RANDOM.normal(size=(3, 3)) + 1j * RANDOM.normal(size=(3, 3)))
+DRIVE = jnp.asarray(RANDOM.normal(size=(40, 3)))
+
+
+def complex_step(state, input):
+    """A linear recurrent unit whose states act on each other through their real parts."""
+    return jnp.asarray(FACTORS) * state + jnp.asarray(MIX) @ jnp.tanh(state.real) + input
+
+
+def real_pair(state, input):
+    real, imaginary = state
+    new = complex_step(real + 1j * imaginary, input)
+    return jnp.stack([new.real, new.imag])
+
+
+def test_a_complex_state_is_a_pair_of_real_ones(x64):
+    options = dict(warmup=5, basis=jnp.eye(6))
+    found = fl.lyapunov_spectrum(complex_step, jnp.zeros(3, complex), DRIVE, **options)
+    expected = fl.lyapunov_spectrum(real_pair, jnp.zeros((2, 3)), DRIVE, **options)
+    np.testing.assert_allclose(found.exponents, expected.exponents, atol=1e-13)
+    assert found.final_state.dtype == complex
+    for function in (fl.log_singular_values, fl.gradient_norms):
+        one, two = (
+            function(step, start, DRIVE, key=jax.random.key(0))
+            for step, start in [
+                (complex_step, jnp.zeros(3, complex)),
+                (real_pair, jnp.zeros((2, 3))),
+            ]
+        )
+        np.testing.assert_allclose(one, two, rtol=1e-6)
+    dense = fl.long_term_jacobian(complex_step, jnp.zeros(3, complex), DRIVE)
+    np.testing.assert_allclose(
+        dense, fl.long_term_jacobian(real_pair, jnp.zeros((2, 3)), DRIVE), atol=1e-14
+    )
+    assert not jnp.iscomplexobj(dense)
+
+
+def test_every_factor_of_a_complex_diagonal_counts_twice(x64, key):
+    step = jax.tree_util.Partial(lambda factors, x, u: factors * x, jnp.asarray(FACTORS))
+    found = fl.lyapunov_spectrum(step, jnp.zeros(3, complex), num_steps=300, warmup=200, key=key)
+    np.testing.assert_allclose(found.exponents, np.repeat(np.log(np.abs(FACTORS)), 2), atol=1e-12)
+
+
+def test_gradients_of_a_complex_step_are_those_of_finite_differences(x64, key):
+    def loss(size):
+        step = lambda x, u: size * complex_step(x, u)  # noqa: E731
+        return fl.flossing_loss(step, jnp.zeros(3, complex), DRIVE, key=key)
+
+    slope = (loss(1 + 1e-6) - loss(1 - 1e-6)) / 2e-6
+    assert float(jax.grad(loss)(1.0)) == pytest.approx(float(slope), rel=1e-7)
+
+
+@pytest.mark.filterwarnings("ignore::flossing.StepWarning")  # of leaves that are alone
+def test_a_state_of_mixed_types_counts_its_floating_point_numbers(key):
+    def step(state, input):
+        return {
+            "z": 0.9j * state["z"],
+            "half": (0.5 * state["half"]).astype(jnp.float16),
+            "x": 0.7 * state["x"],
+            "count": state["count"] + 1,
+        }
+
+    state = {
+        "z": jnp.zeros(1, jnp.complex64), "half": jnp.zeros(1, jnp.float16),
+        "x": jnp.zeros(1), "count": 0,
+    }  # fmt: skip
+    found = fl.lyapunov_spectrum(step, state, num_steps=60, warmup=40, key=key)
+    np.testing.assert_allclose(found.exponents, np.log([0.9, 0.9, 0.7, 0.5]), atol=1e-3)
+    assert found.final_state["half"].dtype == jnp.float16
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_half_precision_is_measured_with_tangents_of_single_precision(dtype, key):
+    """Rounding a tangent in the step moves its length by at most eps, so an exponent by about eps."""
+    weight = (jax.random.normal(key, (20, 20)) / np.sqrt(20)).astype(dtype)
+
+    def spectrum(weight):
+        step = jax.tree_util.Partial(lambda w, x, u: jnp.tanh(w @ x + w[0]), weight)
+        start = jnp.zeros(20, weight.dtype)
+        return fl.lyapunov_spectrum(
+            step, start, num_steps=300, warmup=100, num_exponents=4, key=key
+        )
+
+    half, single = spectrum(weight), spectrum(weight.astype(jnp.float32))
+    assert half.exponents.dtype == half.final_basis.dtype == jnp.float32
+    assert half.final_state.dtype == dtype
+    np.testing.assert_allclose(
+        half.exponents, single.exponents, atol=2 * float(jnp.finfo(dtype).eps)
+    )
+    halve = lambda x, u: 0.5 * x  # noqa: E731
+    norms = fl.gradient_norms(halve, jnp.ones(2, dtype), num_steps=3, key=key)
+    np.testing.assert_allclose(norms, [0.125, 0.25, 0.5, 1], rtol=3 * float(jnp.finfo(dtype).eps))
+
+
+@jax.custom_vjp
+def spike(x):
+    return (x > 0).astype(x.dtype)
+
+
+spike.defvjp(lambda x: (spike(x), x), lambda x, error: (error / (1 + 10 * jnp.abs(x)) ** 2,))
+superspike = fl.surrogates.SuperSpike(10.0)
+
+
+def neurons(spike, weight):
+    return lambda v, u: 0.9 * v + weight @ spike(v - 0.5) + u
+
+
+def test_a_step_with_custom_vjp_is_measured_and_flossed_as_with_a_surrogate(x64, key):
+    weight = jax.random.normal(key, (6, 6)) / 3
+    inputs = 0.3 * jax.random.normal(jax.random.key(1), (30, 6))
+    with pytest.warns(fl.StepWarning, match="custom_vjp, which has no forward mode"):
+        found = fl.lyapunov_spectrum(neurons(spike, weight), jnp.zeros(6), inputs, basis=jnp.eye(6))
+    expected = fl.lyapunov_spectrum(
+        neurons(superspike, weight), jnp.zeros(6), inputs, basis=jnp.eye(6)
+    )
+    np.testing.assert_allclose(found.exponents, expected.exponents, atol=1e-13)
+
+    def slope(spike):
+        loss = lambda w: fl.flossing_loss(neurons(spike, w), jnp.zeros(6), inputs, key=key)  # noqa: E731
+        return jax.jit(jax.grad(loss))(weight)
+
+    with pytest.warns(fl.StepWarning, match="custom_vjp"):
+        reverse = slope(spike)
+    assert np.abs(reverse).max() > 1e-3
+    np.testing.assert_allclose(reverse, slope(superspike), atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore::flossing.StepWarning")
+def test_other_measures_of_a_step_with_custom_vjp(x64, key):
+    weight = jax.random.normal(key, (4, 4)) / 2
+    inputs = 0.3 * jax.random.normal(jax.random.key(1), (12, 4))
+    steps = neurons(spike, weight), neurons(superspike, weight)
+    for function in (fl.long_term_jacobian, fl.log_singular_values, fl.gradient_norms):
+        options = {} if function is fl.long_term_jacobian else {"key": key}
+        one, two = (function(step, jnp.zeros(4), inputs, **options) for step in steps)
+        np.testing.assert_allclose(one, two, rtol=1e-6, atol=1e-9)
+
+
+def test_the_argument_order_of_equinox_is_named(key, untyped):
+    with pytest.raises(TypeError, match=r"step: Equinox cells take \(input, state\).*lambda state"):
+        fl.lyapunov_spectrum(
+            eqx.nn.GRUCell(3, 3, key=key), jnp.zeros(3), jnp.zeros((5, 3)), key=key
+        )
+    cell = eqx.nn.GRUCell(2, 3, key=key)
+    swapped = lambda input, state: cell(input, state)  # noqa: E731
+    with pytest.raises(ValueError, match=r"It works as step\(input, state\): Equinox cells"):
+        fl.lyapunov_spectrum(swapped, jnp.zeros(3), jnp.zeros((5, 2)), key=key)
+
+
+def test_modules_of_flax_that_change_inside_a_step_get_the_next_step(key):
+    class TraceContextError(Exception):
+        """As Flax raises it when a module from outside of a trace changes inside."""
+
+    def step(state, input):
+        raise TraceContextError("Cannot mutate RngCount from different trace level")
+
+    with pytest.raises(ValueError, match=r"module.eval\(\), or make .* nnx.split"):
+        fl.lyapunov_spectrum(step, jnp.zeros(3), num_steps=5, key=key)
+
+
+def fake_torch(name):
+    return type(name, (), {"__module__": "torch", "__call__": lambda self, *_: None})()
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("step", (fake_torch("GRUCell"), jnp.zeros(2), jnp.zeros((5, 2)))),
+        ("state", (lambda x, u: x, fake_torch("Tensor"), jnp.zeros((5, 2)))),
+        ("inputs", (lambda x, u: x, jnp.zeros(2), fake_torch("Tensor"))),
+    ],
+)
+def test_objects_of_torch_are_named(name, arguments, key, untyped):
+    with pytest.raises(TypeError, match=f"{name}: got a .* of PyTorch; expected JAX arrays"):
+        fl.lyapunov_spectrum(*arguments, key=key)
+
+
+def test_old_names_are_refused_with_the_new_ones(key, untyped):
+    cell = fl.TanhCell(1, 3, key=key)
+    run = (cell, cell.initial_state(), jnp.zeros((9, 1)))
+    for call in (fl.lyapunov_spectrum, fl.local_exponents, fl.covariant_vectors, fl.flossing_loss):
+        with pytest.raises(
+            TypeError, match="basis_warmup: is now called warmup: steps in which state"
+        ):
+            call(*run, basis_warmup=2, key=key)
+    with pytest.raises(TypeError, match="basis_warmup: is now called warmup"):
+        fl.Flossing(basis_warmup=2)
+    with pytest.raises(TypeError, match="relax_steps: is now called state_warmup"):
+        fl.Network(cell, 1, relax_steps=2, key=key)
+    with pytest.raises(TypeError, match="return_exponents: is now called has_aux"):
+        fl.flossing_loss(*run, return_exponents=True, key=key)
+
+
+def test_a_loop_that_makes_its_function_anew_is_told_at_the_third(key):
+    def measure(gain):
+        return fl.lyapunov_spectrum(lambda x, u: gain * x, jnp.zeros(2), num_steps=3, key=key)
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for gain in (0.1, 0.2, 0.3, 0.4):
+            measure(gain)
+    (message,) = [str(w.message) for w in caught]
+    assert message.startswith("step: compiled for the third time")
+    assert "test_kinds_of_steps.py" in message
+    assert "jax.tree_util.Partial(function, parameters)" in message
+
+
+def test_a_function_that_is_kept_is_not_compiled_again(key):
+    step = jax.tree_util.Partial(lambda gain, x, u: gain * x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for gain in (0.1, 0.2, 0.3, 0.4):
+            parameters = jax.tree_util.Partial(step.func, jnp.asarray(gain))
+            fl.lyapunov_spectrum(parameters, jnp.zeros(2), num_steps=3, key=key)
+
+
+def test_programs_of_such_a_loop_are_forgotten_before_memory_maps_run_out(key, monkeypatch):
+    from flossing import _compiled
+    from flossing.lyapunov import _fresh
+
+    calls = []
+    monkeypatch.setattr(_fresh, "forget_programs", lambda: calls.append(1))
+    assert _compiled.forget_programs is not _fresh.forget_programs
+    for gain in range(5):
+        fl.lyapunov_spectrum(lambda x, u: gain * x + x / 2, jnp.zeros(2), num_steps=3, key=key)  # noqa: B023
+    assert len(calls) == 3

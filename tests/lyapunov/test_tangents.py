@@ -1,0 +1,229 @@
+"""Which leaves of a state carry perturbations, and who is told about leaves and rows that evolve alone."""
+
+import warnings
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import flossing as fl
+
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
+N = 5
+WEIGHT = 1.3 * np.random.default_rng(3).normal(size=(N, N)) / np.sqrt(N)
+
+
+def network(state, input):
+    return jnp.tanh(jnp.asarray(WEIGHT, state.dtype) @ state + 0.3)
+
+
+def with_clock(state, input):
+    """A network that is told the time, and traces that nobody reads."""
+    hidden = network(state["hidden"], input) + 0.1 * jnp.sin(state["clock"])
+    return {
+        "hidden": hidden,
+        "clock": state["clock"] + 1,
+        "trace": 0.99 * state["trace"] + 0.01 * state["hidden"],
+    }
+
+
+START = {"hidden": jnp.full(N, 0.2), "clock": jnp.float32(0), "trace": jnp.zeros(N)}
+ONLY_HIDDEN = {"hidden": True, "clock": False, "trace": False}
+
+
+def alone(state, time):
+    """The same network, whose clock is its input."""
+    return network(state, None) + 0.1 * jnp.sin(time)
+
+
+def drive(steps):
+    return jnp.arange(steps, dtype=float)
+
+
+FUNCTIONS = {
+    "lyapunov_spectrum": lambda *a, **o: fl.lyapunov_spectrum(*a, **o).exponents,
+    "local_exponents": lambda *a, **o: fl.local_exponents(*a, window=4, **o),
+    "flossing_loss": fl.flossing_loss,
+    "covariant_vectors": lambda *a, **o: fl.covariant_vectors(*a, tail=5, **o).local_exponents,
+    "log_singular_values": fl.log_singular_values,
+    "condition_number": lambda *a, **o: fl.condition_number(*a, log=True, **o),
+    "gradient_norms": fl.gradient_norms,
+    "long_term_jacobian": lambda *a, key, **o: fl.long_term_jacobian(*a, **o),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_leaves_without_perturbations_move_and_do_not_count(name, key):
+    """With the clock and the trace left out, everything is as for the network with its clock as input."""
+    expected = FUNCTIONS[name](alone, START["hidden"], drive(20), key=key)
+    found = FUNCTIONS[name](with_clock, START, num_steps=20, tangents=ONLY_HIDDEN, key=key)
+    np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-6)
+
+
+def test_final_state_and_loss_have_the_form_of_the_state(key):
+    spectrum = fl.lyapunov_spectrum(with_clock, START, num_steps=20, tangents=ONLY_HIDDEN, key=key)
+    assert float(spectrum.final_state["clock"]) == 20
+    assert spectrum.state_dimension == N
+    assert spectrum.final_basis.shape == (N, N)
+    norms = fl.gradient_norms(
+        with_clock, START, num_steps=3, loss=lambda s: 2 * s["hidden"][0], tangents=ONLY_HIDDEN
+    )
+    assert float(norms[-1]) == pytest.approx(2)
+    modes = fl.covariant_vectors(with_clock, START, num_steps=20, tangents=ONLY_HIDDEN, key=key)
+    np.testing.assert_array_equal(modes.states["clock"], np.arange(21))
+
+
+def test_a_function_of_a_leaf_selects_as_well(key):
+    chosen = fl.lyapunov_spectrum(
+        with_clock, START, num_steps=20, tangents=lambda x: jnp.ndim(x) == 1, key=key
+    )
+    assert chosen.state_dimension == 2 * N
+
+
+def test_several_starts_take_the_same_filter(key):
+    starts = jax.tree.map(lambda x: jnp.stack([x, x]), START)
+    keys = dict(tangents=ONLY_HIDDEN, num_steps=20, key=key)
+    found = fl.flossing_loss(with_clock, starts, num_starts=2, num_exponents=1, warmup=15, **keys)
+    one = fl.flossing_loss(with_clock, START, num_exponents=1, warmup=15, **keys)
+    assert float(found) == pytest.approx(float(one), rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("tangents", "message"),
+    [
+        ({"hidden": False, "clock": False, "trace": False}, "selects no floating-point array"),
+        ((True, False), "tangents: expected a filter of the state's leaves"),
+    ],
+)
+def test_filters_that_do_not_fit(tangents, message, key, untyped):
+    with pytest.raises(ValueError, match=message):
+        fl.lyapunov_spectrum(with_clock, START, num_steps=5, tangents=tangents, key=key)
+
+
+def told(step, state, inputs=None, **options):
+    """What a user is told, without the addresses of lines."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        steps = 5 if inputs is None else None
+        fl.lyapunov_spectrum(
+            step, state, inputs, num_steps=steps, num_exponents=1, key=jax.random.key(0), **options
+        )
+    assert all(w.filename == __file__ for w in caught)
+    return [str(w.message) for w in caught if w.category is fl.StepWarning]
+
+
+def test_clocks_and_traces_are_named():
+    clock, trace = told(with_clock, START)
+    assert clock.startswith("state['clock']: is no part of the dynamics")
+    assert "multiplied by 1 in a step, which counts as 0 nats" in clock
+    assert trace.startswith("state['trace']:")
+    assert "0.99 in a step, which counts as -0.01005 nats" in trace
+    assert told(with_clock, START, tangents=ONLY_HIDDEN) == []
+
+
+def test_running_statistics_are_named():
+    def step(state, input):
+        hidden, (mean, variance) = state
+        hidden = network(hidden, input)
+        mean = 0.9 * mean + 0.1 * hidden.mean()
+        return hidden, (mean, 0.9 * variance + 0.1 * jnp.square(hidden - mean).mean())
+
+    mean, variance = told(step, (jnp.ones(N), (jnp.float32(0), jnp.float32(1))))
+    assert mean.startswith("state[1][0]:")
+    assert variance.startswith("state[1][1]:")
+
+
+def networks_without_foreign_leaves():
+    key = jax.random.key(1)
+    inputs = jnp.ones((5, 3))
+    cells = {
+        "lstm": fl.LSTMCell(3, 4, key=key),
+        "recurrent lif": fl.LIFCell(3, 4, key=key),
+        "feedforward lif": fl.LIFCell(3, 4, recurrent=None, key=key),
+        "stack": fl.Stack([fl.TanhCell(3, 4, key=key), fl.GRUCell(4, 2, key=key)]),
+    }
+    for name, cell in cells.items():
+        yield pytest.param(cell, cell.initial_state(), inputs, id=name)
+
+
+@pytest.mark.parametrize(("cell", "state", "inputs"), list(networks_without_foreign_leaves()))
+def test_nobody_is_told_of_layers_gates_and_synapses(cell, state, inputs):
+    assert told(cell, state, inputs) == []
+
+
+def test_filters_of_the_input_are_part_of_a_network():
+    """A synapse is multiplied by a constant and feels no other leaf, but carries the input to others."""
+
+    def step(state, input):
+        membrane, synapse = state
+        return jnp.tanh(
+            0.8 * membrane + jnp.asarray(WEIGHT) @ membrane + synapse
+        ), 0.5 * synapse + input
+
+    assert told(step, (jnp.ones(N), jnp.zeros(N)), jnp.ones((5, N))) == []
+
+
+def test_two_parts_that_are_both_alone_are_no_foreigners():
+    assert told(lambda s, u: (0.5 * s[0], 0.9 * s[1]), (jnp.ones(2), jnp.ones(3))) == []
+
+
+def test_a_batch_is_recognised():
+    (message,) = told(lambda s, u: jax.vmap(lambda row: network(row, u))(s), jnp.ones((7, N)))
+    assert message.startswith("state: its 7 rows along the first axis evolve without each other")
+    assert "jax.vmap" in message
+
+
+def test_a_batch_of_states_with_several_leaves_is_recognised(key):
+    cell = fl.LSTMCell(3, 4, key=key)
+    states = jax.tree.map(lambda x: jnp.zeros((6, *x.shape)), cell.initial_state())
+    messages = told(jax.vmap(cell), states, jnp.ones((5, 6, 3)))
+    assert ["6 rows" in message for message in messages] == [True]
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda s, u: jnp.tanh(jnp.asarray(WEIGHT) @ s @ jnp.asarray(WEIGHT)),
+        lambda s, u: s - 0.1 * s.mean(0),  # rows share a mean
+        lambda s, u: jnp.tanh(0.9 * s),  # every number by itself: no batch
+    ],
+)
+def test_states_with_two_axes_that_are_no_batch(step):
+    assert told(step, jnp.ones((N, N))) == []
+
+
+def test_nothing_is_said_where_values_are_not_known():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        jax.jit(
+            lambda s: (
+                fl.lyapunov_spectrum(
+                    with_clock, s, num_steps=5, num_exponents=1, key=jax.random.key(0)
+                ).exponents
+            )
+        )(START)
+
+
+def test_a_warmup_moves_state_and_tangents(x64):
+    """After 50 steps that are not counted, a slow map has its exact exponents; without, it is wrong."""
+    matrix = jnp.array([[0.5, 3.0], [0.0, 0.25]])
+    step = jax.tree_util.Partial(lambda m, x, u: m @ x, matrix)
+    key = jax.random.key(4)
+    found = fl.lyapunov_spectrum(step, jnp.zeros(2), num_steps=450, warmup=50, key=key)
+    np.testing.assert_allclose(found.exponents, np.log([0.5, 0.25]), atol=1e-12)
+    state_only = fl.lyapunov_spectrum(step, jnp.zeros(2), num_steps=450, state_warmup=50, key=key)
+    assert np.abs(state_only.exponents - np.log([0.5, 0.25])).max() > 1e-3
+
+
+def test_equinox_modules_are_filtered_by_tree_at(key):
+    state = fl.LIFCell(3, 4, key=key).initial_state()
+    cell = fl.LIFCell(3, 4, key=key)
+    nothing = jax.tree.map(lambda _: False, state)
+    chosen = eqx.tree_at(lambda s: s.membrane, nothing, True)
+    found = fl.lyapunov_spectrum(
+        cell, state, jnp.ones((5, 3)), num_exponents=1, tangents=chosen, key=key
+    )
+    assert found.state_dimension == 4
