@@ -1,5 +1,7 @@
 """The flossing loss is the mean squared distance of the right exponents from the right targets."""
 
+import warnings
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -82,6 +84,7 @@ def test_it_is_the_square_of_the_spectrum(key, x64):
     assert float(loss) == pytest.approx(float(jnp.mean(spectrum.exponents**2)), rel=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore::flossing.LostDirectionsWarning")
 def test_lost_directions_are_left_out_and_gradients_stay_finite(key, x64):
     def step(x, u, rate):
         return jnp.array([jnp.exp(rate), jnp.exp(-0.4), 0.0]) * x
@@ -149,3 +152,96 @@ def test_a_few_optax_steps_bring_exponents_closer_to_zero(cell, key):
         value, cell, memory = update(cell, memory, k)
         values.append(float(value))
     assert np.mean(values[-10:]) < 0.5 * values[0]
+
+
+def fading(factors):
+    """A diagonal map; a factor of 0 loses its direction."""
+    return jax.tree_util.Partial(lambda factors, x, u: factors * x, jnp.asarray(factors))
+
+
+def with_messages(function, *arguments):
+    """The result of a compiled program, when it has said what it had to say."""
+    result = function(*arguments)
+    jax.effects_barrier()
+    return result
+
+
+LOST = {
+    "stop_gradient": lambda x, u: jax.lax.stop_gradient(x),
+    "masked to zero": lambda x, u: 0 * x,
+    "sign": lambda x, u: jnp.sign(x),
+}
+
+
+@pytest.mark.parametrize("name", LOST)
+@pytest.mark.parametrize("penalty", ["two-sided", "above", "below"])
+def test_a_loss_of_which_every_direction_is_lost_is_infinite_and_says_so(name, penalty, key):
+    def loss(scale):
+        step = lambda x, u: scale * LOST[name](x, u)  # noqa: E731
+        return fl.flossing_loss(step, jnp.ones(3), num_steps=4, penalty=penalty, key=key)
+
+    with pytest.warns(fl.LostDirectionsWarning, match="3 of 3 tangent directions were lost"):
+        value, slope = with_messages(jax.jit(jax.value_and_grad(loss)), 0.5)
+    assert np.isposinf(value)
+    assert float(slope) == 0
+
+
+def test_steps_out_of_the_range_of_squares_are_not_lost(key):
+    found = fl.flossing_loss(lambda x, u: 1e-20 * x, jnp.zeros(3), num_steps=5, key=key)
+    assert float(found) == pytest.approx(np.log(1e-20) ** 2, rel=1e-6)  # 2120.8
+
+
+@pytest.mark.parametrize("which", [None, (0, 3)])
+def test_lost_directions_are_counted_and_the_mean_is_over_the_others(which, key):
+    options = dict(num_steps=300, warmup=100, key=key)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # with has_aux nothing is said
+        loss, info = jax.jit(
+            lambda f: fl.flossing_loss(
+                fading(f), jnp.zeros(4), which=which, has_aux=True, **options
+            )
+        )(jnp.array([0.5, 0.8, 0.0, 0.0]))
+    assert int(info.num_lost) == 2
+    np.testing.assert_allclose(
+        info.exponents, [np.log(0.8), np.log(0.5), -np.inf, -np.inf], rtol=1e-5
+    )
+    counted = np.log([0.8, 0.5]) if which is None else np.log([0.8])
+    assert float(loss) == pytest.approx(np.mean(counted**2), rel=1e-5)
+
+
+def test_a_loss_that_counts_only_lost_directions_is_infinite(key):
+    options = dict(num_steps=50, warmup=20, has_aux=True, key=key)
+    loss, _ = jax.jit(lambda f: fl.flossing_loss(fading(f), jnp.zeros(3), which=(2,), **options))(
+        jnp.array([0.5, 0.8, 0.0])
+    )
+    assert np.isposinf(loss)
+
+
+@pytest.mark.parametrize("starts", [None, 2])
+def test_what_is_said_of_lost_directions_can_be_switched_off(starts, key):
+    state = jnp.zeros(2) if starts is None else jnp.zeros((starts, 2))
+    inputs = jnp.zeros(5) if starts is None else jnp.zeros((starts, 5))
+
+    def loss(factors):
+        return fl.flossing_loss(fading(factors), state, inputs, num_starts=starts, key=key)
+
+    with pytest.warns(fl.LostDirectionsWarning, match="1 of 2"):
+        with_messages(jax.jit(loss), jnp.array([0.5, 0.0]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", fl.LostDirectionsWarning)
+        with_messages(jax.jit(loss), jnp.array([0.5, 0.0]))
+
+
+@pytest.mark.parametrize("starts", [None, 3])
+def test_loss_and_targets_are_per_unit_of_time(starts, key):
+    """Steps of 0.1: the exponent of the factor 0.5 is -6.93, a distance of 1.93 from -5."""
+    state, inputs = jnp.zeros(2), jnp.zeros(40)
+    if starts:
+        state, inputs = jnp.zeros((starts, 2)), jnp.zeros((starts, 40))
+    loss, info = fl.flossing_loss(
+        fading([0.5, 0.5]), state, inputs, targets=-5.0, time_step=0.1, num_starts=starts,
+        has_aux=True, key=key,
+    )  # fmt: skip
+    np.testing.assert_allclose(info.exponents, 10 * np.log(0.5), rtol=1e-6)
+    assert float(loss) == pytest.approx((10 * np.log(0.5) + 5) ** 2, rel=1e-5)
