@@ -163,14 +163,25 @@ def test_the_argument_order_of_equinox_is_named(key, untyped):
         fl.lyapunov_spectrum(swapped, jnp.zeros(3), jnp.zeros((5, 2)), key=key)
 
 
-def test_modules_of_flax_that_change_inside_a_step_get_the_next_step(key):
+@pytest.mark.parametrize("fails_at_once", [True, False])
+def test_modules_of_flax_that_change_inside_a_step_get_the_next_step(fails_at_once, key):
     class TraceContextError(Exception):
         """As Flax raises it when a module from outside of a trace changes inside."""
 
-    def step(state, input):
-        raise TraceContextError("Cannot mutate RngCount from different trace level")
+    @jax.custom_jvp
+    def identity(x):
+        return x
 
-    with pytest.raises(ValueError, match=r"module.eval\(\), or make .* nnx.split"):
+    @identity.defjvp
+    def changes(primals, tangents):
+        raise TraceContextError("Cannot mutate RngCount from a different trace level")
+
+    def step(state, input):
+        if fails_at_once:
+            changes((), ())
+        return identity(state)
+
+    with pytest.raises(ValueError, match=r"module.eval\(\), or split .* nnx.RngState"):
         fl.lyapunov_spectrum(step, jnp.zeros(3), num_steps=5, key=key)
 
 

@@ -116,7 +116,7 @@ def _check_step(step: Step, state: PyTree, input: PyTree) -> None:
     except Exception as error:
         raise ValueError(
             f"step: step(state, input) failed with state {_brief(state)} and input {_brief(input)}: "
-            f"{error}{_next_step(step, state, input, error)}"
+            f"{error}{_next_step(error) or _swapped(step, state, input)}"
         ) from error
     if _signature(new) != _signature(state):
         raise ValueError(
@@ -125,15 +125,15 @@ def _check_step(step: Step, state: PyTree, input: PyTree) -> None:
         )
 
 
-def _next_step(step: Step, state: PyTree, input: PyTree, error: Exception) -> str:
+def _next_step(error: Exception) -> str:
     """What to do about an error of a step, where that is known."""
     if type(error).__name__ == "TraceContextError":
         return (
             " The step changes a Flax NNX module, for example the counters of its random numbers: call "
-            "module.eval(), or make graphdef, variables = nnx.split(module), keep what changes in the state, "
-            "and nnx.merge inside the step."
+            "module.eval(), or split graphdef, counters, rest = nnx.split(module, nnx.RngState, ...), keep "
+            "the counters in the state, and in the step call nnx.merge(graphdef, counters, rest)."
         )
-    return _swapped(step, state, input)
+    return ""
 
 
 def _swapped(step: Step, state: PyTree, input: PyTree) -> str:
@@ -162,9 +162,12 @@ def _part(step: Step, state: PyTree, tangents: PyTree) -> tuple[StepOfPart, Part
 def _has_forward_mode(step: Step, state: PyTree, input: PyTree) -> bool:
     try:
         eqx.filter_eval_shape(push, step, state, flatten(state).vector[None], input)
-    except TypeError as error:
+    except Exception as error:
         if "custom_vjp" not in str(error):
-            raise
+            next_step = _next_step(error)
+            if not next_step:
+                raise
+            raise ValueError(f"step: has no derivative: {error}.{next_step}") from error
         warn(
             "step: has a function with jax.custom_vjp, which has no forward mode; its tangents are found by "
             "reverse mode twice. With jax.custom_jvp it would be faster, and derivatives of "
