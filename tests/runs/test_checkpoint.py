@@ -15,6 +15,7 @@ import xarray as xr
 import flossing as fl
 from flossing.runs import CellConfig, RunConfig, TaskConfig, resume, run
 from flossing.runs.checkpoint import locked, previous, read_checkpoint
+from flossing.runs.job import COMPILING
 from flossing.training import begin
 
 CONFIG = RunConfig(
@@ -44,7 +45,7 @@ class Listener:
         self.blocks, self.event, self.messages = blocks, threading.Event(), []
 
     def progress(self, phase, done, total, status):
-        if self.blocks is not None:
+        if self.blocks is not None and status != COMPILING:
             self.blocks -= 1
             if self.blocks == 0:
                 self.event.set()

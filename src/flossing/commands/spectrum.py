@@ -17,6 +17,7 @@ from ..lyapunov import LyapunovSpectrum, condition_number, lyapunov_spectrum
 from ..lyapunov._propagate import RenormaliseEvery
 from ..runs import directory as files
 from ..runs.config import CellConfig, RunConfig, TaskConfig
+from ..runs.console import say
 from ..runs.plots import COLOURS, save, style
 from ..runs.train import load
 from ..training import Network
@@ -190,15 +191,16 @@ def main(arguments: Sequence[str]) -> int:
         ),
     ]:
         text = f"{value:.5g}" if isinstance(value, float) else value
-        console.print(f"{name}: {text}")
+        say(console, f"{name}: {text}")
     path = files.new_directory(path)
     files.write_json(path / "spectrum.json", report)
     paths = save(figure(spectrum, _title(options)), path, "spectrum")
-    console.print(f"written: {path / 'spectrum.json'}, {paths[0].name}, {paths[1].name}")
+    say(console, f"written: {path / 'spectrum.json'}, {paths[0].name}, {paths[1].name}")
     return 0
 
 
 def _title(options: Arguments) -> str:
     if options.run:
-        return f"{Path(options.run).name}, network {options.realisation}"
+        name = Path(options.run).resolve().name.replace("$", r"\$")  # which begins a formula
+        return f"{name}, network {options.realisation}"
     return f"fresh {options.cell.name} network, N = {options.cell.hidden_size}"

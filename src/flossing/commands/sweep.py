@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import logging
-import shlex
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -15,9 +14,10 @@ import tyro
 import yaml
 from rich.console import Console
 
+from .._system import command_line
 from ..runs import directory as files
 from ..runs.config import RunConfig, from_yaml
-from ..runs.console import graceful_interrupt
+from ..runs.console import graceful_interrupt, say
 from ..sweeps import grid as grids
 from ..sweeps.board import Board, sweep_display
 from ..sweeps.conduct import Where, conduct, require_extra
@@ -154,16 +154,14 @@ def _finish(
 ) -> int:
     """Last words."""
     status = data["status"].values.ravel().tolist()
-    console.print(
+    say(
+        console,
         f"{status.count('finished')} of {len(status)} runs finished; "
         f"written: {path / 'sweep.nc'}, sweep.csv, sweep.json",
-        highlight=False,
     )
     for run, state, error in zip(grid.runs, status, data["error"].values.ravel(), strict=True):
         if state == "failed":
-            console.print(
-                f"failed: {run.name}: {error}", style="red", highlight=False, markup=False
-            )
+            say(console, f"failed: {run.name}: {error}", "red")
     if status.count("finished") == len(status):
         return 0
     if stop.is_set() or "missing" in status:
@@ -172,7 +170,6 @@ def _finish(
             if any(a.split("=")[0] == "--directory" for a in arguments)
             else ["--directory", str(path)]
         )
-        command = shlex.join(["floss", "sweep", *arguments, *given])
-        console.print("stopped early; go on with the same command:", highlight=False)
-        print(f"  {command}")
+        command = command_line(["floss", "sweep", *arguments, *given])
+        say(console, f"stopped early; go on with the same command:\n  {command}")
     return 1

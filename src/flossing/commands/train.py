@@ -13,7 +13,14 @@ from rich.console import Console
 from .._checks import check_integer
 from ..runs import directory as files
 from ..runs.config import RunConfig, differences, from_yaml, to_yaml
-from ..runs.console import ConsoleReporter, graceful_interrupt, progress_display, results_table
+from ..runs.console import (
+    ConsoleReporter,
+    graceful_interrupt,
+    progress_display,
+    results_table,
+    say,
+    say_how_to_go_on,
+)
 from ..runs.job import RunResult
 from ..runs.plots import run_figure, save
 from ..runs.summary import describe
@@ -139,9 +146,9 @@ def finish(console: Console, result: RunResult) -> int:
     if "accuracy" in result.data:
         figure = run_figure({result.config.flossing.schedule: result.data}, title)
         paths = save(figure, result.directory / files.FIGURES, "run")
-        console.print(f"figure:  {paths[0]}")
-    console.print(f"run:     {result.directory}")
+        say(console, f"figure:  {paths[0]}")
+    say(console, f"run:     {result.directory}")
     if not result.finished:
-        console.print(f"stopped early; go on with:  floss train --resume {result.directory}")
+        say_how_to_go_on(console, result)
         return 1
     return 0

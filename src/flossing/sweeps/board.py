@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from ..runs.console import say
 from .grid import Run
 
 _LINE_SECONDS = 30.0
@@ -52,14 +53,12 @@ class Board:
                 self._done[run] = self._steps[run]
             self._show()
             if not self._progress.console.is_terminal or status == "failed":
-                self._progress.console.print(
-                    f"{self._names[run]}: {status}", highlight=False, markup=False
-                )
+                say(self._progress.console, f"{self._names[run]}: {status}")
                 self._line()
 
     def message(self, text: str) -> None:
         """A line above the bar."""
-        self._progress.console.print(text, style="yellow", highlight=False, markup=False)
+        say(self._progress.console, text, "yellow")
 
     def text(self) -> str:
         """Runs, speed and time left."""
@@ -82,7 +81,7 @@ class Board:
     def _line(self) -> None:
         self._last_line = time.monotonic()
         if not self._progress.console.is_terminal:
-            self._progress.console.print(f"sweep: {self.text()}", highlight=False)
+            say(self._progress.console, f"sweep: {self.text()}")
 
 
 class Silent:
@@ -108,9 +107,9 @@ def _duration(seconds: float) -> str:
 def sweep_display(console: Console) -> Iterator[Progress]:
     """A display with one bar."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
-        TextColumn("{task.fields[status]}"),
+        TextColumn("{task.fields[status]}", markup=False),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:

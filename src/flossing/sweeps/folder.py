@@ -10,15 +10,11 @@ from typing import Any
 import xarray as xr
 import yaml
 
+from .._system import try_lock
 from ..runs import directory as files
 from ..runs.checkpoint import has_checkpoint
 from ..runs.config import to_yaml
 from .grid import Grid
-
-try:
-    import fcntl
-except ImportError:  # no such locks on Windows
-    fcntl = None
 
 SETTINGS = "sweep.yaml"
 DATASET = "sweep.nc"
@@ -124,22 +120,10 @@ def alone(
     file = os.open(sweep / _LOCKS / name, os.O_CREAT | os.O_RDWR, 0o644)
     try:
         deadline = time.monotonic() + wait
-        got = _try_lock(file)
+        got = try_lock(file)
         while not got and time.monotonic() < deadline and not stop():
             time.sleep(0.1)
-            got = _try_lock(file)
+            got = try_lock(file)
         yield got
     finally:
         os.close(file)
-
-
-def _try_lock(file: int) -> bool:
-    if fcntl is None:
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    return True

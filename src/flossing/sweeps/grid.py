@@ -80,7 +80,7 @@ class Grid:
             except (TypeError, ValueError) as error:
                 raise type(error)(f"over: {label}: {error}") from None
             name = _file_name(label, taken)
-            taken.add(name)
+            taken.add(name.lower())
             found.append(Run(index, name, values, config))
         return found
 
@@ -98,8 +98,9 @@ def check(config: RunConfig) -> None:
 
 
 def _file_name(label: str, taken: set[str]) -> str:
-    name = re.sub(r"[^A-Za-z0-9._+=,-]", "_", label).lstrip(".")
-    if len(name) > _LONGEST_NAME or name in taken:
+    """A name that every file system takes; it differs from those taken in more than the case of letters."""
+    name = re.sub(r"[^A-Za-z0-9._+=,-]", "_", label).strip(".")
+    if len(name) > _LONGEST_NAME or name.lower() in taken:
         digest = hashlib.sha256(label.encode()).hexdigest()[:10]
         name = f"{name[:_LONGEST_NAME]}-{digest}"
     return name

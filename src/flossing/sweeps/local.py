@@ -13,6 +13,7 @@ from distributed import Nanny, Scheduler, Security
 from distributed.deploy.spec import SpecCluster
 
 from .._checks import check_integer
+from .._system import cores
 
 BLAS_LIMITS = {
     name: "1"
@@ -23,14 +24,6 @@ BLAS_LIMITS = {
         "VECLIB_MAXIMUM_THREADS",
     )
 }
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
 
 
 def gpus(environment: Mapping[str, str] = os.environ) -> list[str]:
