@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from .._checks import check_integer
+from .._checks import check_integer, check_seed
 from ..lyapunov import LyapunovSpectrum, condition_number, lyapunov_spectrum
 from ..lyapunov._propagate import RenormaliseEvery
 from ..runs import directory as files
@@ -74,8 +74,9 @@ def _network(options: Arguments) -> tuple[Network, RunConfig]:
 
 def measure(options: Arguments) -> tuple[LyapunovSpectrum, dict[str, Any]]:
     """The spectrum, and everything the command reports as plain numbers."""
-    for name, minimum in [("num_exponents", 0), ("steps", 1), ("horizon", 1), ("seed", 0)]:
+    for name, minimum in [("num_exponents", 0), ("steps", 1), ("horizon", 1)]:
         check_integer(name, getattr(options, name), minimum)
+    check_seed("seed", options.seed)
     network, config = _network(options)
     input_key, basis_key, value_key = jax.random.split(jax.random.key(options.seed), 3)
     steps = options.warmup + options.basis_warmup + options.steps

@@ -11,11 +11,10 @@ from typing import Annotated, Any
 
 import jax
 import tyro
-import yaml
 from rich.console import Console
 
 from .._system import command_line
-from ..runs import directory as files
+from ..runs import directory as files, yaml_files
 from ..runs.config import RunConfig, from_yaml
 from ..runs.console import graceful_interrupt, say
 from ..sweeps import grid as grids
@@ -87,8 +86,8 @@ def settings(options: Arguments) -> grids.Grid:
     if options.over:
         return grids.grid(options.run, grids.parse(options.over))
     try:
-        content = yaml.safe_load(_text("list", options.list))
-    except yaml.YAMLError as error:
+        content = yaml_files.load(_text("list", options.list))
+    except yaml_files.YAMLError as error:
         raise ValueError(f"list: {options.list}: not valid YAML: {error}") from None
     if not isinstance(content, list):
         raise ValueError(f"list: {options.list}: expected a list of settings, got {content!r}.")
