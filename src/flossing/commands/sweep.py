@@ -6,6 +6,7 @@ import logging
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,9 @@ from ..sweeps import grid as grids
 from ..sweeps.board import Board, sweep_display
 from ..sweeps.conduct import Where, conduct, require_extra
 
+Repeated = tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]]
+"""Words of an option that may be given several times, in groups."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
@@ -31,7 +35,7 @@ class Arguments:
     """
 
     run: Annotated[RunConfig, tyro.conf.arg(name="")] = RunConfig()
-    over: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FIELD=VALUE,VALUE ...")] = ()
+    over: Annotated[Repeated, tyro.conf.arg(metavar="FIELD=VALUE,VALUE ...")] = ()
     """Fields and their values, as task.delay=10,20 flossing.schedule=none,before: all combinations."""
     list: Annotated[str, tyro.conf.arg(metavar="FILE")] = ""
     """YAML file with a list of settings, such as - {task.delay: 10, seed: 2}, instead of --over."""
@@ -45,7 +49,7 @@ class Arguments:
     """Use the workers of this Dask scheduler, such as tcp://host:8786."""
     cluster: Annotated[str, tyro.conf.arg(metavar="KIND")] = ""
     """Submit workers as jobs: slurm, pbs, lsf, sge or htcondor."""
-    cluster_options: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
+    cluster_options: Annotated[Repeated, tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
     """For dask-jobqueue, as queue=gpu walltime=02:00:00 cores=1 memory=4GB."""
     print_job_script: bool = False
     """Print the script of a job and stop."""
@@ -84,7 +88,7 @@ def settings(options: Arguments) -> grids.Grid:
         wanted = "only one of them" if options.over else "fields and values, as task.delay=10,20"
         raise ValueError(f"over, list: expected {wanted}.")
     if options.over:
-        return grids.grid(options.run, grids.parse(options.over))
+        return grids.grid(options.run, grids.parse([*chain(*options.over)]))
     try:
         content = yaml_files.load(_text("list", options.list))
     except yaml_files.YAMLError as error:
@@ -112,7 +116,7 @@ def _main(options: Arguments, arguments: Sequence[str]) -> int:
     from ..sweeps.connect import security
     from ..sweeps.jobs import job_script, parse_options
 
-    cluster_options = parse_options(options.cluster_options)
+    cluster_options = parse_options([*chain(*options.cluster_options)])
     if options.print_job_script:
         print(job_script(options.cluster, cluster_options), end="")
         return 0

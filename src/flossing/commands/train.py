@@ -3,6 +3,7 @@
 import dataclasses
 import io
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -44,7 +45,7 @@ class Arguments:
     """Write the settings as YAML to this file (- for the terminal) and stop."""
     resume: Annotated[str, tyro.conf.arg(metavar="DIR")] = ""
     """Continue the run in this directory, with its own settings."""
-    track: tuple[TrackerName, ...] = ()
+    track: tyro.conf.UseAppendAction[tuple[tuple[TrackerName, ...], ...]] = ()
     """Also send the numbers to tensorboard or wandb (metrics.jsonl is always written)."""
     devices: int = 0
     """CPU cores (or, with several processes, cores of each) to lay the networks over; 0 for all."""
@@ -83,12 +84,14 @@ def parse(arguments: Sequence[str]) -> Arguments:
 
 
 def _value_of(option: str, arguments: Sequence[str]) -> str | None:
+    """The value that the command line gives to an option, the last one where there are several."""
+    found = None
     for i, argument in enumerate(arguments):
         if argument.startswith(f"{option}="):
-            return argument.split("=", 1)[1]
-        if argument == option and i + 1 < len(arguments):
-            return arguments[i + 1]
-    return None
+            found = argument.split("=", 1)[1]
+        elif argument == option and i + 1 < len(arguments):
+            found = arguments[i + 1]
+    return found
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -105,10 +108,11 @@ def main(arguments: Sequence[str]) -> int:
     use_devices(options)
     with graceful_interrupt(console) as stop, progress_display(console) as progress:
         reporter = ConsoleReporter(progress, "train")
+        track = [*chain(*options.track)]
         if options.resume:
-            result = resume(options.resume, reporter=reporter, stop=stop, track=options.track)
+            result = resume(options.resume, reporter=reporter, stop=stop, track=track)
         else:
-            result = run(options.run, reporter=reporter, stop=stop, track=options.track)
+            result = run(options.run, reporter=reporter, stop=stop, track=track)
     return finish(console, result) if result.directory else 0
 
 
