@@ -36,6 +36,15 @@ class Run:
         phases = plan(self.config.flossing, self.config.training.epochs)
         return sum(phase.stop - phase.start for phase in phases)
 
+    def left(self, done: int) -> tuple[int, int]:
+        """Flossing steps and training epochs that are left when ``done`` of both together are over."""
+        left = {"floss": 0, "train": 0}
+        for phase in plan(self.config.flossing, self.config.training.epochs):
+            steps = phase.stop - phase.start
+            left[phase.kind] += max(0, steps - max(0, done))
+            done -= steps
+        return left["floss"], left["train"]
+
     @property
     def cost(self) -> float:
         """A rough measure of the time it takes, to start long runs first."""
