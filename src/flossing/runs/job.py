@@ -111,8 +111,15 @@ class Job:
             return self._run(trackers)
         with checkpoint.locked(self.path):
             checkpoint.remove_leftovers(self.path)
+            epochs, steps = int(self.state.epochs), int(self.state.floss_steps)
+            settings = dataclasses.asdict(self.config)
             named = make_trackers(
-                track, self.path, dataclasses.asdict(self.config), int(self.state.epochs)
+                track,
+                self.path,
+                settings,
+                epochs,
+                begun=epochs + steps > 0,
+                say=lambda text: self.say([text]),
             )
             self.lines = JsonLines(self.path)
             self.record.tell(self.lines.log)
