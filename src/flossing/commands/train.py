@@ -3,7 +3,6 @@
 import dataclasses
 import io
 from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -108,7 +107,7 @@ def main(arguments: Sequence[str]) -> int:
     use_devices(options)
     with graceful_interrupt(console) as stop, progress_display(console) as progress:
         reporter = ConsoleReporter(progress, "train")
-        track = [*chain(*options.track)]
+        track = [name for names in options.track for name in names]
         if options.resume:
             result = resume(options.resume, reporter=reporter, stop=stop, track=track)
         else:
