@@ -117,6 +117,7 @@ def test_demo_compares_two_runs(tmp_path, capsys):
     xr.testing.assert_equal(runs[0]["exponents"][0], runs[1]["exponents"][0])
 
 
+@pytest.mark.skipif(os.name == "nt", reason="needs a signal that Windows does not have")
 @pytest.mark.parametrize("command", ["train", "demo"])
 def test_ctrl_c_finishes_the_block_and_says_how_to_go_on(command, tmp_path):
     """A real process, interrupted once it reports progress, then resumed to the end."""

@@ -27,11 +27,16 @@ def check_integer(
     return int(value)
 
 
+def check_seed(name: str, value: Any) -> int:
+    """Returns a seed as ``int``; raises unless it is one of the 2^32 that give different keys in JAX."""
+    return check_integer(name, value, 0, 2**32 - 1)
+
+
 def check_positive(name: str, value: Any, *, zero: bool = False) -> None:
     """Raises unless ``value`` (a number or an array) is finite and positive, or zero if allowed."""
     _check_number(name, value)
     if is_concrete(value):
-        array = np.asarray(value)
+        array = _concrete(value)
         good = np.isfinite(array) & ((array >= 0) if zero else (array > 0))
         if not good.all():
             wanted = "non-negative" if zero else "positive"
@@ -43,7 +48,7 @@ def check_positive(name: str, value: Any, *, zero: bool = False) -> None:
 def check_finite(name: str, value: Any) -> None:
     """Raises unless ``value`` is a finite number or array of them."""
     _check_number(name, value)
-    if is_concrete(value) and not np.isfinite(np.asarray(value)).all():
+    if is_concrete(value) and not np.isfinite(_concrete(value)).all():
         raise ValueError(f"{name}: expected finite numbers, got {value}.")
 
 
@@ -52,6 +57,12 @@ def check_fraction(name: str, value: Any) -> None:
     check_positive(name, value, zero=True)
     if is_concrete(value) and np.any(np.asarray(value) > 1):
         raise ValueError(f"{name}: expected a number between 0 and 1, got {value}.")
+
+
+def _concrete(value: Any) -> np.ndarray:
+    """The array of a number; of an integer beyond 64 bits, which NumPy knows as an object, in float64."""
+    array = np.asarray(value)
+    return array.astype(float) if array.dtype == object else array
 
 
 def _check_number(name: str, value: Any) -> None:
@@ -64,6 +75,8 @@ def _check_number(name: str, value: Any) -> None:
             raise TypeError(
                 f"{name}: expected a number, got {value!r} ({type(value).__name__})."
             ) from None
+        except OverflowError:
+            raise ValueError(f"{name}: expected finite numbers, got one beyond 1e308.") from None
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:

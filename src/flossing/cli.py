@@ -1,5 +1,6 @@
 """The command line: ``floss demo``, ``train``, ``sweep``, ``spectrum``, ``reproduce``, ``report``."""
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -29,6 +30,11 @@ def _usage() -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit status: 0, 1 after an interrupt, 2 for wrong use or failure."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # terminals and files that do not know every letter
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = _main(arguments)
         sys.stdout.flush()

@@ -15,6 +15,7 @@ import xarray as xr
 import flossing as fl
 from flossing.runs import CellConfig, RunConfig, TaskConfig, resume, run
 from flossing.runs.checkpoint import locked, previous, read_checkpoint
+from flossing.runs.job import COMPILING
 from flossing.training import begin
 
 CONFIG = RunConfig(
@@ -44,7 +45,7 @@ class Listener:
         self.blocks, self.event, self.messages = blocks, threading.Event(), []
 
     def progress(self, phase, done, total, status):
-        if self.blocks is not None:
+        if self.blocks is not None and status != COMPILING:
             self.blocks -= 1
             if self.blocks == 0:
                 self.event.set()
@@ -211,6 +212,7 @@ sys.exit(main(["train", "--devices", "1", "--resume", sys.argv[1]]))
 """
 
 
+@pytest.mark.skipif(os.name == "nt", reason="needs limits of processes")
 def test_a_full_disk_leaves_the_last_checkpoint(half, undisturbed):
     """Files that may not grow beyond a limit stand for a full disk."""
     limit = (half / "checkpoint.eqx").stat().st_size - 1
@@ -229,6 +231,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(half, undisturbed):
     assert_same(resume(half), undisturbed)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="needs groups of processes")
 def test_killed_at_a_random_moment(tmp_path, undisturbed):
     from kill_train import kill_and_resume
 

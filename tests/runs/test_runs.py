@@ -24,6 +24,7 @@ from flossing.runs import (
     run,
     to_yaml,
 )
+from flossing.runs.job import COMPILING
 from flossing.runs.record import epochs_to
 
 SMALL = RunConfig(
@@ -57,6 +58,8 @@ class StopAfter:
         self.blocks, self.event, self.messages = blocks, threading.Event(), []
 
     def progress(self, phase, done, total, status):
+        if status == COMPILING:
+            return
         self.blocks -= 1
         if self.blocks <= 0:
             self.event.set()

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -111,10 +113,79 @@ def test_weights_and_biases_offline(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
     monkeypatch.chdir(tmp_path)
-    run(at(tmp_path / "run"), track=["wandb"])
-    (written,) = (tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb")
-    content = written.read_bytes()
-    assert b"training/accuracy/network-2" in content
+    (said,) = interrupt_and_resume(tmp_path / "run")
+    assert "offline, no run can go on" in said
+    written = sorted((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"))
+    assert len(written) == 2
+    assert len({path.name for path in written}) == 1  # named by the id
+    assert all(b"training/accuracy/network-2" in path.read_bytes() for path in written)
+
+
+class FakeRun:
+    disabled = False
+
+    def __init__(self, given, offline):
+        self.given, self.id, self.offline = given, given["id"] or "fresh", offline
+        self.resumed = given["resume"] == "allow" and given["id"] == "fresh"
+
+    def define_metric(self, *names, **options):
+        pass
+
+    def log(self, values):
+        pass
+
+    def finish(self):
+        pass
+
+
+@pytest.fixture
+def fake_wandb(monkeypatch):
+    """The part of wandb that is used; collects what ``init`` was given."""
+    given = []
+
+    def init(**options):
+        given.append(options)
+        return FakeRun(options, library.offline)
+
+    library = types.SimpleNamespace(init=init, offline=False, given=given)
+    monkeypatch.setitem(sys.modules, "wandb", library)
+    return library
+
+
+def interrupt_and_resume(path, first=("wandb",)):
+    listener, told = Listener(2), Listener()
+    run(at(path), reporter=listener, stop=listener.event, track=first)
+    assert resume(path, reporter=told, track=["wandb"]).finished
+    return [text for text in [*listener.messages, *told.messages] if "wandb" in text]
+
+
+def test_a_resumed_run_is_the_same_run_at_wandb(fake_wandb, tmp_path):
+    assert interrupt_and_resume(tmp_path / "run") == []
+    first, second = fake_wandb.given
+    assert (first["id"], first["resume"]) == (None, None)
+    assert (second["id"], second["resume"]) == ("fresh", "allow")
+
+
+def test_wandb_offline_says_why_there_are_two_parts(fake_wandb, tmp_path):
+    fake_wandb.offline = True
+    (said,) = interrupt_and_resume(tmp_path / "run")
+    assert "offline, no run can go on" in said
+    assert "the same id fresh" in said
+    assert fake_wandb.given[1]["id"] == "fresh"
+    assert said in (tmp_path / "run/log.txt").read_text()
+
+
+def test_wandb_says_when_it_gets_a_part_only(fake_wandb, tmp_path):
+    (said,) = interrupt_and_resume(tmp_path / "run", first=())
+    assert "was not sent there before" in said
+
+
+def test_wandb_says_when_it_does_not_find_the_run(fake_wandb, tmp_path):
+    listener, told = Listener(2), Listener()
+    run(at(tmp_path / "run"), reporter=listener, stop=listener.event, track=["wandb"])
+    (tmp_path / "run/wandb-run.txt").write_text("lost")
+    resume(tmp_path / "run", reporter=told, track=["wandb"])
+    assert "wandb: found no run lost to go on with; began one of that id" in told.messages
 
 
 def test_an_unknown_tracker(tmp_path):

@@ -1,11 +1,13 @@
 """Fields and values of a sweep, and what wrong ones are told."""
 
 import dataclasses
+from itertools import chain
 
 import numpy as np
 import pytest
 
 import flossing as fl
+from flossing.commands.sweep import parse, settings
 from flossing.runs import RunConfig
 from flossing.sweeps import grid as grids
 from flossing.sweeps.fields import read, split
@@ -20,6 +22,48 @@ def test_a_grid_has_every_combination():
     assert last.name == "task.delay=20,training.batch_size=8,flossing.schedule=before"
     assert (last.config.task.delay, last.config.training.batch_size) == (20, 8)
     assert last.config.flossing.schedule == "before"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "--over task.delay=4,10 --over seed=1,2",
+        "--over task.delay=4,10 seed=1,2",
+        "--over task.delay=4,10 --epochs 5 --over seed=1,2",
+    ],
+)
+def test_options_over_add_up(command):
+    grid = settings(parse(command.split()))
+    found = [tuple(run.values.values()) for run in grid.runs]
+    assert found == [(4, 1), (4, 2), (10, 1), (10, 2)]
+
+
+def test_a_field_in_two_options_over_is_refused():
+    with pytest.raises(ValueError, match="over: seed is given twice"):
+        settings(parse("--over seed=1 --over seed=2".split()))
+
+
+def test_the_last_file_of_settings_counts(tmp_path):
+    for seed in (5, 6):
+        (tmp_path / f"{seed}.yaml").write_text(f"seed: {seed}")
+    files = [f"--config={tmp_path / '5.yaml'}", "--config", str(tmp_path / "6.yaml")]
+    assert parse(["--over", "task.delay=4", *files]).run.seed == 6
+
+
+def test_trackers_of_several_options_add_up():
+    from flossing.commands.train import parse
+
+    for command in ("--track wandb --track tensorboard", "--track wandb tensorboard"):
+        assert [*chain(*parse(command.split()).track)] == ["wandb", "tensorboard"]
+
+
+def test_names_differ_in_more_than_case_and_do_not_end_in_a_dot():
+    taken = set()
+    for label in ("a=B", "a=b", "a=b.", "a=B.", "a=b..."):
+        name = grids._file_name(label, taken)
+        assert name.lower() not in taken
+        assert not name.endswith(".")
+        taken.add(name.lower())
 
 
 def test_a_list_fills_in_the_base():

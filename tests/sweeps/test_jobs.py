@@ -1,6 +1,7 @@
 """Batch systems, GPUs and encryption: what is asked of Dask, without a cluster."""
 
 import pytest
+from hypothesis import given, strategies as st
 from sweep_helpers import SMALL
 
 import flossing as fl
@@ -49,21 +50,60 @@ def test_the_command_prints_the_script(capsys):
     assert "#SBATCH -p gpu" in capsys.readouterr().out
 
 
-def test_options_of_the_command_line():
+def test_options_of_the_command_line_stay_as_they_are():
+    texts = ["queue=1e5", "walltime=02:00:00", "account=0123", "job-name=true", "memory=null"]
+    assert jobs.parse_options(texts) == {
+        "queue": "1e5",
+        "walltime": "02:00:00",
+        "account": "0123",
+        "job_name": "true",
+        "memory": "null",
+    }
+
+
+@given(st.sampled_from(["queue", "account", "project", "resource_spec", "python"]), st.text())
+def test_text_is_never_converted(name, value):
+    assert jobs.parse_options([f"{name}={value}"]) == {name: value}
+
+
+def test_what_dask_jobqueue_does_not_take_as_text_is_read():
     texts = [
-        "queue=gpu",
-        "walltime=02:00:00",
         "cores=2",
         'job-extra-directives=["--gres=gpu:1"]',
+        "job-script-prologue=module load mine",
         "nanny=false",
+        'scheduler-options={"port": 8786}',
     ]
     assert jobs.parse_options(texts) == {
-        "queue": "gpu",
-        "walltime": "02:00:00",
         "cores": 2,
         "job_extra_directives": ["--gres=gpu:1"],
+        "job_script_prologue": ["module load mine"],
         "nanny": False,
+        "scheduler_options": {"port": 8786},
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("cores=two", "cores: expected an integer, got 'two'"),
+        ("cores=true", "cores: expected an integer, got 'true'"),
+        ("nanny=1", "nanny: expected true or false, got '1'"),
+        ("job-extra-directives=[a", "job_extra_directives: expected JSON, got '\\[a'"),
+        ("=gpu", "expected NAME=VALUE such as queue=gpu, got '=gpu'"),
+    ],
+)
+def test_options_of_the_command_line_that_are_wrong(text, message):
+    with pytest.raises(ValueError, match=message):
+        jobs.parse_options([text])
+
+
+def test_options_given_twice_are_refused_and_groups_of_them_add_up(capsys):
+    with pytest.raises(ValueError, match="cluster_options: queue is given twice"):
+        jobs.parse_options(["queue=a", "queue=b"])
+    command = "sweep --over seed=1 --cluster slurm --print-job-script --cluster-options memory=4GB"
+    assert main([*command.split(), "--cluster-options", "queue=007"]) == 0
+    assert "#SBATCH -p 007" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

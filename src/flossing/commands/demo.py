@@ -13,8 +13,15 @@ from .._compiled import compile_quickly
 from ..floss import Flossing
 from ..runs import directory as files
 from ..runs.config import CellConfig, RunConfig, TaskConfig
-from ..runs.console import ConsoleReporter, graceful_interrupt, progress_display, results_table
-from ..runs.job import RunResult
+from ..runs.console import (
+    ConsoleReporter,
+    graceful_interrupt,
+    progress_display,
+    results_table,
+    say,
+    say_how_to_go_on,
+)
+from ..runs.job import COMPILING, RunResult
 from ..runs.plots import run_figure, save
 from ..runs.train import run
 from ..training import Training
@@ -87,11 +94,11 @@ def main(arguments: Sequence[str]) -> int:
             "of exp(lambda_1) at every step back in time and does not reach the bits it is about. "
             "With flossing, exponents are near zero, errors arrive, and the networks learn."
         )
-        console.print(f"figure:  {png}")
-    console.print(f"runs:    {path}")
+        say(console, f"figure:  {png}")
+    say(console, f"runs:    {path}")
     for result in results.values():
         if not result.finished:
-            console.print(f"stopped early; go on with:  floss train --resume {result.directory}")
+            say_how_to_go_on(console, result)
     return 0 if all(result.finished for result in results.values()) else 1
 
 
@@ -105,7 +112,8 @@ class _Signal(ConsoleReporter):
     def progress(self, phase: str, done: int, total: int, status: str) -> None:
         """As for ``ConsoleReporter``."""
         super().progress(phase, done, total, status)
-        self.begun.set()
+        if status != COMPILING:
+            self.begun.set()
 
 
 def _side_by_side(console: Console, path: Path, runs: dict[str, RunConfig]) -> dict[str, RunResult]:

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
 
 from .._checks import check_choice
 from ..experiments import NAMES, Result, experiment
 from ..experiments._runs import seconds_of_runs
 from ..runs import directory as files
-from ..runs.console import ConsoleReporter, progress_display
+from ..runs.console import ConsoleReporter, progress_display, say
 from ..runs.plots import save
 from ._cores import use_cores
 
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
     files.write_json(path / NUMBERS, report)
     paths = save(result.figure, path, result.name)
     console.print(verdict(result))
-    console.print(f"{seconds:.0f} s; written: {path / 'numbers.json'}, {paths[0]}")
+    say(console, f"{seconds:.0f} s; written: {path / 'numbers.json'}, {paths[0]}")
     return 0 if all(claim.holds for claim in result.claims) else 1
 
 
@@ -90,14 +90,14 @@ def _run(run: Callable[..., Result], quick: bool, path: Path, progress: Progress
     def report(text: str) -> None:
         progress.update(task, status=text)
         if not progress.console.is_terminal:
-            progress.console.print(text)
+            say(progress.console, text)
 
     return run(quick, report=report) if "report" in parameters else run(quick)
 
 
 def verdict(result: Result) -> Table:
     """Claims, what was published, what came out."""
-    table = Table(title=escape(f"{result.title} ({result.source})"), title_justify="left")
+    table = Table(title=Text(f"{result.title} ({result.source})"), title_justify="left")
     table.add_column("claim")
     for name in ("published", "ours", "limit", "holds"):
         table.add_column(name, justify="right")
@@ -105,5 +105,5 @@ def verdict(result: Result) -> Table:
         known = "-" if claim.published is None else f"{claim.published:.3g}"
         limit = f"{'<' if claim.below else '>'} {claim.limit:g}"
         holds = "yes" if claim.holds else "NO"
-        table.add_row(escape(claim.text), known, f"{claim.measured:.3g}", limit, holds)
+        table.add_row(Text(claim.text), known, f"{claim.measured:.3g}", limit, holds)
     return table

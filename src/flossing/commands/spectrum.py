@@ -12,11 +12,12 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from .._checks import check_integer
+from .._checks import check_integer, check_seed
 from ..lyapunov import LyapunovSpectrum, condition_number, lyapunov_spectrum
 from ..lyapunov._propagate import RenormaliseEvery
 from ..runs import directory as files
 from ..runs.config import CellConfig, RunConfig, TaskConfig
+from ..runs.console import say
 from ..runs.plots import COLOURS, save, style
 from ..runs.train import load
 from ..training import Network
@@ -73,8 +74,9 @@ def _network(options: Arguments) -> tuple[Network, RunConfig]:
 
 def measure(options: Arguments) -> tuple[LyapunovSpectrum, dict[str, Any]]:
     """The spectrum, and everything the command reports as plain numbers."""
-    for name, minimum in [("num_exponents", 0), ("steps", 1), ("horizon", 1), ("seed", 0)]:
+    for name, minimum in [("num_exponents", 0), ("steps", 1), ("horizon", 1)]:
         check_integer(name, getattr(options, name), minimum)
+    check_seed("seed", options.seed)
     network, config = _network(options)
     input_key, basis_key, value_key = jax.random.split(jax.random.key(options.seed), 3)
     steps = options.state_warmup + options.warmup + options.steps
@@ -190,15 +192,16 @@ def main(arguments: Sequence[str]) -> int:
         ),
     ]:
         text = f"{value:.5g}" if isinstance(value, float) else value
-        console.print(f"{name}: {text}")
+        say(console, f"{name}: {text}")
     path = files.new_directory(path)
     files.write_json(path / "spectrum.json", report)
     paths = save(figure(spectrum, _title(options)), path, "spectrum")
-    console.print(f"written: {path / 'spectrum.json'}, {paths[0].name}, {paths[1].name}")
+    say(console, f"written: {path / 'spectrum.json'}, {paths[0].name}, {paths[1].name}")
     return 0
 
 
 def _title(options: Arguments) -> str:
     if options.run:
-        return f"{Path(options.run).name}, network {options.realisation}"
+        name = Path(options.run).resolve().name.replace("$", r"\$")  # which begins a formula
+        return f"{name}, network {options.realisation}"
     return f"fresh {options.cell.name} network, N = {options.cell.hidden_size}"

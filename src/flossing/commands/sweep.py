@@ -3,24 +3,27 @@
 import contextlib
 import dataclasses
 import logging
-import shlex
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
 import jax
 import tyro
-import yaml
 from rich.console import Console
 
-from ..runs import directory as files
+from .._system import command_line
+from ..runs import directory as files, yaml_files
 from ..runs.config import RunConfig, from_yaml
-from ..runs.console import graceful_interrupt
+from ..runs.console import graceful_interrupt, say
 from ..sweeps import grid as grids
 from ..sweeps.board import Board, sweep_display
 from ..sweeps.conduct import Where, conduct, require_extra
+
+Repeated = tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]]
+"""Words of an option that may be given several times, in groups."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Arguments:
     """
 
     run: Annotated[RunConfig, tyro.conf.arg(name="")] = RunConfig()
-    over: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FIELD=VALUE,VALUE ...")] = ()
+    over: Annotated[Repeated, tyro.conf.arg(metavar="FIELD=VALUE,VALUE ...")] = ()
     """Fields and their values, as task.delay=10,20 flossing.schedule=none,before: all combinations."""
     list: Annotated[str, tyro.conf.arg(metavar="FILE")] = ""
     """YAML file with a list of settings, such as - {task.delay: 10, seed: 2}, instead of --over."""
@@ -46,7 +49,7 @@ class Arguments:
     """Use the workers of this Dask scheduler, such as tcp://host:8786."""
     cluster: Annotated[str, tyro.conf.arg(metavar="KIND")] = ""
     """Submit workers as jobs: slurm, pbs, lsf, sge or htcondor."""
-    cluster_options: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
+    cluster_options: Annotated[Repeated, tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
     """For dask-jobqueue, as queue=gpu walltime=02:00:00 cores=1 memory=4GB."""
     print_job_script: bool = False
     """Print the script of a job and stop."""
@@ -85,10 +88,10 @@ def settings(options: Arguments) -> grids.Grid:
         wanted = "only one of them" if options.over else "fields and values, as task.delay=10,20"
         raise ValueError(f"over, list: expected {wanted}.")
     if options.over:
-        return grids.grid(options.run, grids.parse(options.over))
+        return grids.grid(options.run, grids.parse([*chain(*options.over)]))
     try:
-        content = yaml.safe_load(_text("list", options.list))
-    except yaml.YAMLError as error:
+        content = yaml_files.load(_text("list", options.list))
+    except yaml_files.YAMLError as error:
         raise ValueError(f"list: {options.list}: not valid YAML: {error}") from None
     if not isinstance(content, list):
         raise ValueError(f"list: {options.list}: expected a list of settings, got {content!r}.")
@@ -113,7 +116,7 @@ def _main(options: Arguments, arguments: Sequence[str]) -> int:
     from ..sweeps.connect import security
     from ..sweeps.jobs import job_script, parse_options
 
-    cluster_options = parse_options(options.cluster_options)
+    cluster_options = parse_options([*chain(*options.cluster_options)])
     if options.print_job_script:
         print(job_script(options.cluster, cluster_options), end="")
         return 0
@@ -154,16 +157,14 @@ def _finish(
 ) -> int:
     """Last words."""
     status = data["status"].values.ravel().tolist()
-    console.print(
+    say(
+        console,
         f"{status.count('finished')} of {len(status)} runs finished; "
         f"written: {path / 'sweep.nc'}, sweep.csv, sweep.json",
-        highlight=False,
     )
     for run, state, error in zip(grid.runs, status, data["error"].values.ravel(), strict=True):
         if state == "failed":
-            console.print(
-                f"failed: {run.name}: {error}", style="red", highlight=False, markup=False
-            )
+            say(console, f"failed: {run.name}: {error}", "red")
     if status.count("finished") == len(status):
         return 0
     if stop.is_set() or "missing" in status:
@@ -172,7 +173,6 @@ def _finish(
             if any(a.split("=")[0] == "--directory" for a in arguments)
             else ["--directory", str(path)]
         )
-        command = shlex.join(["floss", "sweep", *arguments, *given])
-        console.print("stopped early; go on with the same command:", highlight=False)
-        print(f"  {command}")
+        command = command_line(["floss", "sweep", *arguments, *given])
+        say(console, f"stopped early; go on with the same command:\n  {command}")
     return 1

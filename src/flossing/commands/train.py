@@ -13,7 +13,14 @@ from rich.console import Console
 from .._checks import check_integer
 from ..runs import directory as files
 from ..runs.config import RunConfig, differences, from_yaml, to_yaml
-from ..runs.console import ConsoleReporter, graceful_interrupt, progress_display, results_table
+from ..runs.console import (
+    ConsoleReporter,
+    graceful_interrupt,
+    progress_display,
+    results_table,
+    say,
+    say_how_to_go_on,
+)
 from ..runs.job import RunResult
 from ..runs.plots import run_figure, save
 from ..runs.summary import describe
@@ -37,7 +44,7 @@ class Arguments:
     """Write the settings as YAML to this file (- for the terminal) and stop."""
     resume: Annotated[str, tyro.conf.arg(metavar="DIR")] = ""
     """Continue the run in this directory, with its own settings."""
-    track: tuple[TrackerName, ...] = ()
+    track: tyro.conf.UseAppendAction[tuple[tuple[TrackerName, ...], ...]] = ()
     """Also send the numbers to tensorboard or wandb (metrics.jsonl is always written)."""
     devices: int = 0
     """CPU cores (or, with several processes, cores of each) to lay the networks over; 0 for all."""
@@ -76,12 +83,14 @@ def parse(arguments: Sequence[str]) -> Arguments:
 
 
 def _value_of(option: str, arguments: Sequence[str]) -> str | None:
+    """The value that the command line gives to an option, the last one where there are several."""
+    found = None
     for i, argument in enumerate(arguments):
         if argument.startswith(f"{option}="):
-            return argument.split("=", 1)[1]
-        if argument == option and i + 1 < len(arguments):
-            return arguments[i + 1]
-    return None
+            found = argument.split("=", 1)[1]
+        elif argument == option and i + 1 < len(arguments):
+            found = arguments[i + 1]
+    return found
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -98,10 +107,11 @@ def main(arguments: Sequence[str]) -> int:
     use_devices(options)
     with graceful_interrupt(console) as stop, progress_display(console) as progress:
         reporter = ConsoleReporter(progress, "train")
+        track = [name for names in options.track for name in names]
         if options.resume:
-            result = resume(options.resume, reporter=reporter, stop=stop, track=options.track)
+            result = resume(options.resume, reporter=reporter, stop=stop, track=track)
         else:
-            result = run(options.run, reporter=reporter, stop=stop, track=options.track)
+            result = run(options.run, reporter=reporter, stop=stop, track=track)
     return finish(console, result) if result.directory else 0
 
 
@@ -139,9 +149,9 @@ def finish(console: Console, result: RunResult) -> int:
     if "accuracy" in result.data:
         figure = run_figure({result.config.flossing.schedule: result.data}, title)
         paths = save(figure, result.directory / files.FIGURES, "run")
-        console.print(f"figure:  {paths[0]}")
-    console.print(f"run:     {result.directory}")
+        say(console, f"figure:  {paths[0]}")
+    say(console, f"run:     {result.directory}")
     if not result.finished:
-        console.print(f"stopped early; go on with:  floss train --resume {result.directory}")
+        say_how_to_go_on(console, result)
         return 1
     return 0

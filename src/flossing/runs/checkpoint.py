@@ -15,6 +15,7 @@ from typing import IO
 import equinox as eqx
 import xarray as xr
 
+from .._system import replace, try_lock
 from ..training import TrainState
 from . import directory as files
 from .record import Record
@@ -64,9 +65,9 @@ def _rotate_and_write(path: Path, write: Callable[[Path], object]) -> None:
                 os.link(path, link)
             except OSError:
                 # A file system without hard links: for a moment there is only the previous file.
-                path.replace(previous(path))
+                replace(path, previous(path))
             else:
-                link.replace(previous(path))
+                replace(link, previous(path))
 
     files.write_atomically(path, write, before=rotate)
 
@@ -158,20 +159,22 @@ def locked(directory: Path) -> Iterator[None]:
     Raises:
         ValueError: another process holds it.
     """
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
     path = directory / _LOCK
     with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"directory: another process is writing to {directory}.") from None
-        except OSError:
-            pass
+        if not try_lock(file.fileno()):
+            raise ValueError(f"directory: another process is writing to {directory}.")
         try:
             yield
         finally:
-            path.unlink(missing_ok=True)
+            open_still = _remove(path)
+    if open_still:
+        _remove(path)
+
+
+def _remove(path: Path) -> bool:
+    """Removes a lock's file; ``True`` where that has to wait until it is closed (Windows)."""
+    try:
+        path.unlink(missing_ok=True)
+    except PermissionError:
+        return True
+    return False

@@ -2,7 +2,6 @@
 
 import dataclasses
 import types
-import typing
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,14 +9,15 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import tyro
-import yaml
 from jaxtyping import Array, Key
 
-from .._checks import check_choice, check_finite, check_integer
+from .._checks import check_choice, check_finite, check_integer, check_seed
 from ..floss import Flossing
 from ..tasks import Copy, DelayedXOR, Parity, SpikingBits
 from ..training import Network, Training, free_surrogates, networks_starting_at
+from . import yaml_files
 from .cell import CellConfig, scale_recurrence
+from .fields import from_mapping, plain_values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,10 +90,12 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         check_integer("realisations", self.realisations, 1)
-        check_integer("seed", self.seed, 0)
+        check_seed("seed", self.seed)
         check_integer("measure_every", self.measure_every, 0)
         check_integer("measure_exponents", self.measure_exponents, 0)
         check_integer("test_trials", self.test_trials, 1)
+        for name, value in plain_values(self).items():
+            object.__setattr__(self, name, value)
         self.task.build().check_length(self.training.num_steps)
 
     def keys(self) -> Key[Array, " realisations"]:
@@ -144,7 +146,7 @@ def _fresh(
 
 def to_yaml(config: Any) -> str:
     """A configuration as YAML; ``from_yaml`` gives it back."""
-    return yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False)
+    return yaml_files.dump(_plain(dataclasses.asdict(config)))
 
 
 def _plain(value: Any) -> Any:
@@ -173,64 +175,9 @@ def from_yaml(text: str, source: str | Path = "config") -> RunConfig:
         ValueError: not YAML, unknown fields, values of the wrong type or out of range; names the field.
     """
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        content = yaml_files.load(text)
+    except yaml_files.YAMLError as error:
         raise ValueError(f"{source}: not valid YAML: {error}") from None
     if not isinstance(content, dict | types.NoneType):
         raise ValueError(f"{source}: expected fields like 'task:' and 'cell:', got {content!r}.")
-    return _from_dict(RunConfig, content or {}, str(source))
-
-
-def _from_dict(kind: type, content: Any, where: str) -> Any:
-    if not isinstance(content, dict):
-        raise ValueError(f"{where}: expected a group of fields, got {content!r}.")
-    hints = typing.get_type_hints(kind)
-    unknown = sorted(set(map(str, content)) - set(hints))
-    if unknown:
-        raise ValueError(
-            f"{where}: unknown field {unknown[0]!r}; {kind.__name__} has {', '.join(hints)}."
-        )
-    values = {}
-    for name, value in content.items():
-        hint = hints[name]
-        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-            values[name] = _from_dict(hint, value, f"{where}: {name}")
-        else:
-            values[name] = _convert(hint, value, f"{where}: {name}")
-    return kind(**values)
-
-
-def _convert_to_any(hints: list[Any], value: Any, where: str) -> Any:
-    errors = []
-    for hint in hints:
-        try:
-            return _convert(hint, value, where)
-        except (TypeError, ValueError) as error:
-            errors.append(error)
-    raise errors[0]
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    origin, options = typing.get_origin(hint), typing.get_args(hint)
-    if origin is Literal:
-        check_choice(where, value, options)
-        return value
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise ValueError(f"{where}: expected a list, got {value!r}.")
-        return tuple(_convert(options[0], item, where) for item in value)
-    if origin in (types.UnionType, typing.Union):
-        if value is None and types.NoneType in options:
-            return None
-        return _convert_to_any([o for o in options if o is not types.NoneType], value, where)
-    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        check_finite(where, value)
-        return float(value)
-    if hint is float and isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            pass
-    if isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
-        return value
-    raise ValueError(f"{where}: expected {hint.__name__}, got {value!r}.")
+    return from_mapping(RunConfig, content or {}, str(source))

@@ -21,7 +21,14 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from .._system import command_line
+from .job import COMPILING, RunResult
 from .summary import summarise
+
+
+def say(console: Console, text: str, style: str = "") -> None:
+    """Prints text as it is: brackets are no markup, colons no emoji, and paths are not broken into lines."""
+    console.print(Text(text, style), soft_wrap=True)
 
 
 class _Rate(ProgressColumn):
@@ -40,9 +47,11 @@ class ConsoleReporter:
         self._label = label
         self._task = progress.add_task(f"{label}: compiling", total=None, status="")
         self._last_line = -1
+        if not progress.console.is_terminal:
+            say(progress.console, f"{label}: compiling")
 
     def progress(self, phase: str, done: int, total: int, status: str) -> None:
-        """Moves the bar; where there is no terminal, prints a line at each tenth."""
+        """Moves the bar; where there is no terminal, prints a line at each tenth, and when it compiles."""
         self._progress.update(
             self._task,
             description=f"{self._label}: {phase}",
@@ -51,24 +60,25 @@ class ConsoleReporter:
             status=status,
         )
         tenth = 10 * done // total
-        if not self._progress.console.is_terminal and tenth > self._last_line:
-            self._last_line = tenth
-            self._progress.console.print(f"{self._label}: {phase} {done}/{total}, {status}")
+        news = done > 0 if status == COMPILING else tenth > self._last_line
+        if not self._progress.console.is_terminal and news:
+            self._last_line = max(tenth, self._last_line)
+            say(self._progress.console, f"{self._label}: {phase} {done}/{total}, {status}")
 
     def message(self, text: str) -> None:
         """A line above the bars."""
-        self._progress.console.print(f"{self._label}: {text}", style="yellow")
+        say(self._progress.console, f"{self._label}: {text}", "yellow")
 
 
 @contextmanager
 def progress_display(console: Console) -> Iterator[Progress]:
     """A display for progress bars with rate, accuracy and time left."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         _Rate(),
-        TextColumn("{task.fields[status]}"),
+        TextColumn("{task.fields[status]}", markup=False),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
@@ -81,7 +91,7 @@ def results_table(runs: dict[str, xr.Dataset], title: str) -> Table:
     """One row per network and run: accuracy, epochs to 95 %, gradient norm, exponents."""
     rows = [row for label, data in runs.items() for row in _rows(label, data)]
     table = Table(
-        title=title,
+        title=Text(title),
         title_justify="left",
         box=box.SIMPLE_HEAD,
         padding=0,
@@ -101,7 +111,7 @@ def results_table(runs: dict[str, xr.Dataset], title: str) -> Table:
     ):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(*(row if skipped else row[:-1]))
+        table.add_row(*map(Text, row if skipped else row[:-1]))
     return table
 
 
@@ -120,6 +130,12 @@ def _rows(label: str, data: xr.Dataset) -> Iterator[Sequence[str]]:
         )
 
 
+def say_how_to_go_on(console: Console, result: RunResult) -> None:
+    """Prints the command that continues a run."""
+    command = command_line(["floss", "train", "--resume", str(result.directory)])
+    say(console, f"stopped early; go on with:  {command}")
+
+
 @contextmanager
 def graceful_interrupt(console: Console) -> Iterator[threading.Event]:
     """The first Ctrl-C (or SIGTERM) sets the event, the second one interrupts at once."""
@@ -132,11 +148,11 @@ def graceful_interrupt(console: Console) -> Iterator[threading.Event]:
         if event.is_set():
             raise KeyboardInterrupt
         event.set()
-        console.print("stopping after the current block; press Ctrl-C again to stop at once")
+        say(console, "stopping after the current block; press Ctrl-C again to stop at once")
 
     old = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield event
     finally:
         for number, handler in old.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -5,7 +5,6 @@ import json
 import os
 import platform
 import re
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,8 @@ import jax
 import numpy as np
 import xarray as xr
 from jaxtyping import PyTree
+
+from .._system import command_line, replace, write_through
 
 CONFIG = "config.yaml"
 METRICS = "metrics.nc"
@@ -78,12 +79,11 @@ def write_atomically(
     temporary = Path(name)
     try:
         write(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        write_through(temporary)
         temporary.chmod(0o644)
         if before is not None:
             before()
-        temporary.replace(path)
+        replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -189,7 +189,7 @@ def environment(devices: bool = True) -> dict[str, Any]:
         [f"{device.platform}: {device.device_kind}" for device in jax.devices()] if devices else []
     )
     return {
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": command_line([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "versions": {name: metadata.version(name) for name in names},
         "python": platform.python_version(),

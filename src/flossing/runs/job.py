@@ -35,11 +35,18 @@ BLOCK = 50
 """Epochs or flossing steps in one compiled block, at most."""
 
 
+COMPILING = "compiling"
+"""What a reporter hears as status before the first block of a kind, which takes up to a minute."""
+
+
 class Reporter(Protocol):
     """Who is told how a run goes."""
 
     def progress(self, phase: str, done: int, total: int, status: str) -> None:
-        """``done`` of ``total`` epochs and flossing steps are over."""
+        """``done`` of ``total`` epochs and flossing steps are over; told after each block.
+
+        Also told, with the status ``COMPILING``, before the first block of flossing and of training.
+        """
         ...
 
     def message(self, text: str) -> None:
@@ -92,6 +99,7 @@ class Job:
         self.beside = beside
         self.keys = config.keys()
         self.task = config.task.build()
+        self.compiled: set[BlockKind] = set()
         self.phases = list(plan(config.flossing, config.training.epochs))
         self.total = sum(phase.stop - phase.start for phase in self.phases)
         size = dimension(state.networks.initial_state) // config.realisations
@@ -103,8 +111,15 @@ class Job:
             return self._run(trackers)
         with checkpoint.locked(self.path):
             checkpoint.remove_leftovers(self.path)
+            epochs, steps = int(self.state.epochs), int(self.state.floss_steps)
+            settings = dataclasses.asdict(self.config)
             named = make_trackers(
-                track, self.path, dataclasses.asdict(self.config), int(self.state.epochs)
+                track,
+                self.path,
+                settings,
+                epochs,
+                begun=epochs + steps > 0,
+                say=lambda text: self.say([text]),
             )
             self.lines = JsonLines(self.path)
             self.record.tell(self.lines.log)
@@ -159,6 +174,7 @@ class Job:
     def _floss(self, until: int) -> None:
         while (done := int(self.state.floss_steps)) < until and not self._stopping():
             count = min(BLOCK, until - done)
+            self._say_that_it_compiles("flossing")
             start = Moment()
             self.state, metrics = floss_block(
                 self.state,
@@ -182,6 +198,7 @@ class Job:
         while (done := int(self.state.epochs)) < until and not self._stopping():
             next_measure = done + every - done % every if every else until
             count = min(BLOCK, until - done, next_measure - done)
+            self._say_that_it_compiles("training")
             start = Moment()
             self.state, metrics = train_block(
                 self.state,
@@ -211,6 +228,14 @@ class Job:
         self._save()
         self._log(f"{phase} {done}/{self.total}, {status}")
         self.reporter.progress(phase, done, self.total, status)
+
+    def _say_that_it_compiles(self, kind: BlockKind) -> None:
+        """Before the first block of a kind: without a word, the next one would come much later."""
+        if kind not in self.compiled:
+            self.compiled.add(kind)
+            self._log(f"{COMPILING} {kind}")
+            done = int(self.state.epochs) + int(self.state.floss_steps)
+            self.reporter.progress(kind, done, self.total, COMPILING)
 
     def _log(self, text: str) -> None:
         if self.path is not None:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -11,6 +11,8 @@ import numpy as np
 from . import directory as files
 
 LINES = "metrics.jsonl"
+WANDB_RUN = "wandb-run.txt"
+"""Holds the id of the run at Weights & Biases."""
 
 TrackerName = Literal["tensorboard", "wandb"]
 
@@ -93,15 +95,41 @@ class TensorBoard:
 class WeightsAndBiases:
     """Weights & Biases; ``WANDB_MODE=offline`` keeps everything in the run's directory.
 
+    A run that is resumed goes on as the same run there, whose name the directory keeps. Where that cannot
+    be, it is said.
+
+    Args:
+        directory: of the run.
+        config: its settings.
+        begun: whether the run goes on, rather than starting.
+        say: is told what differs from one run that goes on.
+
     Raises:
         ModuleNotFoundError: wandb is not installed.
     """
 
-    def __init__(self, directory: Path, config: dict[str, Any]):
+    def __init__(
+        self,
+        directory: Path,
+        config: dict[str, Any],
+        begun: bool = False,
+        say: Callable[[str], object] = lambda text: None,
+    ):
         wandb = _library("wandb")
+        file = directory / WANDB_RUN
+        known = file.read_text(encoding="utf-8").strip() if file.is_file() else None
         self._run = wandb.init(
-            project="flossing", name=directory.name, dir=str(directory), config=config
+            project="flossing",
+            name=directory.name,
+            dir=str(directory),
+            config=config,
+            id=known,
+            resume=None if known is None else "allow",
         )
+        if not self._run.disabled:
+            files.write_text(file, self._run.id)
+        if note := _what_differs(begun, known, self._run):
+            say(note)
         for kind in ("training", "flossing", "spectrum"):
             self._run.define_metric(f"{kind}/step", hidden=True)
             self._run.define_metric(f"{kind}/*", step_metric=f"{kind}/step")
@@ -115,17 +143,47 @@ class WeightsAndBiases:
         self._run.finish()
 
 
+def _what_differs(begun: bool, known: str | None, run: Any) -> str:
+    """What is said about a run at Weights & Biases that does not just go on."""
+    if not begun or run.disabled:
+        return ""
+    if known is None:
+        return "wandb: this run was not sent there before; it gets what is measured from now on"
+    if run.offline:
+        return (
+            f"wandb: offline, no run can go on; this part is kept on its own, with the same id {run.id}. "
+            "Sync the first part, then this one with: wandb sync --append"
+        )
+    return (
+        "" if run.resumed else f"wandb: found no run {run.id} to go on with; began one of that id"
+    )
+
+
 def make_trackers(
-    names: Sequence[TrackerName], directory: Path, config: dict[str, Any], epochs: int = 0
+    names: Sequence[TrackerName],
+    directory: Path,
+    config: dict[str, Any],
+    epochs: int = 0,
+    *,
+    begun: bool = False,
+    say: Callable[[str], object] = lambda text: None,
 ) -> list[Tracker]:
     """The trackers of these names for a run that has done so many epochs.
+
+    Args:
+        names: of the trackers.
+        directory: of the run.
+        config: its settings.
+        epochs: training epochs that are done.
+        begun: whether anything is done.
+        say: is told what a tracker cannot do.
 
     Raises:
         ModuleNotFoundError: a library is missing. ValueError: an unknown name.
     """
     makers = {
         "tensorboard": lambda: TensorBoard(directory, epochs),
-        "wandb": lambda: WeightsAndBiases(directory, config),
+        "wandb": lambda: WeightsAndBiases(directory, config, begun, say),
     }
     for name in names:
         if name not in makers:

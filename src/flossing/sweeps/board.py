@@ -1,4 +1,4 @@
-"""One line for a whole sweep: runs, epochs per second, time left."""
+"""One line for a whole sweep: runs that are finished or failed, and time left."""
 
 import threading
 import time
@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from ..runs.console import say
 from .grid import Run
+from .pace import Pace
 
 _LINE_SECONDS = 30.0
 
@@ -25,8 +27,7 @@ class Board:
         self._steps = {run.index: run.steps for run in runs}
         self._done = {run.index: run.steps for run in finished}
         self._status = {run.index: "finished" for run in finished}
-        self._worked = 0
-        self._start: float | None = None
+        self._pace = Pace(runs)
         self._last_line = time.monotonic()
         self._lock = threading.Lock()
         self._task = progress.add_task("sweep", total=sum(self._steps.values()), status="")
@@ -36,9 +37,9 @@ class Board:
         """A run has done so many of its epochs and flossing steps."""
         del status
         with self._lock:
-            self._start = self._start or time.monotonic()
-            if run in self._done:
-                self._worked += max(0, done - self._done[run])
+            if run in self._status:  # late news of a run that has ended
+                return
+            self._pace.add(run, done, time.monotonic())
             self._done[run] = done
             self._show()
             if time.monotonic() - self._last_line > _LINE_SECONDS:
@@ -48,30 +49,30 @@ class Board:
         """A run is ``finished``, ``failed`` or ``stopped``."""
         with self._lock:
             self._status[run] = status
+            self._pace.end(run, status == "finished")
             if status == "finished":
                 self._done[run] = self._steps[run]
             self._show()
             if not self._progress.console.is_terminal or status == "failed":
-                self._progress.console.print(
-                    f"{self._names[run]}: {status}", highlight=False, markup=False
-                )
+                say(self._progress.console, f"{self._names[run]}: {status}")
                 self._line()
 
     def message(self, text: str) -> None:
         """A line above the bar."""
-        self._progress.console.print(text, style="yellow", highlight=False, markup=False)
+        say(self._progress.console, text, "yellow")
 
     def text(self) -> str:
-        """Runs, speed and time left."""
+        """Runs and time left."""
         status = list(self._status.values())
         text = f"{status.count('finished')}/{len(self._names)} runs"
         if failed := status.count("failed"):
             text += f", {failed} failed"
-        if self._worked and self._start is not None:
-            rate = self._worked / (time.monotonic() - self._start)
-            done = sum(self._done.get(i, 0) for i in self._names if self._status.get(i) != "failed")
-            total = sum(n for i, n in self._steps.items() if self._status.get(i) != "failed")
-            text += f", {rate:.1f} epochs/s, {_duration((total - done) / rate)} left"
+        running = {i: self._done.get(i, 0) for i in self._names if i not in self._status}
+        seconds = self._pace.seconds_left(running)
+        if seconds is None and running.keys() & self._done.keys():
+            text += ", no estimate yet: runs compile first"
+        elif running and seconds is not None:
+            text += f", {_duration(seconds)} left"
         return text
 
     def _show(self) -> None:
@@ -82,7 +83,7 @@ class Board:
     def _line(self) -> None:
         self._last_line = time.monotonic()
         if not self._progress.console.is_terminal:
-            self._progress.console.print(f"sweep: {self.text()}", highlight=False)
+            say(self._progress.console, f"sweep: {self.text()}")
 
 
 class Silent:
@@ -108,9 +109,9 @@ def _duration(seconds: float) -> str:
 def sweep_display(console: Console) -> Iterator[Progress]:
     """A display with one bar."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
-        TextColumn("{task.fields[status]}"),
+        TextColumn("{task.fields[status]}", markup=False),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:

@@ -6,10 +6,9 @@ import typing
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import numpy as np
-import yaml
-
-from ..runs.config import RunConfig, _convert
+from ..runs import yaml_files
+from ..runs.config import RunConfig
+from ..runs.fields import convert as convert_to, hints_of, meant
 from ..training import Training
 
 
@@ -28,31 +27,25 @@ def field_name(text: str) -> str:
         )
     if name not in _hints():
         section = name.partition(".")[0]
-        known = [n for n in _hints() if n.startswith(f"{section}.")] or list(_hints())
-        raise ValueError(
-            f"over: unknown field {text.strip()!r}; expected one of {', '.join(known)}."
+        known = [n for n in _hints() if n.startswith(f"{section}.")]
+        full = meant(name, RunConfig)
+        expected = (
+            f"did you mean {full}?"
+            if full and full not in known
+            else f"expected one of {', '.join(known or _hints())}."
         )
+        raise ValueError(f"over: unknown field {text.strip()!r}; {expected}")
     return name
 
 
-def _hints(kind: type = RunConfig, prefix: str = "") -> dict[str, Any]:
+def _hints() -> dict[str, Any]:
     """The type of every field that can be swept, by dotted name."""
-    found: dict[str, Any] = {}
-    for name, hint in typing.get_type_hints(kind).items():
-        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-            found |= _hints(hint, f"{prefix}{name}.")
-        elif name != "directory":
-            found[prefix + name] = hint
-    return found
+    return {name: hint for name, hint in hints_of(RunConfig).items() if name != "directory"}
 
 
 def convert(name: str, value: Any) -> Any:
     """A value of the field's type from a Python or YAML value; raises ``ValueError`` naming the field."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, tuple):
-        value = list(value)
-    return _convert(_hints()[name], value, name)
+    return convert_to(_hints()[name], value, name)
 
 
 def read(name: str, text: str) -> Any:
@@ -66,8 +59,8 @@ def read(name: str, text: str) -> Any:
     if hint is str or typing.get_origin(hint) is Literal:
         return convert(name, text)
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = yaml_files.load(text)
+    except yaml_files.YAMLError:
         value = text
     return convert(name, text if value is None else value)
 

@@ -8,17 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import xarray as xr
-import yaml
 
-from ..runs import directory as files
+from .._system import try_lock
+from ..runs import directory as files, yaml_files
 from ..runs.checkpoint import has_checkpoint
 from ..runs.config import to_yaml
 from .grid import Grid
-
-try:
-    import fcntl
-except ImportError:  # no such locks on Windows
-    fcntl = None
 
 SETTINGS = "sweep.yaml"
 DATASET = "sweep.nc"
@@ -36,13 +31,13 @@ def open_directory(path: Path, grid: Grid) -> None:
         FileExistsError: there is something else. ValueError: the sweep there has other settings.
     """
     file = path / SETTINGS
-    wanted = {"base": yaml.safe_load(to_yaml(grid.base)), **grid.content()}
+    wanted = {"base": yaml_files.load(to_yaml(grid.base)), **grid.content()}
     if not file.is_file():
         if path.is_dir() and {p.name for p in path.iterdir()} <= {_LOCKS, RUNS}:
             path.joinpath(_LOCKS).mkdir(exist_ok=True)  # killed before the settings were written
         else:
             files.new_directory(path)
-        files.write_text(file, yaml.safe_dump(wanted, sort_keys=False))
+        files.write_text(file, yaml_files.dump(wanted))
     else:
         _refuse_differences(path, file, wanted)
     (path / RUNS).mkdir(exist_ok=True)
@@ -51,8 +46,8 @@ def open_directory(path: Path, grid: Grid) -> None:
 
 def _refuse_differences(path: Path, file: Path, wanted: dict[str, Any]) -> None:
     try:
-        there = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        there = yaml_files.load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml_files.YAMLError) as error:
         raise ValueError(f"{file}: cannot be read: {error}") from None
     old, new = dict(_flat(there)), dict(_flat(wanted))
     different = [
@@ -124,22 +119,10 @@ def alone(
     file = os.open(sweep / _LOCKS / name, os.O_CREAT | os.O_RDWR, 0o644)
     try:
         deadline = time.monotonic() + wait
-        got = _try_lock(file)
+        got = try_lock(file)
         while not got and time.monotonic() < deadline and not stop():
             time.sleep(0.1)
-            got = _try_lock(file)
+            got = try_lock(file)
         yield got
     finally:
         os.close(file)
-
-
-def _try_lock(file: int) -> bool:
-    if fcntl is None:
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    return True

@@ -36,6 +36,15 @@ class Run:
         phases = plan(self.config.flossing, self.config.training.epochs)
         return sum(phase.stop - phase.start for phase in phases)
 
+    def left(self, done: int) -> tuple[int, int]:
+        """Flossing steps and training epochs that are left when ``done`` of both together are over."""
+        left = {"floss": 0, "train": 0}
+        for phase in plan(self.config.flossing, self.config.training.epochs):
+            steps = phase.stop - phase.start
+            left[phase.kind] += max(0, steps - max(0, done))
+            done -= steps
+        return left["floss"], left["train"]
+
     @property
     def cost(self) -> float:
         """A rough measure of the time it takes, to start long runs first."""
@@ -80,7 +89,7 @@ class Grid:
             except (TypeError, ValueError) as error:
                 raise type(error)(f"over: {label}: {error}") from None
             name = _file_name(label, taken)
-            taken.add(name)
+            taken.add(name.lower())
             found.append(Run(index, name, values, config))
         return found
 
@@ -98,8 +107,9 @@ def check(config: RunConfig) -> None:
 
 
 def _file_name(label: str, taken: set[str]) -> str:
-    name = re.sub(r"[^A-Za-z0-9._+=,-]", "_", label).lstrip(".")
-    if len(name) > _LONGEST_NAME or name in taken:
+    """A name that every file system takes; it differs from those taken in more than the case of letters."""
+    name = re.sub(r"[^A-Za-z0-9._+=,-]", "_", label).strip(".")
+    if len(name) > _LONGEST_NAME or name.lower() in taken:
         digest = hashlib.sha256(label.encode()).hexdigest()[:10]
         name = f"{name[:_LONGEST_NAME]}-{digest}"
     return name

@@ -20,8 +20,30 @@ CLUSTERS = {
 }
 
 
+_INTEGERS = ("cores", "processes", "ncpus", "mem", "job_cpu", "n_workers")
+_SWITCHES = ("nanny", "security", "use_stdin")
+_LISTS = (
+    "job_extra_directives",
+    "job_script_prologue",
+    "job_directives_skip",
+    "worker_extra_args",
+    "worker_command",
+    "submit_command_extra",
+    "cancel_command_extra",
+)
+"""What dask-jobqueue takes as something else than text."""
+
+
 def parse_options(texts: Sequence[str]) -> dict[str, Any]:
-    """``name=value`` from the command line; numbers, true, false and JSON lists are read as such."""
+    """``name=value`` from the command line.
+
+    Values stay the text that they are (``account=0123``, ``queue=1e5``), but for the options that
+    dask-jobqueue wants as an integer, as true or false, as a list (in JSON, or one entry as it is) or as
+    a mapping (in JSON).
+
+    Raises:
+        ValueError: no name, a name twice, or a value that is not what the option takes.
+    """
     options: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -29,11 +51,27 @@ def parse_options(texts: Sequence[str]) -> dict[str, Any]:
             raise ValueError(
                 f"cluster_options: expected NAME=VALUE such as queue=gpu, got {text!r}."
             )
-        try:
-            options[name.replace("-", "_")] = json.loads(value)
-        except ValueError:
-            options[name.replace("-", "_")] = value
+        name = name.replace("-", "_")
+        if name in options:
+            raise ValueError(f"cluster_options: {name} is given twice.")
+        options[name] = _option(name, value)
     return options
+
+
+def _option(name: str, text: str) -> Any:
+    kind = "an integer" if name in _INTEGERS else "true or false" if name in _SWITCHES else ""
+    if name == "scheduler_options" or (name in _LISTS and text[:1] in ("[", "{")):
+        kind = "JSON"
+    if not kind:
+        return [text] if name in _LISTS else text
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    types = {"an integer": int, "true or false": bool, "JSON": (list, dict)}[kind]
+    if not isinstance(value, types) or (types is int and isinstance(value, bool)):
+        raise ValueError(f"cluster_options: {name}: expected {kind}, got {text!r}.")
+    return value
 
 
 def job_options(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,10 +10,14 @@ from typing import Any
 
 import dask
 from distributed import Nanny, Scheduler, Security
+from distributed.core import Status
 from distributed.deploy.spec import SpecCluster
 
 from .._checks import check_integer
+from .._system import cores
 
+_STARTS = 5
+"""How often a worker process is started before the sweep gives up."""
 BLAS_LIMITS = {
     name: "1"
     for name in (
@@ -23,14 +27,6 @@ BLAS_LIMITS = {
         "VECLIB_MAXIMUM_THREADS",
     )
 }
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
 
 
 def gpus(environment: Mapping[str, str] = os.environ) -> list[str]:
@@ -83,6 +79,18 @@ def worker_environments(
     return [shared | {"CUDA_VISIBLE_DEVICES": devices[i]} for i in range(count)]
 
 
+class _PatientNanny(Nanny):
+    """Starts its worker again if that dies while it starts; Dask itself replaces those that die later."""
+
+    async def instantiate(self) -> Status:
+        status = await super().instantiate()
+        for _ in range(_STARTS - 1):
+            if status == Status.running or self.status in (Status.closing, Status.closed):
+                break
+            status = await super().instantiate()
+        return status
+
+
 @contextlib.contextmanager
 def local_cluster(
     workers: int | None,
@@ -94,13 +102,16 @@ def local_cluster(
     """A scheduler in this process and worker processes beside it, all listening on ``host`` only.
 
     At most ``needed`` workers are started. They end with this process, however it ends.
+
+    Raises:
+        ConnectionError: a worker process does not start.
     """
     environments = worker_environments(workers, gpus(), cores())
     protocol = "tls://" if security is not None and security.require_encryption else "tcp://"
     shared: dict[str, Any] = {"host": host, "protocol": protocol, "security": security}
     specs = {
         i: {
-            "cls": Nanny,
+            "cls": _PatientNanny,
             "options": {
                 **shared,
                 "nthreads": 1,
@@ -134,13 +145,7 @@ def local_cluster(
     try:
         with (
             dask.config.set(settings),
-            SpecCluster(
-                workers=specs,
-                scheduler=scheduler,
-                security=security,
-                silence_logs=logging.CRITICAL,  # pyright: ignore[reportArgumentType]
-                name="sweep",
-            ) as cluster,
+            _start(specs, scheduler, security) as cluster,
         ):
             yield cluster
     finally:
@@ -149,3 +154,20 @@ def local_cluster(
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def _start(specs: Any, scheduler: Any, security: Security | None) -> SpecCluster:
+    try:
+        return SpecCluster(
+            workers=specs,
+            scheduler=scheduler,
+            security=security,
+            silence_logs=logging.CRITICAL,  # pyright: ignore[reportArgumentType]
+            name="sweep",
+        )
+    except RuntimeError as error:
+        cause = error.__cause__ or error
+        raise ConnectionError(
+            f"workers: a worker process could not be started in {_STARTS} tries ({cause}); try fewer "
+            "workers, or look at what ends them: is there enough memory?"
+        ) from error

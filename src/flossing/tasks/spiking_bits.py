@@ -71,7 +71,11 @@ class SpikingBits(Parity):
             raise ValueError(
                 f"num_steps: expected whole bins of {self.bin_steps} steps, got {num_steps}."
             )
-        super().check_length(num_steps // self.bin_steps)
+        if num_steps <= self.horizon:
+            raise ValueError(
+                f"num_steps: a delay of {self.delay} bins of {self.bin_steps} steps (bin_steps) needs "
+                f"more than {self.horizon} steps, got {num_steps}."
+            )
 
     def spikes(
         self,

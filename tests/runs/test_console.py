@@ -1,0 +1,107 @@
+"""Text is printed as it stands, whatever is in it, and a silence while a program is compiled is announced."""
+
+import io
+import shlex
+
+import hypothesis
+import hypothesis.strategies as st
+import pytest
+from rich.console import Console
+from test_cli import TINY
+
+from flossing.cli import main
+from flossing.runs.console import ConsoleReporter, progress_display, results_table, say
+from flossing.runs.job import COMPILING
+
+ODD = st.text(
+    st.characters(codec="ascii", exclude_categories=["Cc"]), min_size=1
+) | st.sampled_from(
+    [
+        "q[/x]",
+        "exp[a]/r",
+        "[bold]b[/bold]",
+        ":smile:/a",
+        "[link=x]",
+        "\\[a]",
+        "https://a.b/c 1.5 'x'",
+    ]
+)
+
+
+def console(terminal):
+    return Console(file=io.StringIO(), width=40, force_terminal=terminal, color_system=None)
+
+
+@hypothesis.settings(deadline=None)
+@hypothesis.given(ODD)
+def test_a_line_is_what_was_given(text):
+    out = console(False)
+    say(out, text)
+    assert out.file.getvalue() == text + "\n"
+
+
+@hypothesis.settings(deadline=None, max_examples=30)
+@hypothesis.given(ODD.map(str.strip).filter(bool), st.booleans())
+def test_labels_of_bars_are_what_was_given(label, terminal):
+    out = Console(file=io.StringIO(), width=400, force_terminal=terminal, color_system=None)
+    with progress_display(out) as progress:
+        reporter = ConsoleReporter(progress, label)
+        reporter.progress("training", 1, 2, label)
+        reporter.message(label)
+    printed = out.file.getvalue()
+    assert f"{label}: training" in printed
+    assert f"{label}: {label}" in printed
+
+
+def test_a_title_is_what_was_given():
+    out = console(False)
+    out.print(results_table({}, "a [/x] :smile: run"))
+    assert "a [/x] :smile: run" in out.file.getvalue()
+
+
+def test_where_there_is_no_terminal_compiling_is_said_once_per_program():
+    out = console(False)
+    with progress_display(out) as progress:
+        reporter = ConsoleReporter(progress, "train")
+        reporter.progress("flossing", 0, 400, COMPILING)
+        for done in (50, 100):
+            reporter.progress("flossing", done, 400, "loss 1")
+        reporter.progress("training", 100, 400, COMPILING)
+        reporter.progress("training", 101, 400, "accuracy 50.0 %")
+    assert out.file.getvalue().splitlines() == [
+        "train: compiling",
+        "train: flossing 50/400, loss 1",
+        "train: flossing 100/400, loss 1",
+        "train: training 100/400, compiling",
+    ]
+
+
+@pytest.mark.parametrize("name", ["q[/x]", "exp[a]/r", "a :smile: b", "a$b$_^"])
+def test_directories_are_printed_as_they_are(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("flossing.commands.train.use_devices", lambda options: None)
+    assert main(["train", *TINY, "--epochs", "2", "--directory", name]) == 0
+    out = capsys.readouterr().out
+    assert f"run:     {name}\n" in out
+    assert f"figure:  {name}/figures/run.png\n" in out.replace("\\", "/")
+    assert "train: compiling\n" in out
+    measured = ["spectrum", "--run", name, "--steps", "20", "--directory", f"{name}-spectrum"]
+    assert main(measured) == 0
+    assert f"written: {name}-spectrum/spectrum.json" in capsys.readouterr().out.replace("\\", "/")
+
+
+def test_the_command_to_go_on_can_be_pasted(tmp_path, monkeypatch, capsys):
+    from flossing.commands import train
+
+    run = train.run
+
+    def stopped(config, *, stop, **options):
+        stop.set()
+        return run(config, stop=stop, **options)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(train, "use_devices", lambda options: None)
+    monkeypatch.setattr(train, "run", stopped)
+    assert main(["train", *TINY, "--directory", "my [/run]"]) == 1
+    command = capsys.readouterr().out.split("go on with:  ")[1].strip()
+    assert shlex.split(command) == ["floss", "train", "--resume", "my [/run]"]
