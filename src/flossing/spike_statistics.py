@@ -23,8 +23,8 @@ def _trains(spikes: ArrayLike, dimensions: tuple[int, ...], name: str = "spikes"
 
 
 def _check_time_step(time_step: float) -> None:
-    check_scalar("time_step", time_step)
     check_positive("time_step", time_step)
+    check_scalar("time_step", time_step)
 
 
 def firing_rates(spikes: ArrayLike, *, time_step: float = 1.0) -> np.ndarray:

@@ -198,8 +198,8 @@ class SpikeFile:
             UserWarning: once for a file whose times cannot be seconds, or from which no spike is seen.
         """
         num_steps = check_integer("num_steps", num_steps, 1)
-        check_scalar("time_step", time_step)
         check_positive("time_step", time_step)
+        check_scalar("time_step", time_step)
         chosen = self._chosen(indices)
         spikes = np.zeros((len(chosen), num_steps, self.units), np.uint8)
         latest = 0.0

@@ -31,8 +31,8 @@ def frozen_poisson(
     check_integer("num_steps", num_steps, 1)
     check_integer("inputs", inputs, 1)
     check_positive("rate", rate, zero=True)
-    check_scalar("time_step", time_step)
     check_positive("time_step", time_step)
+    check_scalar("time_step", time_step)
     rates = np.asarray(rate, float)
     if rates.ndim:
         check_shape("rate", rates, (inputs,))

@@ -90,8 +90,8 @@ class Randman:
             num_steps=1,
             spike_steps=1,
         )
-        check_scalar("alpha", self.alpha)
         check_positive("alpha", self.alpha, zero=True)
+        check_scalar("alpha", self.alpha)
         if self.spike_steps > self.num_steps:
             raise ValueError(
                 f"spike_steps: expected at most num_steps = {self.num_steps}, got {self.spike_steps}."
@@ -156,8 +156,8 @@ class Randman:
         """
         check_key("key", key)
         for name, value in (("validation", validation), ("test", test)):
-            check_scalar(name, value)
             check_fraction(name, value)
+            check_scalar(name, value)
         sample_key, order_key = jax.random.split(key)
         data = self.sample(sample_key)
         order = jax.random.permutation(order_key, len(data.labels))

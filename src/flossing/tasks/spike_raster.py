@@ -33,8 +33,8 @@ def spike_raster(
     """
     check_integer("num_steps", num_steps, 1)
     check_integer("neurons", neurons, 1)
-    check_scalar("threshold", threshold)
     check_fraction("threshold", threshold)
+    check_scalar("threshold", threshold)
     grey = (
         picture(neurons, num_steps)
         if image is None

@@ -53,8 +53,8 @@ class SpikingBits(Parity):
     def __post_init__(self) -> None:
         super().__post_init__()
         settle_integers(self, bin_steps=1, channels=2)
-        check_scalar("probability", self.probability)
         check_positive("probability", self.probability)
+        check_scalar("probability", self.probability)
         if self.channels % 2:
             raise ValueError(
                 f"channels: expected an even number, half for each bit, got {self.channels}."

@@ -77,8 +77,8 @@ class BiasProfile(NamedTuple):
             negligible: positions count only if the true gradient is larger than this fraction of its
                 largest absolute value. NaN if none does.
         """
-        check_scalar("negligible", negligible)
         check_fraction("negligible", negligible)
+        check_scalar("negligible", negligible)
         sizes = np.abs(self.gradient)
         counted = sizes > negligible * sizes.max() if negligible else sizes >= 0
         wrong = (np.sign(self.gradient) != np.sign(self.surrogate))[counted]
@@ -165,8 +165,8 @@ def bias_map(
         ValueError, TypeError: as ``surrogate_gradient``.
     """
     check_integer("num_points", num_points, 2)
-    check_scalar("extent", extent)
     check_positive("extent", extent)
+    check_scalar("extent", extent)
     network = as_network("network", network)
     first, second = as_network("first", first), as_network("second", second)
     axis = np.linspace(-extent, extent, num_points)

@@ -58,8 +58,8 @@ class Comparison(NamedTuple):
 
         Infinite where the bias alone is larger.
         """
-        check_scalar("relative_error", relative_error)
         check_positive("relative_error", relative_error)
+        check_scalar("relative_error", relative_error)
         left = (relative_error - self.bias) * (relative_error + self.bias)
         return max(self.variance / left, 1.0) if left > 0 else float("inf")
 

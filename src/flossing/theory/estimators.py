@@ -48,8 +48,8 @@ def _baseline(value: Any) -> Any:
 
 
 def _step(value: Any) -> float:
-    check_scalar("step", value)
     check_positive("step", value)
+    check_scalar("step", value)
     return float(value)
 
 

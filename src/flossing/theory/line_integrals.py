@@ -100,8 +100,8 @@ def line_integral(
         ValueError: the field is NaN or infinite on the path, or its parameters do not match the path's; the
             path has none.
     """
-    check_scalar("tolerance", tolerance)
     check_positive("tolerance", tolerance)
+    check_scalar("tolerance", tolerance)
     check_integer("max_evaluations", max_evaluations, 15)
     check_integer("block", block, 1)
     if num_points is None:

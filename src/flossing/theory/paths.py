@@ -54,8 +54,8 @@ def circle(centre: PyTree, first: PyTree, second: PyTree, *, radius: float | Arr
         ValueError, TypeError: a radius that is not positive, directions that do not fit ``centre``, nothing
             to move.
     """
-    check_scalar("radius", radius)
     check_positive("radius", radius)
+    check_scalar("radius", radius)
     centre = as_network("centre", centre)
     first, second = as_network("first", first), as_network("second", second)
     for name, direction in (("first", first), ("second", second)):

@@ -64,14 +64,16 @@ class StochasticNet(eqx.Module):
             raise ValueError(f"sizes: expected inputs and at least one layer, got {list(sizes)}.")
         for i, size in enumerate(sizes):
             check_integer(f"sizes[{i}]", size, 1)
-        check_scalar("gain", gain)
-        check_scalar("bias", bias)
         check_positive("gain", gain)
+        check_scalar("gain", gain)
         check_positive("bias", bias, zero=True)
+        check_scalar("bias", bias)
         check_key("key", key)
         layers = len(sizes) - 1
         noise = SigmoidNoise() if noise is None else noise
-        noises = tuple(noise) if isinstance(noise, list | tuple) else (noise,) * layers
+        noises: tuple[Any, ...] = (
+            tuple(noise) if isinstance(noise, list | tuple) else (noise,) * layers
+        )
         for each in noises:
             if not isinstance(each, EscapeNoise):
                 raise TypeError(

@@ -66,8 +66,8 @@ def van_rossum_distance(
         ("time_step", time_step),
         ("rise_time_constant", rise_time_constant),
     ):
-        check_scalar(name, value)
         check_positive(name, value)
+        check_scalar(name, value)
     if rise_time_constant > decay_time_constant:
         raise ValueError(
             f"rise_time_constant: expected at most decay_time_constant = {decay_time_constant}, "
