@@ -70,7 +70,7 @@ def as_network(name: str, value: PyTree) -> PyTree:
 
 def as_value(like: Array, value: Any) -> Array:
     """An entry of a field in the dtype of its parameter: integers and plain numbers are values too."""
-    return jnp.asarray(value).astype(like.dtype)
+    return jnp.asarray(value).astype(jax.dtypes.canonicalize_dtype(like.dtype))
 
 
 def entries(name: str, value: PyTree, parameters: PyTree) -> PyTree:

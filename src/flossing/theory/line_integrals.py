@@ -146,6 +146,8 @@ def _adaptive(
         evaluations += points.size
         kronrod = half * (values @ _K)
         errors = np.abs(kronrod - half * (values @ _G))
+        # Where a jump is in such an interval, anything between its values may be right.
+        errors = np.where(half < shortest, 2 * half * np.ptp(values, axis=1), errors)
         total_error = done_error + errors.sum()
         # Accept what is good for its length, and what cannot be halved any more.
         good = (errors <= 0.5 * tolerance * (right - left)) | (half < shortest)

@@ -130,8 +130,9 @@ class StochasticNet(eqx.Module):
 
     def numbers(self, input: Any) -> Array:
         """The input in the dtype of the network, its shape checked."""
-        check_shape("input", input, (self.sizes[0],))
-        return as_floats("input", input).astype(self.biases[0].dtype)
+        numbers = as_floats("input", input)
+        check_shape("input", numbers, (self.sizes[0],))
+        return numbers.astype(self.biases[0].dtype)
 
     def from_layer(
         self, start: int, spikes: Float[Array, " pre"], uniforms: Sequence[Array]
