@@ -65,8 +65,70 @@ def _concrete(value: Any) -> np.ndarray:
     return array.astype(float) if array.dtype == object else array
 
 
+def check_scalar(name: str, value: Any) -> None:
+    """Raises unless ``value`` is one finite number, not an array of them."""
+    check_finite(name, value)
+    if np.shape(value) != ():
+        raise ValueError(f"{name}: expected one number, got shape {np.shape(value)}.")
+
+
+def settle_integers(settings: Any, **ranges: int | tuple[int, int]) -> None:
+    """Checks integer fields of a frozen dataclass, and makes NumPy's small integers plain ones.
+
+    Args:
+        settings: an instance in its ``__post_init__``.
+        ranges: by name of the field, the smallest value or the smallest and largest one.
+    """
+    for name, limits in ranges.items():
+        bounds = limits if isinstance(limits, tuple) else (limits,)
+        object.__setattr__(settings, name, check_integer(name, getattr(settings, name), *bounds))
+
+
+def as_numbers(name: str, value: Any) -> Any:
+    """An array, or lists of numbers as an array of NumPy; entries are real numbers or booleans.
+
+    Raises:
+        TypeError: rows of different lengths, or entries that are no real numbers.
+    """
+    array = value
+    if not isinstance(value, jax.Array | np.ndarray):
+        try:
+            array = np.asarray(value) if is_concrete(value) else jnp.asarray(value)
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"{name}: expected an array of numbers, got a {type(value).__name__} that is none; "
+                "rows must have equal lengths (pad ragged trials, or take one at a time)."
+            ) from None
+    real = jnp.issubdtype(array.dtype, jnp.integer) or jnp.issubdtype(array.dtype, jnp.floating)
+    if not (real or array.dtype == np.dtype(bool)):
+        raise TypeError(f"{name}: expected numbers, got dtype {array.dtype}.")
+    return array
+
+
+def as_floats(name: str, value: Any) -> jax.Array:
+    """Floats of single precision at least, so that sums of small integers or halves do not overflow."""
+    array = jnp.asarray(as_numbers(name, value))
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        return array.astype(float)
+    return array.astype(jnp.promote_types(array.dtype, jnp.float32))
+
+
+def as_indices(name: str, value: Any, count: int) -> jax.Array:
+    """Integers of any dtype from 0 to ``count - 1`` as int32; the range is checked if values are known."""
+    array = as_numbers(name, value)
+    if not jnp.issubdtype(array.dtype, jnp.integer):
+        raise TypeError(f"{name}: expected integers, got dtype {array.dtype}.")
+    if is_concrete(array):
+        values = np.asarray(array).ravel()
+        wrong = values[(values < 0) | (values >= count)]
+        if wrong.size:
+            raise ValueError(f"{name}: expected 0 to {count - 1}, got {wrong[0]}.")
+    return jnp.asarray(array).astype(jnp.int32)
+
+
 def _check_number(name: str, value: Any) -> None:
-    if isinstance(value, bool | str | bytes) or value is None:
+    boolean = getattr(value, "dtype", None) == np.dtype(bool)
+    if isinstance(value, bool | str | bytes) or value is None or boolean:
         raise TypeError(f"{name}: expected a number, got {value!r} ({type(value).__name__}).")
     if not isinstance(value, jax.core.Tracer):
         try:

@@ -75,3 +75,48 @@ def test_same_key_same_trial_other_key_other_trial(key):
     one, two = Copy(3).sample(key, 50), Copy(3).sample(key, 50)
     np.testing.assert_array_equal(one.inputs, two.inputs)
     assert not jnp.array_equal(one.inputs, Copy(3).sample(jax.random.key(1), 50).inputs)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "int64"])
+def test_small_integers_of_numpy_do_not_wrap(dtype, untyped, key):
+    one = np.dtype(dtype).type
+    task = Parity(one(96), one(5))
+    assert task == Parity(96, 5)
+    assert task.lags == Parity(96, 5).lags
+    np.testing.assert_array_equal(
+        task.sample(key, one(100)).targets, Parity(96, 5).sample(key, 100).targets
+    )
+    with pytest.raises(ValueError, match=r"delay: expected a multiple of 1024 "):
+        Parity(one(96), one(10))
+
+
+def test_the_ends_of_the_ranges(key):
+    """One bit and one scored step; and the most bits: 1024, each counted once."""
+    inputs, targets, mask = Copy(1).sample(key, 2)
+    np.testing.assert_array_equal(mask, [False, True])
+    assert targets[1] == inputs[0]
+    inputs, targets, mask = Parity(1024, 10).sample(key, 1025)
+    np.testing.assert_array_equal(np.flatnonzero(mask), [1024])
+    assert int(targets[1024, 0]) == int(inputs[:1024].sum()) % 2
+    assert Copy(3).sample_inputs(key, 1).shape == (1, 1)
+    np.testing.assert_allclose(
+        Copy(1, amplitude=-1e30).sample(key, 9).inputs, -1e30 * Copy(1).sample(key, 9).inputs
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda k: Copy(1, amplitude=0.0), ValueError, "amplitude: expected another number than 0"),
+        (lambda k: Copy(1, amplitude=np.ones(3)), ValueError, "amplitude: expected one number"),
+        (lambda k: Copy(1, amplitude=float("nan")), ValueError, "amplitude: expected finite"),
+        (lambda k: Copy(True), TypeError, "delay: expected an integer, got True"),
+        (lambda k: Copy(2.0), TypeError, "delay: expected an integer, got 2.0"),
+        (lambda k: Parity(2048, 11), ValueError, "order: expected at most 10, got 11."),
+        (lambda k: Copy(1).sample_inputs(k, 0), ValueError, "num_steps: expected at least 1"),
+        (lambda k: Copy(1).sample_inputs(7, 5), TypeError, "key: expected a random key"),
+    ],
+)
+def test_what_is_beyond_the_ends_is_refused(call, error, message, key, untyped):
+    with pytest.raises(error, match=message):
+        call(key)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from flossing.tasks import Randman, frozen_poisson
 
@@ -121,6 +122,122 @@ def test_wrong_arguments(make, message, untyped):
         make()
 
 
+def test_an_integer_alpha_is_a_number_like_others(key, untyped):
+    options = {"classes": 2, "inputs": 3, "frequencies": 5, "samples": 20}
+    for alpha in (0, 1, np.int8(2)):
+        one, two = (Randman(alpha=a, **options).sample(key).times for a in (alpha, float(alpha)))
+        np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 30, 300])
+def test_products_of_many_dimensions_stay_in_range(dimension, key):
+    """Against double precision, factor by factor; a spike at the edge of a step may fall to either side."""
+    task = Randman(classes=1, inputs=5, dimension=dimension, samples=200, frequencies=20)
+    manifold_key, point_key = jax.random.split(jax.random.split(key, 1)[0])
+    manifold = task.manifold(manifold_key)
+    points = jax.random.uniform(point_key, (200, dimension))
+    k = np.arange(1, 21)
+    amplitude, scale, phase = (np.asarray(x, float) for x in manifold)
+    x = np.asarray(points, float)[:, None, :, None]
+    values = (k**-0.5 * amplitude * np.sin(2 * np.pi * (k * scale * x + phase))).sum(-1).prod(-1)
+    assert (np.ptp(values, axis=0) > 0).all()
+    share = (values - values.min(0)) / np.ptp(values, axis=0)
+    expected = np.minimum((share * 50).astype(int), 49)
+    found = np.asarray(task.sample(key).times)
+    assert np.abs(found - expected).max() <= 1
+    assert (found == expected).mean() > 0.995
+    assert (np.ptp(found, axis=0) == 49).all()
+
+
+def test_a_constant_coordinate_is_the_first_step(key):
+    class Constant(Randman):
+        def manifold(self, key):
+            made = super().manifold(key)
+            return made._replace(scale=0 * made.scale)
+
+    times = Constant(classes=2, inputs=3, samples=2, frequencies=4).sample(key).times
+    np.testing.assert_array_equal(times, np.zeros((4, 3)))
+
+
+def test_the_ends_of_the_ranges(key):
+    least = Randman(
+        classes=1,
+        inputs=1,
+        dimension=1,
+        alpha=0.0,
+        frequencies=1,
+        samples=2,
+        num_steps=1,
+        spike_steps=1,
+    )
+    np.testing.assert_array_equal(least.sample(key).times, [[0], [0]])
+    np.testing.assert_array_equal(least.raster(least.sample(key).times), np.ones((2, 1, 1)))
+    two = Randman(classes=3, inputs=4, samples=2, frequencies=5, alpha=1e9).sample(key).times
+    assert {
+        tuple(sorted(pair)) for pair in two.reshape(3, 2, 4).swapaxes(1, 2).reshape(-1, 2).tolist()
+    } == {(0, 49)}
+
+
+@given(
+    dtype=st.sampled_from(["uint8", "int8", "int16", "uint16", "int32", "int64", "lists"]),
+    num_steps=st.sampled_from([1, 100, 127, 128, 255, 256, 300, 70_000]),
+    seed=st.integers(0, 20),
+)
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_every_input_fires_once_for_every_dtype(dtype, num_steps, seed, untyped):
+    limit = num_steps if dtype == "lists" else min(num_steps, np.iinfo(dtype).max + 1)
+    times = np.random.default_rng(seed).integers(0, limit, 6)
+    given = times.tolist() if dtype == "lists" else times.astype(dtype)
+    raster = Randman(num_steps=num_steps, spike_steps=1).raster(given)
+    expected = np.zeros((num_steps, 6))
+    expected[times, np.arange(6)] = 1
+    np.testing.assert_array_equal(raster, expected)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: SMALL.raster([0, 30]), ValueError, "times: expected 0 to 29, got 30."),
+        (lambda: SMALL.raster([-1]), ValueError, "times: expected 0 to 29, got -1."),
+        (lambda: SMALL.raster([0.5]), TypeError, "times: expected integers, got dtype float64."),
+        (lambda: SMALL.raster([True]), TypeError, "times: expected integers, got dtype bool."),
+        (lambda: Randman(alpha=np.ones(2)), ValueError, "alpha: expected one number, got shape"),
+        (lambda: Randman(samples=1), ValueError, "samples: expected at least 2, got 1."),
+        (lambda: SMALL.split(3), TypeError, "key: expected a random key"),
+        (
+            lambda: SMALL.split(jax.random.key(0), test=float("nan")),
+            ValueError,
+            "test: expected a finite non-negative number, got nan.",
+        ),
+        (
+            lambda: SMALL.split(jax.random.key(0), validation=1.5),
+            ValueError,
+            "validation: expected a number between 0 and 1, got 1.5.",
+        ),
+        (
+            lambda: frozen_poisson(jax.random.key(0), num_steps=2, inputs=2, rate=np.ones(3)),
+            ValueError,
+            r"rate: expected shape \(2,\), got \(3,\).",
+        ),
+        (
+            lambda: frozen_poisson(jax.random.key(0), num_steps=0, inputs=2),
+            ValueError,
+            "num_steps: expected at least 1, got 0.",
+        ),
+        (
+            lambda: frozen_poisson(jax.random.key(0), num_steps=2, inputs=2, time_step=np.ones(2)),
+            ValueError,
+            r"time_step: expected one number, got shape \(2,\).",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(call, error, message, untyped):
+    with pytest.raises(error, match=message):
+        call()
+
+
 def test_frozen_poisson_has_its_rate_and_stays_the_same(key):
     spikes = frozen_poisson(key, num_steps=500, inputs=200, rate=50.0, time_step=2.0)
     assert spikes.shape == (500, 200)
@@ -132,3 +249,27 @@ def test_frozen_poisson_has_its_rate_and_stays_the_same(key):
         ValueError, match=r"is a probability of 1\.2 per step; expected at most 1\."
     ):
         frozen_poisson(key, num_steps=5, inputs=2, rate=600.0, time_step=2.0)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float16", "float64", "lists"])
+def test_frozen_poisson_has_a_rate_per_input_of_every_dtype(dtype, key, untyped):
+    rates = np.array([0, 50, 200, 250])
+    given = rates.tolist() if dtype == "lists" else rates.astype(dtype)
+    spikes = frozen_poisson(key, num_steps=4000, inputs=4, rate=given, time_step=2)
+    p = rates * 2e-3
+    assert (np.abs(spikes.mean(0) - p) <= 4 * np.sqrt(p * (1 - p) / 4000)).all()
+    each = given[2]
+    alike = frozen_poisson(key, num_steps=4000, inputs=4, rate=each, time_step=2)
+    assert abs(float(alike.mean()) - 0.4) < 4 * np.sqrt(0.24 / 16_000)
+
+
+@given(time_step=st.floats(1e-3, 1e3))
+@settings(max_examples=50, deadline=None)
+def test_one_spike_in_every_step_is_the_highest_rate(time_step):
+    options = {"num_steps": 3, "inputs": 2, "time_step": time_step}
+    key = jax.random.key(0)
+    spikes = frozen_poisson(key, rate=1e3 / time_step, **options)
+    np.testing.assert_array_equal(spikes, np.ones((3, 2)))
+    assert not frozen_poisson(key, rate=0.0, **options).any()
+    with pytest.raises(ValueError, match="expected at most 1"):
+        frozen_poisson(key, rate=1.001e3 / time_step, **options)

@@ -65,3 +65,33 @@ def test_default_picture_has_light_and_shade_everywhere():
 def test_wrong_images(image, error, message):
     with pytest.raises(error, match=message):
         spike_raster(image, **SIZE)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "float16", "float32", "float64", "lists", "bytes"])
+def test_a_drawing_in_black_and_white_is_the_same_in_every_dtype(dtype):
+    drawing = np.random.default_rng(0).random((7, 5)) < 0.5
+    images = {"lists": drawing.astype(float).tolist(), "bytes": 255 * drawing.astype(np.uint8)}
+    image = images[dtype] if dtype in images else drawing.astype(dtype)
+    found = spike_raster(image, num_steps=5, neurons=7)
+    np.testing.assert_array_equal(found, ~drawing[::-1].T)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "lists"])
+def test_integers_of_zero_and_one_are_questioned(dtype):
+    """On the scale to 255 they would all be black."""
+    drawing = np.eye(4, dtype=int)
+    with pytest.raises(ValueError, match=r"integers of 0 and 1, .* make them booleans or floats"):
+        spike_raster(drawing.tolist() if dtype == "lists" else drawing.astype(dtype), **SIZE)
+    np.testing.assert_array_equal(
+        spike_raster(0 * drawing, num_steps=2, neurons=3), np.ones((2, 3))
+    )
+
+
+def test_the_ends_of_the_ranges(untyped):
+    for threshold, expected in ((0.0, 0), (1.0, 1)):
+        found = spike_raster(np.full((3, 3), 0.5), num_steps=1, neurons=1, threshold=threshold)
+        assert found.tolist() == [[expected]]
+    with pytest.raises(TypeError, match="image: expected an array of numbers"):
+        spike_raster([[0.0, 1.0], [0.0]], **SIZE)
+    with pytest.raises(ValueError, match="threshold: expected one number"):
+        spike_raster(num_steps=1, neurons=1, threshold=np.ones(2))

@@ -133,3 +133,72 @@ def test_a_stream_of_trials_with_single_answers_repeats_their_pattern(key):
 def test_single_needs_spikes():
     with pytest.raises(ValueError, match=r"task\.single: only bits shown as spikes have it"):
         TaskConfig("xor", 4, single=True).build()
+
+
+def test_small_integers_of_numpy_do_not_wrap(untyped, key):
+    task = SpikingBits(np.uint8(200), np.uint8(0), bin_steps=np.uint8(10), channels=np.int8(2))
+    assert task.horizon == 2000
+    assert task == SpikingBits(200, 0, bin_steps=10, channels=2)
+    assert task.sample_inputs(key, np.uint8(7)).shape == (7, 2)
+
+
+def test_the_ends_of_the_ranges(key):
+    """Two channels, one step per bit, certain spikes: the bits themselves."""
+    task = SpikingBits(1, 0, bin_steps=1, channels=2, probability=1.0)
+    inputs, targets, mask = task.sample(key, 30)
+    np.testing.assert_array_equal(inputs[:, 0] + inputs[:, 1], np.ones(30))
+    np.testing.assert_array_equal(targets[1:, 0], inputs[:-1, 1])
+    assert int(mask.sum()) == 29
+    assert task.sample_inputs(key, 1).shape == (1, 2)
+    single = SpikingBits(1024, 10, bin_steps=1, channels=2, probability=1.0, single=True)
+    inputs, targets, _ = single.sample(key, 1025)
+    assert int(targets[1024, 0]) == int(inputs[:1024, 1].sum()) % 2
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int64", "float16", "float32", "lists"])
+def test_bits_and_masks_of_every_dtype(dtype, untyped, key):
+    task = SpikingBits(1, 0, bin_steps=3, channels=4, probability=1.0)
+    bits, shown = np.array([[1], [0], [1], [0]]), np.array([1, 1, 0, 1])
+
+    def converted(x):
+        return x.tolist() if dtype == "lists" else x.astype(dtype)
+
+    spikes = task.spikes(key, converted(bits), converted(shown))
+    np.testing.assert_array_equal(spikes[:6], [[0, 0, 1, 1]] * 3 + [[1, 1, 0, 0]] * 3)
+    np.testing.assert_array_equal(spikes[9:], [[1, 1, 0, 0]] * 3)
+    assert 0 < spikes[6:9].sum() < 12
+    np.testing.assert_allclose(task.read(converted(np.tile([[0], [1], [1]], (4, 1)))), 2 / 3)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda t, k: t.spikes(k, np.ones(20)),
+            ValueError,
+            r"bits: expected shape \(20, 1\), got \(20,\).",
+        ),
+        (
+            lambda t, k: t.spikes(k, np.ones((3, 1)), np.ones(2)),
+            ValueError,
+            "shown: expected shape",
+        ),
+        (lambda t, k: t.spikes(k, [[1], [0, 1]]), TypeError, "bits: expected an array of numbers"),
+        (
+            lambda t, k: t.read(np.ones((25, 1))),
+            ValueError,
+            r"outputs: .* whole bins of 10 steps, got \(25, 1\).",
+        ),
+        (lambda t, k: t.sample_inputs(k, 0), ValueError, "num_steps: expected at least 1, got 0."),
+        (lambda t, k: SpikingBits(1, 0, probability=0.0), ValueError, "probability: expected a"),
+        (
+            lambda t, k: SpikingBits(1, 0, probability=[0.5]),
+            ValueError,
+            "probability: expected one",
+        ),
+        (lambda t, k: SpikingBits(1, 0, channels=0), ValueError, "channels: expected at least 2"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(call, error, message, key, untyped):
+    with pytest.raises(error, match=message):
+        call(SpikingBits(2, 0), key)

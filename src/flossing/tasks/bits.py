@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from .._checks import check_finite, check_integer, check_key
+from .._checks import check_integer, check_key, check_scalar, settle_integers
 
 
 class Sample(NamedTuple):
@@ -32,7 +32,7 @@ class Parity:
     Args:
         delay: the largest lag d in steps, a positive multiple of ``2^order``.
         order: h.
-        amplitude: value of a bit that is 1.
+        amplitude: value of a bit that is 1, not 0.
     """
 
     delay: int = 20
@@ -40,9 +40,10 @@ class Parity:
     amplitude: float = 1.0
 
     def __post_init__(self) -> None:
-        check_integer("delay", self.delay, 1)
-        check_integer("order", self.order, 0, 10)
-        check_finite("amplitude", self.amplitude)
+        settle_integers(self, delay=1, order=(0, 10))
+        check_scalar("amplitude", self.amplitude)
+        if self.amplitude == 0:
+            raise ValueError("amplitude: expected another number than 0, which hides every bit.")
         if self.delay % 2**self.order:
             raise ValueError(
                 f"delay: expected a multiple of {2**self.order} (2^order with order {self.order}), "
@@ -85,6 +86,8 @@ class Parity:
 
     def sample_inputs(self, key: PRNGKeyArray, num_steps: int) -> Float[Array, "time 1"]:
         """A stream of bits, shape ``(num_steps, 1)``."""
+        check_key("key", key)
+        check_integer("num_steps", num_steps, 1)
         bits = jax.random.bernoulli(key, 0.5, (num_steps, 1))
         return self.amplitude * bits.astype(float)
 
@@ -101,8 +104,11 @@ class Parity:
 
     def _answers(self, bits: Bool[Array, "n 1"]) -> tuple[Float[Array, "n 1"], Bool[Array, " n"]]:
         """Targets of a stream of bits, and which of them are scored."""
-        source = bits.astype(int)
-        answer = jnp.stack([jnp.roll(source, lag, axis=0) for lag in self.lags]).sum(0) % 2
+        spacing = self.delay // 2**self.order
+        answer = jnp.roll(bits, spacing, axis=0)
+        for i in range(self.order):
+            # The parity of twice as many bits: of those nearby, and of as many before them.
+            answer = answer ^ jnp.roll(answer, spacing * 2**i, axis=0)
         return answer.astype(float), jnp.arange(len(bits)) >= self.delay
 
     def read(self, outputs: Float[Array, "time output"]) -> Float[Array, "time output"]:

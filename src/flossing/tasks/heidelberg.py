@@ -2,12 +2,13 @@
 
 The files hold ``spikes/times`` and ``spikes/units`` (one array per recording, times in seconds), ``labels``
 and more in ``extra/``. Recordings are read when they are needed. Nothing is downloaded: where a file is
-missing, the error says where it comes from.
+missing, the error says where it comes from. Times that look as if they had another unit get a warning.
 
 Source: Cramer, Stradmann, Schemmel & Zenke 2022 (Heidelberg spiking data sets).
 """
 
 import hashlib
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._checks import check_choice, check_integer, check_positive
+from .._checks import as_numbers, check_choice, check_integer, check_positive, check_scalar
+from ._time_steps import doubt_about, steps_of
 
 UNITS = 700
 CLASSES = {"shd": 20, "ssc": 35}
@@ -76,6 +78,7 @@ class SpikeFile:
         self.path = Path(path)
         self.classes = check_integer("classes", classes, 1)
         self.units = check_integer("units", units, 1)
+        self._questioned = False
         if not self.path.is_file():
             raise FileNotFoundError(_how_to_get(self.path))
         if checksum is not None:
@@ -114,6 +117,7 @@ class SpikeFile:
                     f"{name}: expected one {wanted} array per recording, got dtype "
                     f"{found[name].dtype} and shape {found[name].shape}."
                 )
+        self._float = np.dtype(h5py.check_vlen_dtype(found["spikes/times"].dtype))
         labels = found["labels"]
         if labels.ndim != 1 or labels.dtype.kind not in "ui":
             raise self._damaged(
@@ -180,17 +184,52 @@ class SpikeFile:
         )
 
     def read(self, indices: ArrayLike, *, num_steps: int = 350, time_step: float = 2.0) -> Batch:
-        """Recordings as rasters of ``num_steps`` steps of ``time_step`` ms; later spikes are left out."""
-        check_integer("num_steps", num_steps, 1)
+        """Recordings as rasters of ``num_steps`` steps of ``time_step`` ms; later spikes are left out.
+
+        A spike on the edge of two steps falls into the later one, also where the file's floating-point format
+        holds that edge with a rounding error.
+
+        Args:
+            indices: numbers of recordings, or a boolean mask with one entry per recording.
+            num_steps: of a raster.
+            time_step: in ms.
+
+        Warns:
+            UserWarning: once for a file whose times cannot be seconds, or from which no spike is seen.
+        """
+        num_steps = check_integer("num_steps", num_steps, 1)
         check_positive("time_step", time_step)
-        chosen = np.atleast_1d(np.asarray(indices)).astype(int)
+        check_scalar("time_step", time_step)
+        chosen = self._chosen(indices)
         spikes = np.zeros((len(chosen), num_steps, self.units), np.uint8)
+        latest = 0.0
         for row, index in enumerate(chosen):
             one = self.recording(int(index))
-            steps = np.floor(one.times * (1e3 / time_step))
+            steps = steps_of(one.times, time_step, self._float)
             seen = steps < num_steps
             spikes[row, steps[seen].astype(int), one.units[seen]] = 1
+            latest = max(latest, float(one.times.max(initial=0)))
+        doubt = doubt_about(latest, num_steps * float(time_step), bool(spikes.any()))
+        if doubt and not self._questioned:
+            self._questioned = True
+            warnings.warn(f"{self.path}: spikes/times: {doubt}", stacklevel=2)
         return Batch(spikes, self.labels[chosen])
+
+    def _chosen(self, indices: Any) -> np.ndarray:
+        """Numbers of recordings; a mask selects."""
+        array = np.asarray(as_numbers("indices", indices))
+        if array.dtype == bool:
+            if array.shape != (len(self),):
+                raise ValueError(
+                    f"indices: a mask needs one entry for each of the {len(self)} recordings, "
+                    f"got shape {array.shape}."
+                )
+            return np.flatnonzero(array)
+        if array.size and array.dtype.kind not in "ui":
+            raise TypeError(f"indices: expected integers or a mask, got dtype {array.dtype}.")
+        if array.ndim > 1:
+            raise ValueError(f"indices: expected one axis, got shape {array.shape}.")
+        return np.atleast_1d(array).astype(int)
 
     def batches(
         self,
@@ -203,12 +242,12 @@ class SpikeFile:
     ) -> Iterator[Batch]:
         """All recordings (or those of ``indices``), ``size`` at a time; the last batch may be smaller.
 
-        With ``seed`` they come in a random order that depends on it.
+        With ``seed`` (any integer from 0 on) they come in a random order that depends on it.
         """
         check_integer("size", size, 1)
-        order = np.arange(len(self)) if indices is None else np.asarray(indices).astype(int)
+        order = np.arange(len(self)) if indices is None else self._chosen(indices)
         if seed is not None:
-            order = np.random.default_rng(seed).permutation(order)
+            order = np.random.default_rng(check_integer("seed", seed, 0)).permutation(order)
         for start in range(0, len(order), size):
             yield self.read(order[start : start + size], num_steps=num_steps, time_step=time_step)
 

@@ -1,9 +1,10 @@
 """Frozen Poisson input: random spikes that are the same in every trial."""
 
 import jax
-from jaxtyping import Array, Float, PRNGKeyArray
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
-from .._checks import check_integer, check_key, check_positive
+from .._checks import check_integer, check_key, check_positive, check_scalar, check_shape
 
 
 def frozen_poisson(
@@ -11,7 +12,7 @@ def frozen_poisson(
     *,
     num_steps: int,
     inputs: int,
-    rate: float = 50.0,
+    rate: ArrayLike = 50.0,
     time_step: float = 1.0,
 ) -> Float[Array, "time input"]:
     """Independent spikes in each step with probability ``rate * time_step``, shape ``(num_steps, inputs)``.
@@ -20,7 +21,7 @@ def frozen_poisson(
         key: random key; the same key gives the same spikes.
         num_steps: length.
         inputs: number of spike trains.
-        rate: in Hz.
+        rate: in Hz; one number, or shape ``(inputs,)``.
         time_step: in ms.
 
     Raises:
@@ -31,10 +32,15 @@ def frozen_poisson(
     check_integer("inputs", inputs, 1)
     check_positive("rate", rate, zero=True)
     check_positive("time_step", time_step)
-    probability = rate * time_step * 1e-3
-    if probability > 1:
+    check_scalar("time_step", time_step)
+    rates = np.asarray(rate, float)
+    if rates.ndim:
+        check_shape("rate", rates, (inputs,))
+    probability = rates * float(time_step) * 1e-3
+    # One spike in every step is allowed, and 1000 / time_step Hz may be a rounding error above it.
+    if probability.max() > 1 + 1e-12:
         raise ValueError(
-            f"rate: {rate} Hz in steps of {time_step} ms is a probability of {probability:g} per step; "
-            "expected at most 1."
+            f"rate: {rates.max()} Hz in steps of {time_step} ms is a probability of "
+            f"{probability.max():g} per step; expected at most 1."
         )
     return jax.random.bernoulli(key, probability, (num_steps, inputs)).astype(float)

@@ -7,9 +7,16 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray
 
-from .._checks import check_integer, check_key, check_positive
+from .._checks import (
+    as_indices,
+    check_fraction,
+    check_key,
+    check_positive,
+    check_scalar,
+    settle_integers,
+)
 
 
 class Manifold(NamedTuple):
@@ -45,8 +52,10 @@ class Randman:
         f_i(x) = prod_j sum_k k^(-alpha) a_ijk sin(2 pi (k b_ijk x_j + c_ijk)),   k = 1 ... frequencies
 
     with ``a``, ``b`` and ``c`` uniform in [0, 1]. Points are uniform, and each coordinate is rescaled
-    to [0, 1] by its smallest and largest value among the samples of the class. Spikes fall into the steps
-    ``0 ... spike_steps - 1``. Classes differ in nothing but the relations between spike times.
+    to [0, 1] by its smallest and largest value among the samples of the class; where these are equal, it
+    is 0. Spikes fall into the steps ``0 ... spike_steps - 1``. In many dimensions the products of a few
+    samples exceed all others, whose spikes fall into the same step. Classes differ in nothing but the
+    relations between spike times.
 
     Args:
         classes: number of manifolds.
@@ -71,10 +80,18 @@ class Randman:
     spike_steps: int = 50
 
     def __post_init__(self) -> None:
-        for name in ("classes", "inputs", "dimension", "frequencies", "num_steps", "spike_steps"):
-            check_integer(name, getattr(self, name), 1)
-        check_integer("samples", self.samples, 2)
+        settle_integers(
+            self,
+            classes=1,
+            inputs=1,
+            dimension=1,
+            frequencies=1,
+            samples=2,
+            num_steps=1,
+            spike_steps=1,
+        )
         check_positive("alpha", self.alpha, zero=True)
+        check_scalar("alpha", self.alpha)
         if self.spike_steps > self.num_steps:
             raise ValueError(
                 f"spike_steps: expected at most num_steps = {self.num_steps}, got {self.spike_steps}."
@@ -90,22 +107,36 @@ class Randman:
         self, manifold: Manifold, points: Float[Array, "sample dimension"]
     ) -> Float[Array, "sample input"]:
         """``f_i(x)`` of every point, before rescaling."""
+        return jnp.ldexp(*self._products(manifold, points))
+
+    def _products(self, manifold: Manifold, points: Array) -> tuple[Array, Array]:
+        """``f_i(x)`` as mantissas and exponents of 2: products of many factors leave the range of floats."""
         k = jnp.arange(1, self.frequencies + 1)
-        size = manifold.amplitude * k ** (-self.alpha)
+        size = manifold.amplitude * k ** (-float(self.alpha))
 
-        def one(point: Array) -> Array:
+        def factors(point: Array) -> Array:
             angle = 2 * math.pi * (k * manifold.scale * point[:, None] + manifold.phase)
-            return (size * jnp.sin(angle)).sum(-1).prod(-1)
+            return (size * jnp.sin(angle)).sum(-1)
 
-        return jax.lax.map(one, points, batch_size=32)
+        def multiply(total: tuple[Array, Array], factor: Array) -> tuple[tuple[Array, Array], None]:
+            mantissa, exponent = jnp.frexp(total[0] * factor)
+            return (mantissa, total[1] + exponent), None
+
+        each = jnp.moveaxis(jax.lax.map(factors, points, batch_size=32), -1, 0)
+        one = jnp.ones_like(each[0]), jnp.zeros(each.shape[1:], jnp.int32)
+        return jax.lax.scan(multiply, one, each)[0]
 
     def sample_class(self, key: PRNGKeyArray) -> Int[Array, "sample input"]:
         """Spike times of one class, shape ``(samples, inputs)``."""
+        check_key("key", key)
         manifold_key, point_key = jax.random.split(key)
         points = jax.random.uniform(point_key, (self.samples, self.dimension))
-        values = self.coordinates(self.manifold(manifold_key), points)
+        mantissas, exponents = self._products(self.manifold(manifold_key), points)
+        # Rescaling makes a common power of 2 of all samples irrelevant.
+        largest = jnp.where(mantissas == 0, jnp.iinfo(jnp.int32).min, exponents).max(0)
+        values = jnp.ldexp(mantissas, jnp.maximum(exponents - largest, -10_000))
         low, high = values.min(0), values.max(0)
-        steps = (values - low) / (high - low) * self.spike_steps
+        steps = (values - low) / jnp.where(high > low, high - low, 1) * self.spike_steps
         return jnp.clip(steps.astype(int), 0, self.spike_steps - 1)
 
     def sample(self, key: PRNGKeyArray) -> SpikeTimes:
@@ -123,6 +154,10 @@ class Randman:
         Raises:
             ValueError: fractions that leave no sample for training or another part.
         """
+        check_key("key", key)
+        for name, value in (("validation", validation), ("test", test)):
+            check_fraction(name, value)
+            check_scalar(name, value)
         sample_key, order_key = jax.random.split(key)
         data = self.sample(sample_key)
         order = jax.random.permutation(order_key, len(data.labels))
@@ -138,6 +173,11 @@ class Randman:
         parts = (SpikeTimes(*(x[a:b] for x in data)) for a, b in itertools.pairwise(cuts))
         return LabelledSplit(*parts)
 
-    def raster(self, times: Int[Array, "*sample input"]) -> Float[Array, "*sample time input"]:
-        """Spikes, 0 or 1, with time before inputs."""
-        return jax.nn.one_hot(times, self.num_steps, axis=-2)
+    def raster(self, times: Int[ArrayLike, "*sample input"]) -> Float[Array, "*sample time input"]:
+        """Spikes, 0 or 1, with time before inputs.
+
+        Raises:
+            ValueError, TypeError: times that are no steps of a trial (if known), or no integers.
+        """
+        steps = as_indices("times", times, self.num_steps)
+        return jax.nn.one_hot(steps, self.num_steps, axis=-2)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._checks import check_fraction, check_integer
+from .._checks import as_numbers, check_fraction, check_integer, check_scalar
 
 
 def spike_raster(
@@ -20,19 +20,26 @@ def spike_raster(
 
     Args:
         image: numbers of shape (rows, columns) or (rows, columns, channels), from 0 (black) to 1 (white), or
-            integers from 0 to 255, as image libraries read them. Colours are averaged; a fourth channel
-            (transparency) lets white shine through. Default: ``picture(neurons, num_steps)``.
+            integers from 0 to 255, as image libraries read them, or booleans (false is black). Colours are
+            averaged; a fourth channel (transparency) lets white shine through. Default:
+            ``picture(neurons, num_steps)``.
         num_steps: time steps.
         neurons: number of spike trains.
         threshold: in [0, 1].
 
     Raises:
-        ValueError, TypeError: an image of another shape, with values outside its range, or NaN.
+        ValueError, TypeError: an image of another shape, with values outside its range, NaN, or integers of 0
+            and 1 alone: such a picture has to be of booleans or floats.
     """
     check_integer("num_steps", num_steps, 1)
     check_integer("neurons", neurons, 1)
     check_fraction("threshold", threshold)
-    grey = picture(neurons, num_steps) if image is None else _grey(np.asarray(image))
+    check_scalar("threshold", threshold)
+    grey = (
+        picture(neurons, num_steps)
+        if image is None
+        else _grey(np.asarray(as_numbers("image", image)))
+    )
     rows = (np.arange(neurons) + 0.5) * grey.shape[0] / neurons
     columns = (np.arange(num_steps) + 0.5) * grey.shape[1] / num_steps
     small = grey[rows.astype(int)[:, None], columns.astype(int)]
@@ -41,8 +48,6 @@ def spike_raster(
 
 
 def _grey(image: np.ndarray) -> np.ndarray:
-    if image.dtype.kind not in "uifb":
-        raise TypeError(f"image: expected numbers, got dtype {image.dtype}.")
     good = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 3, 4))
     if not good or 0 in image.shape:
         raise ValueError(
@@ -50,6 +55,11 @@ def _grey(image: np.ndarray) -> np.ndarray:
             f"got {image.shape}."
         )
     top = 255 if image.dtype.kind in "ui" else 1
+    if top == 255 and image.max() == 1:
+        raise ValueError(
+            "image: got integers of 0 and 1, which count as black on a scale to 255; "
+            "make them booleans or floats."
+        )
     values = image.astype(float) / top
     if not ((values >= 0) & (values <= 1)).all():
         raise ValueError(f"image: expected values between 0 and {top}, got others or NaN.")

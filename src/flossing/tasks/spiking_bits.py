@@ -4,9 +4,17 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
+from jaxtyping import Array, ArrayLike, Bool, Float, PRNGKeyArray, Shaped
 
-from .._checks import check_integer, check_key, check_positive
+from .._checks import (
+    as_floats,
+    check_integer,
+    check_key,
+    check_positive,
+    check_scalar,
+    check_shape,
+    settle_integers,
+)
 from .bits import Parity, Sample
 
 
@@ -30,7 +38,7 @@ class SpikingBits(Parity):
     Args:
         delay: the largest lag in bins, a positive multiple of ``2^order``.
         order: h; ``2^h`` bits make the answer.
-        amplitude: of a spike.
+        amplitude: of a spike, not 0.
         bin_steps: steps per bit.
         channels: number of inputs, even.
         probability: of a spike per step, for the channels of the current bit; at most 1.
@@ -44,9 +52,9 @@ class SpikingBits(Parity):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_integer("bin_steps", self.bin_steps, 1)
-        check_integer("channels", self.channels, 2)
+        settle_integers(self, bin_steps=1, channels=2)
         check_positive("probability", self.probability)
+        check_scalar("probability", self.probability)
         if self.channels % 2:
             raise ValueError(
                 f"channels: expected an even number, half for each bit, got {self.channels}."
@@ -80,18 +88,22 @@ class SpikingBits(Parity):
     def spikes(
         self,
         key: PRNGKeyArray,
-        bits: Shaped[Array, "bins 1"],
-        shown: Bool[Array, " bins"] | None = None,
+        bits: Shaped[ArrayLike, "bins 1"],
+        shown: Shaped[ArrayLike, " bins"] | None = None,
     ) -> Float[Array, "time channels"]:
         """The spikes that show these bits (0 or 1, or false and true), ``bin_steps`` steps for each.
 
-        Where ``shown`` is false, all channels fire with half the probability.
+        Where ``shown`` is false (or 0), all channels fire with half the probability.
         """
         check_key("key", key)
+        values = as_floats("bits", bits)
+        check_shape("bits", values, (len(values) if values.ndim else 0, 1))
         half = jnp.arange(self.channels) >= self.channels // 2
-        chances = self.probability * ((bits > 0) == half)
+        chances = self.probability * ((values > 0) == half)
         if shown is not None:
-            chances = jnp.where(shown[:, None], chances, self.probability / 2)
+            visible = as_floats("shown", shown) != 0
+            check_shape("shown", visible, (len(values),))
+            chances = jnp.where(visible[:, None], chances, self.probability / 2)
         chances = jnp.repeat(chances, self.bin_steps, axis=0)
         drawn = jax.random.bernoulli(key, chances)
         return self.amplitude * drawn.astype(float)
@@ -101,6 +113,8 @@ class SpikingBits(Parity):
 
         With ``single``, trials of ``delay + 1`` bins follow each other.
         """
+        check_key("key", key)
+        num_steps = check_integer("num_steps", num_steps, 1)
         bits_key, spike_key = jax.random.split(key)
         bins = -(-num_steps // self.bin_steps)
         bits = jax.random.bernoulli(bits_key, 0.5, (bins, 1))
@@ -130,6 +144,16 @@ class SpikingBits(Parity):
         lag = self.delay - jnp.arange(bins) % trial
         return jnp.isin(lag, jnp.asarray(self.lags))
 
-    def read(self, outputs: Float[Array, "time output"]) -> Float[Array, "bins output"]:
-        """Means over the bins."""
-        return outputs.reshape(-1, self.bin_steps, outputs.shape[-1]).mean(1)
+    def read(self, outputs: Shaped[ArrayLike, "time output"]) -> Float[Array, "bins output"]:
+        """Means over the bins.
+
+        Raises:
+            ValueError: the outputs are not those of whole bins.
+        """
+        values = as_floats("outputs", outputs)
+        if values.ndim != 2 or len(values) % self.bin_steps:
+            raise ValueError(
+                f"outputs: expected shape (time, output) with whole bins of {self.bin_steps} steps, "
+                f"got {values.shape}."
+            )
+        return values.reshape(-1, self.bin_steps, values.shape[-1]).mean(1)

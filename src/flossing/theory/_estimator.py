@@ -61,7 +61,7 @@ class Run:
     def __init__(self, network: StochasticNet, input: Array, uniforms: tuple[Array, ...]):
         self.network = network
         self.spikes = network(input, uniforms)
-        self.before = (jnp.asarray(input, self.spikes[0].dtype), *self.spikes[:-1])
+        self.before = (network.numbers(input), *self.spikes[:-1])
         self.x = [
             weight @ before + bias
             for weight, bias, before in zip(

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from .._checks import check_fraction, check_integer
-from ._parts import split
+from .._checks import check_fraction, check_integer, check_positive, check_scalar
+from ._parts import as_network, as_vector, split
 from .line_integrals import along_path, inner
 from .paths import move
 from .surrogate_gradient import Choice, GradientField, surrogate_gradient, true_gradient
@@ -23,14 +23,14 @@ def sign_agreement(first: PyTree, second: PyTree) -> float:
     """Share of entries in which two gradients have the same sign (0 agrees with 0 only).
 
     Args:
-        first, second: arrays, or pytrees of one structure; only floating-point arrays count.
+        first, second: arrays, or pytrees of one structure, of which only floating-point arrays count.
 
     Raises:
         ValueError: other structures or shapes, or nothing to compare.
     """
     pairs = [
-        [np.asarray(x) for x in jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array_like))]
-        for tree in (first, second)
+        [np.asarray(x, float) for x in jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array_like))]
+        for tree in (as_vector("first", first), as_vector("second", second))
     ]
     shapes = [[x.shape for x in leaves] for leaves in pairs]
     if shapes[0] != shapes[1] or not shapes[0]:
@@ -75,12 +75,14 @@ class BiasProfile(NamedTuple):
 
         Args:
             negligible: positions count only if the true gradient is larger than this fraction of its
-                largest absolute value.
+                largest absolute value. NaN if none does.
         """
         check_fraction("negligible", negligible)
+        check_scalar("negligible", negligible)
         sizes = np.abs(self.gradient)
         counted = sizes > negligible * sizes.max() if negligible else sizes >= 0
-        return float(np.mean(np.sign(self.gradient) != np.sign(self.surrogate), where=counted))
+        wrong = (np.sign(self.gradient) != np.sign(self.surrogate))[counted]
+        return float(wrong.mean()) if wrong.size else float("nan")
 
 
 def bias_profile(
@@ -163,6 +165,10 @@ def bias_map(
         ValueError, TypeError: as ``surrogate_gradient``.
     """
     check_integer("num_points", num_points, 2)
+    check_positive("extent", extent)
+    check_scalar("extent", extent)
+    network = as_network("network", network)
+    first, second = as_network("first", first), as_network("second", second)
     axis = np.linspace(-extent, extent, num_points)
     grid = jnp.asarray(np.stack(np.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2), float)
     found = _plane(function, network, (first, second), surrogate, grid)

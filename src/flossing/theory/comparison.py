@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import check_integer, check_key, check_positive
+from .._checks import as_numbers, check_integer, check_key, check_positive, check_scalar
 from ._estimator import Draw, Estimator, Gradient
 from .stochastic_net import Loss, StochasticNet, exact_gradient, patterns
 
@@ -48,7 +48,7 @@ class Comparison(NamedTuple):
     def z_scores(self) -> np.ndarray:
         """Deviation of every parameter's mean in standard errors; 0 where nothing varies or deviates."""
         deviation = self.mean - self.exact
-        tiny = 1e-9 * np.abs(self.exact).max()
+        tiny = _rounding(self.exact) * np.abs(self.exact).max()
         with np.errstate(divide="ignore", invalid="ignore"):
             z = deviation / self.standard_errors
         return np.where(np.abs(deviation) <= tiny, 0.0, z)
@@ -59,7 +59,8 @@ class Comparison(NamedTuple):
         Infinite where the bias alone is larger.
         """
         check_positive("relative_error", relative_error)
-        left = relative_error**2 - self.bias**2
+        check_scalar("relative_error", relative_error)
+        left = (relative_error - self.bias) * (relative_error + self.bias)
         return max(self.variance / left, 1.0) if left > 0 else float("inf")
 
 
@@ -103,6 +104,7 @@ def gradient_samples(
 
     Arguments as for ``compare``.
     """
+    num_samples = check_integer("num_samples", num_samples, 1)
     keys = jax.random.split(key, num_samples)
     draws = jax.vmap(lambda key: Draw.random(network, key))(keys)
     gradients = estimator.many(network, input, loss, draws)
@@ -115,7 +117,20 @@ def summarise(
     samples: Float[np.ndarray, "samples parameters"],
     passes: int = 1,
 ) -> Comparison:
-    """The comparison of samples that are already there; arguments as the fields of ``Comparison``."""
+    """The comparison of samples that are already there; arguments as the fields of ``Comparison``.
+
+    All sums are in double precision.
+
+    Raises:
+        ValueError, TypeError: fewer than two samples, other shapes, an exact gradient of zero, samples that
+            are NaN or infinite.
+    """
+    given = np.asarray(as_numbers("exact", exact))
+    exact, samples = given.astype(float), np.asarray(as_numbers("samples", samples), float)
+    if samples.ndim != 2 or len(samples) < 2 or samples.shape[1:] != exact.shape:
+        raise ValueError(
+            f"samples: expected at least two rows of {exact.size} numbers, got shape {samples.shape}."
+        )
     norm = float(np.linalg.norm(exact))
     if not norm > 0:
         raise ValueError("network: its exact gradient is zero, to which nothing can be compared.")
@@ -135,22 +150,28 @@ def summarise(
     cosines = np.divide(component, lengths, out=np.zeros(count), where=lengths > 0)
     length = float(np.linalg.norm(mean))
     return Comparison(
-        exact=exact,
+        exact=given,
         mean=mean,
         standard_errors=errors,
         num_samples=count,
         passes=passes,
         bias=float(np.sqrt(max(size**2 - np.square(errors).sum(), 0.0))) / norm,
         bias_error=float(along.std(ddof=1) / np.sqrt(count)) / norm,
-        z_score=_z_score(off, component_error, norm),
+        z_score=_z_score(off, component_error, _rounding(given) * norm),
         variance=float(samples.var(0, ddof=1).sum()) / norm**2,
         cosine=float(mean @ unit / length) if length > 0 else 0.0,
         sample_cosine=float(cosines.mean()),
     )
 
 
-def _z_score(deviation: float, error: float, norm: float) -> float:
-    if abs(deviation) <= 1e-9 * norm:
+def _rounding(exact: np.ndarray) -> float:
+    """Relative deviations up to this are rounding errors: some units in the last place."""
+    single = jnp.issubdtype(exact.dtype, jnp.floating) and exact.dtype.itemsize < 8
+    return 16 * float(jnp.finfo(exact.dtype).eps) if single else 1e-9
+
+
+def _z_score(deviation: float, error: float, tiny: float) -> float:
+    if abs(deviation) <= tiny:
         return 0.0
     return float(deviation / error) if error > 0 else float(np.copysign(np.inf, deviation))
 
@@ -184,7 +205,7 @@ def _expected(estimator: Estimator, network: StochasticNet, input: Array, loss: 
         uniforms = tuple(jnp.split(2 - 3 * pattern, cuts))
         spikes = network(input, uniforms)
         probability = jnp.ones((), dtype)
-        before = input
+        before = network.numbers(input)
         for weight, bias, noise, now in zip(
             network.weights, network.biases, network.noises, spikes, strict=True
         ):

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from .._checks import check_integer, check_key
-from ._parts import split
+from ._parts import as_network, entries, split
 from .line_integrals import Field, inner
 
 _DENSE = 3000
@@ -47,16 +47,18 @@ def curl(
             derivatives, also for spikes (zero for the value of a spike, away from threshold). What the
             network itself holds constant (``jax.lax.stop_gradient``) is constant here too, as in
             ``LIFCell(reset_gradient="ignored")``; a line integral around a small circle knows better.
-        point: network or vector.
+        point: network (its parameters are floating-point arrays) or vector, also of integers, or a list.
         num_probes: without it the whole Jacobian is computed. With it, its parts are applied to this number
             of random sign vectors, at least 2, each of which costs two products with the Jacobian: for
             large networks.
         key: random key of the probes.
 
     Raises:
-        ValueError: a Jacobian that is NaN or infinite, more than 3000 parameters without probes.
+        ValueError: a Jacobian that is NaN or infinite, more than 3000 parameters without probes, or none; a
+            field that does not match the point.
         TypeError: ``key`` is no random key.
     """
+    point = as_network("point", point)
     size = sum(x.size for x in jax.tree.leaves(split(point).parameters))
     if num_probes is None:
         if size > _DENSE:
@@ -90,18 +92,16 @@ def plane_curl(field: Field, point: PyTree, first: PyTree, second: PyTree) -> Fl
     The line integral around a small circle from ``first`` towards ``second`` is this number times the
     enclosed area. Two products with the Jacobian; directions as for ``circle``.
     """
-    parts = split(point)
+    parts = split(as_network("point", point))
 
     def flow(parameters: PyTree) -> PyTree:
-        return split(field(parts.join(parameters))).parameters
+        return entries("field", field(parts.join(parameters)), parts.parameters)
 
-    def pushed(direction: PyTree) -> tuple[PyTree, PyTree]:
-        direction = jax.tree.map(
-            lambda p, d: jnp.asarray(d, p.dtype), parts.parameters, split(direction).parameters
-        )
+    def pushed(name: str, direction: PyTree) -> tuple[PyTree, PyTree]:
+        direction = entries(name, as_network(name, direction), parts.parameters)
         return direction, jax.jvp(flow, (parts.parameters,), (direction,))[1]
 
-    (one, from_one), (two, from_two) = pushed(first), pushed(second)
+    (one, from_one), (two, from_two) = pushed("first", first), pushed("second", second)
     return inner(two, from_one) - inner(one, from_two)
 
 
@@ -110,7 +110,7 @@ def _flat(field: Field, point: PyTree) -> tuple:
     start, unravel = jax.flatten_util.ravel_pytree(parts.parameters)
 
     def flow(vector: Array) -> Array:
-        found = split(field(parts.join(unravel(vector)))).parameters
+        found = entries("field", field(parts.join(unravel(vector))), parts.parameters)
         return jax.flatten_util.ravel_pytree(found)[0]
 
     return flow, start

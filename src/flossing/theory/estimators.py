@@ -8,7 +8,7 @@ Sources: Gygax & Zenke 2025; Williams 1992 (score function, baseline); Bengio, L
 (straight through).
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -17,9 +17,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .. import surrogates
-from .._checks import check_choice, check_finite, check_positive
+from .._checks import check_choice, check_positive, check_scalar
 from ._estimator import Draw, Estimator, Gradient, Run
-from .stochastic_net import Loss, StochasticNet, exact_gradient
+from .stochastic_net import Loss, StochasticNet, exact_gradient, loss_of
 
 
 class Exact(Estimator):
@@ -39,6 +39,20 @@ class Exact(Estimator):
         return 3 * (1 + sum(2**size for size in sizes[:-1]))
 
 
+def _baseline(value: Any) -> Any:
+    """A plain number, so that NumPy's count as one."""
+    if value is None or isinstance(value, str):
+        return value
+    check_scalar("baseline", value)
+    return float(value)
+
+
+def _step(value: Any) -> float:
+    check_positive("step", value)
+    check_scalar("step", value)
+    return float(value)
+
+
 class ScoreFunction(Estimator):
     """``(loss - baseline) * grad log P(spikes)`` (REINFORCE).
 
@@ -47,21 +61,19 @@ class ScoreFunction(Estimator):
             together (a single sample then has none). All are unbiased.
     """
 
-    baseline: float | str | None = eqx.field(static=True, default=None)
+    baseline: float | str | None = eqx.field(static=True, default=None, converter=_baseline)
     unbiased: ClassVar[bool] = True
 
     def __check_init__(self) -> None:
         if isinstance(self.baseline, str):
             check_choice("baseline", self.baseline, ("mean",))
-        elif self.baseline is not None:
-            check_finite("baseline", self.baseline)
 
     def __call__(
         self, network: StochasticNet, input: Float[Array, " input"], loss: Loss, draw: Draw
     ) -> Gradient:
         """One sample."""
         score, value = self._score(network, input, loss, draw)
-        fixed = self.baseline if isinstance(self.baseline, int | float) else 0.0
+        fixed = self.baseline if isinstance(self.baseline, float) else 0.0
         return jax.tree.map(lambda s: (value - fixed) * s, score)
 
     def many(
@@ -82,7 +94,7 @@ class ScoreFunction(Estimator):
             s * noise.jump_down(x) - (1 - s) * noise.jump_up(x)
             for noise, x, s in zip(network.noises, run.x, run.spikes, strict=True)
         ]
-        return run.gradient(signals), loss(run.spikes[-1])
+        return run.gradient(signals), loss_of(loss, run.spikes[-1])
 
     def passes(self, network: StochasticNet) -> int:
         """Cost of a sample in passes through the network."""
@@ -105,7 +117,8 @@ class Surrogate(Estimator):
 
         def value(parameters: Gradient) -> Array:
             net = eqx.tree_at(lambda n: (n.weights, n.biases), network, parameters)
-            return loss(net(input, draw.uniforms, self.surrogate)[-1])
+            spikes = net(input, draw.uniforms, self.surrogate)[-1]
+            return loss_of(loss, spikes, differentiated=True)
 
         return jax.grad(value)((network.weights, network.biases))
 
@@ -124,17 +137,15 @@ class StraightThrough(Surrogate):
 class FiniteDifference(Estimator):
     """Central differences with common random numbers, one parameter after the other.
 
-    Its bias is of order ``step^2``, its variance of order ``1 / step``.
+    Its bias is of order ``step^2``, its variance of order ``1 / step``. NaN for a parameter whose dtype does
+    not resolve the step, so that nothing moves.
 
     Args:
         step: half the distance between the two points, in units of the parameters.
     """
 
-    step: float = eqx.field(static=True, default=0.1)
+    step: float = eqx.field(static=True, default=0.1, converter=_step)
     spikes_only: ClassVar[bool] = False
-
-    def __check_init__(self) -> None:
-        check_positive("step", self.step)
 
     def __call__(
         self, network: StochasticNet, input: Float[Array, " input"], loss: Loss, draw: Draw
@@ -144,11 +155,12 @@ class FiniteDifference(Estimator):
 
         def value(vector: Array) -> Array:
             net = eqx.tree_at(lambda n: (n.weights, n.biases), network, unravel(vector))
-            return loss(net.from_layer(0, input, draw.uniforms))
+            return loss_of(loss, net.from_layer(0, net.numbers(input), draw.uniforms))
 
         def one(direction: Array) -> Array:
-            up, down = value(flat + self.step * direction), value(flat - self.step * direction)
-            return (up - down) / (2 * self.step)
+            above, below = flat + self.step * direction, flat - self.step * direction
+            slope = (value(above) - value(below)) / (2 * self.step)
+            return jnp.where((above == below).all(), jnp.nan, slope)
 
         return unravel(jax.lax.map(one, jnp.eye(flat.size, dtype=flat.dtype)))
 

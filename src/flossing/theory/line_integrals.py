@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from .._checks import check_integer, check_positive
+from .._checks import as_numbers, check_integer, check_positive, check_scalar
+from ._parts import as_value
 
 Field = Callable[[PyTree], PyTree]
 
@@ -86,7 +87,8 @@ def line_integral(
     Args:
         field: from a point in parameter space to a pytree of the same parameters, such as
             ``lambda network: fl.theory.surrogate_gradient(loss, network, surrogate=...)``.
-        path: from a number between 0 and 1 to a point; see ``circle`` and ``segment``. Differentiable.
+        path: from a number between 0 and 1 to a point; see ``circle`` and ``segment``. Differentiable. What
+            moves along it are floating-point arrays.
         tolerance: wanted absolute error.
         max_evaluations: of the field, at most.
         num_points: instead of adaptive quadrature, this number of equally spaced intervals, an even number
@@ -95,9 +97,11 @@ def line_integral(
         block: intervals that are evaluated at a time; lower it for large networks.
 
     Raises:
-        ValueError: the field is NaN or infinite on the path, or its parameters do not match the path's.
+        ValueError: the field is NaN or infinite on the path, or its parameters do not match the path's; the
+            path has none.
     """
     check_positive("tolerance", tolerance)
+    check_scalar("tolerance", tolerance)
     check_integer("max_evaluations", max_evaluations, 15)
     check_integer("block", block, 1)
     if num_points is None:
@@ -119,7 +123,10 @@ def along_path(
     Raises:
         ValueError: as ``line_integral``.
     """
-    points = np.asarray(points, float)
+    check_integer("block", block, 1)
+    points = np.asarray(as_numbers("points", points), float)
+    if not points.size:
+        return np.zeros(points.shape)
     return _many(field, path, points.ravel(), block).reshape(points.shape)
 
 
@@ -128,6 +135,8 @@ def _adaptive(
 ) -> LineIntegral:
     edges = np.linspace(0, 1, 17)
     left, right = edges[:-1], edges[1:]
+    # A jump cannot be located better than the numbers between 0 and 1 resolve it.
+    shortest = max(1e-13, 4 * float(jnp.finfo(jnp.result_type(float)).eps))
     done_value = done_error = 0.0
     evaluations = 0
     while True:
@@ -137,9 +146,11 @@ def _adaptive(
         evaluations += points.size
         kronrod = half * (values @ _K)
         errors = np.abs(kronrod - half * (values @ _G))
+        # Where a jump is in such an interval, anything between its values may be right.
+        errors = np.where(half < shortest, 2 * half * np.ptp(values, axis=1), errors)
         total_error = done_error + errors.sum()
         # Accept what is good for its length, and what cannot be halved any more.
-        good = (errors <= 0.5 * tolerance * (right - left)) | (half < 1e-13)
+        good = (errors <= 0.5 * tolerance * (right - left)) | (half < shortest)
         stop = total_error <= tolerance or good.all()
         if stop or evaluations + 30 * (~good).sum() > max_evaluations:
             value = float(done_value + kronrod.sum())
@@ -171,22 +182,26 @@ def _integrand(field: Field, path: Callable, points: Array) -> Array:
 def _along(field: Field, path: Callable, s: Array) -> Array:
     # A closure: a path may hold arrays that are not differentiated.
     point, tangent = eqx.filter_jvp(lambda s: path(s), (s,), (jnp.ones_like(s),))
+    if not any(map(eqx.is_inexact_array, jax.tree.leaves(point))):
+        raise ValueError("path: its points hold no floating-point array, so that nothing moves.")
     return inner(field(point), tangent)
 
 
 def inner(first: PyTree, second: PyTree) -> Array:
-    """Sum of the products of all floating-point entries that two pytrees of one structure have in common.
+    """Sum of the products of all entries that two pytrees have in common, where the second has floats.
 
     Raises:
         ValueError: their structures or shapes differ.
     """
 
     def one(a: Any, b: Any) -> Array | None:
-        if not (eqx.is_inexact_array(a) and eqx.is_inexact_array(b)):
+        if not (eqx.is_array_like(a) and eqx.is_inexact_array(b)):
             return None
-        if a.shape != b.shape:
-            raise ValueError(f"field: an entry has shape {a.shape} where the path has {b.shape}.")
-        return (a * b).sum()
+        if jnp.shape(a) != b.shape:
+            raise ValueError(
+                f"field: an entry has shape {jnp.shape(a)} where the path has {b.shape}."
+            )
+        return (as_value(b, a) * b).sum()
 
     try:
         found = jax.tree.map(one, first, second, is_leaf=lambda x: x is None)

@@ -4,10 +4,11 @@ import equinox as eqx
 import jax
 import jax.flatten_util
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from .._checks import check_finite, check_key, check_positive
-from ._parts import split
+from .._checks import check_finite, check_key, check_positive, check_scalar, is_concrete
+from ._parts import as_network, split
 
 
 class Circle(eqx.Module):
@@ -43,35 +44,51 @@ def circle(centre: PyTree, first: PyTree, second: PyTree, *, radius: float | Arr
     """A closed path around ``centre`` in the plane of two directions, from ``first`` towards ``second``.
 
     Args:
-        centre: network (any pytree with parameters) or vector.
+        centre: network (any pytree with parameters, which are floating-point arrays) or vector. A vector may
+            also be an array of integers or a list.
         first, second: pytrees like its parameters, or like ``centre`` itself. Orthonormal for a circle in the
             Euclidean sense; other directions give an ellipse.
         radius: in units of the parameters.
 
     Raises:
-        ValueError, TypeError: a radius that is not positive, directions that do not fit ``centre``.
+        ValueError, TypeError: a radius that is not positive, directions that do not fit ``centre``, nothing
+            to move.
     """
     check_positive("radius", radius)
+    check_scalar("radius", radius)
+    centre = as_network("centre", centre)
+    first, second = as_network("first", first), as_network("second", second)
     for name, direction in (("first", first), ("second", second)):
         _check_like(name, direction, centre)
     return Circle(centre, first, second, radius)
 
 
 def segment(start: PyTree, stop: PyTree) -> Segment:
-    """The straight path between two networks or vectors of the same shape.
+    """The straight path between two networks or vectors of the same shape; see ``circle`` for what these are.
 
     Raises:
-        ValueError: they do not have the same parameters.
+        ValueError: they do not have the same parameters, have none, or differ in what is no parameter.
     """
+    start, stop = as_network("start", start), as_network("stop", stop)
     _check_like("stop", stop, start)
+    for one, two in zip(*(_held(tree) for tree in (start, stop)), strict=False):
+        if is_concrete((one, two)) and not np.array_equal(one, two):
+            raise ValueError(
+                f"stop: differs from start in {two}, which is no floating-point array and does not move."
+            )
     return Segment(start, stop)
 
 
 def random_plane(network: PyTree, *, key: PRNGKeyArray) -> tuple[PyTree, PyTree]:
-    """Two random orthonormal directions in the space of all parameters of a network."""
+    """Two random orthonormal directions in the space of all parameters of a network, of which it has two."""
     check_key("key", key)
-    flat, unravel = jax.flatten_util.ravel_pytree(split(network).parameters)
-    first, second = jnp.linalg.qr(jax.random.normal(key, (flat.size, 2), flat.dtype))[0].T
+    parameters = split(as_network("network", network)).parameters
+    flat, unravel = jax.flatten_util.ravel_pytree(parameters)
+    if flat.size < 2:
+        raise ValueError("network: a plane needs at least two parameters, got one.")
+    dtype = jnp.promote_types(flat.dtype, jnp.float32)
+    basis = jnp.linalg.qr(jax.random.normal(key, (flat.size, 2), dtype))[0]
+    first, second = basis.T.astype(flat.dtype)
     return unravel(first), unravel(second)
 
 
@@ -84,6 +101,12 @@ def move(centre: PyTree, *terms: tuple[Array, PyTree]) -> PyTree:
             lambda p, d, f=factor: p + (f * d).astype(p.dtype), moved, split(direction).parameters
         )
     return parts.join(moved)
+
+
+def _held(tree: PyTree) -> list:
+    """Numbers that are no parameters; random keys are none."""
+    leaves = [x for x in jax.tree.leaves(split(tree).rest) if eqx.is_array_like(x)]
+    return [x for x in leaves if not jnp.issubdtype(jnp.result_type(x), jax.dtypes.prng_key)]
 
 
 def _check_like(name: str, direction: PyTree, centre: PyTree) -> None:

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._checks import check_finite
+from .._checks import as_numbers, check_finite, check_scalar
 from ..surrogates import Sigmoid, Surrogate
 from .surrogate_gradient import SmoothStep
 
@@ -46,11 +46,11 @@ class TwoPathNet(eqx.Module):
     input: float = eqx.field(static=True)
 
     def __init__(self, parameters: Any, step: Surrogate | float, *, input: float = 1.0):
-        parameters = jnp.asarray(parameters, float)
+        parameters = jnp.asarray(as_numbers("parameters", parameters), float)
         if parameters.shape != (5,):
             raise ValueError(f"parameters: expected shape (5,), got {parameters.shape}.")
         check_finite("parameters", parameters)
-        check_finite("input", input)
+        check_scalar("input", input)
         self.parameters = parameters
         self.step = step if isinstance(step, Surrogate) else logistic_step(step)
         self.input = float(input)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from .._checks import check_choice
 from ._estimator import Draw, Estimator, Gradient, Run
-from .stochastic_net import Loss, StochasticNet
+from .stochastic_net import Loss, StochasticNet, loss_of
 
 
 class StochasticDerivative(Estimator):
@@ -50,7 +50,7 @@ class StochasticDerivative(Estimator):
 
             def change(i: Array, layer: int = layer, spikes: Array = spikes) -> Array:
                 on, off = (
-                    loss(network.from_layer(layer + 1, spikes.at[i].set(s), draw.uniforms))
+                    loss_of(loss, network.from_layer(layer + 1, spikes.at[i].set(s), draw.uniforms))
                     for s in (1, 0)
                 )
                 return on - off
@@ -84,7 +84,7 @@ class SmoothedStochasticDerivative(Estimator):
     ) -> Gradient:
         """One sample."""
         run = Run(network, input, draw.uniforms)
-        signal = jax.grad(loss)(run.spikes[-1])
+        signal = jax.grad(lambda s: loss_of(loss, s, differentiated=True))(run.spikes[-1])
         signals = []
         slopes = run.jump_weights(self.side)
         for weight, slope in zip(network.weights[::-1], slopes[::-1], strict=True):

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -10,10 +11,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import check_integer, check_key, check_positive, check_shape
+from .._checks import (
+    as_floats,
+    check_integer,
+    check_key,
+    check_positive,
+    check_scalar,
+    check_shape,
+)
 from ..escape_noise import EscapeNoise, SigmoidNoise, spike
 
 Loss = Callable[[Float[Array, " output"]], Float[Array, ""]]
+"""From the output spikes to a number."""
 _WIDEST = 12
 
 
@@ -56,11 +65,20 @@ class StochasticNet(eqx.Module):
         for i, size in enumerate(sizes):
             check_integer(f"sizes[{i}]", size, 1)
         check_positive("gain", gain)
+        check_scalar("gain", gain)
         check_positive("bias", bias, zero=True)
+        check_scalar("bias", bias)
         check_key("key", key)
         layers = len(sizes) - 1
         noise = SigmoidNoise() if noise is None else noise
-        noises = (noise,) * layers if isinstance(noise, EscapeNoise) else tuple(noise)
+        noises: tuple[Any, ...] = (
+            tuple(noise) if isinstance(noise, list | tuple) else (noise,) * layers
+        )
+        for each in noises:
+            if not isinstance(each, EscapeNoise):
+                raise TypeError(
+                    f"noise: expected an escape noise such as SigmoidNoise(), got {each!r}."
+                )
         if len(noises) != layers:
             raise ValueError(f"noise: expected one or {layers} (one per layer), got {len(noises)}.")
         keys = jax.random.split(key, 2 * layers)
@@ -101,8 +119,7 @@ class StochasticNet(eqx.Module):
             uniforms: as from ``uniforms``.
             derivative: a surrogate or an escape noise whose derivative is declared instead.
         """
-        check_shape("input", input, (self.sizes[0],))
-        spikes, layers = input, []
+        spikes, layers = self.numbers(input), []
         for weight, bias, noise, uniform in zip(
             self.weights, self.biases, self.noises, uniforms, strict=True
         ):
@@ -111,10 +128,17 @@ class StochasticNet(eqx.Module):
             layers.append(spikes)
         return tuple(layers)
 
+    def numbers(self, input: Any) -> Array:
+        """The input in the dtype of the network, its shape checked."""
+        numbers = as_floats("input", input)
+        check_shape("input", numbers, (self.sizes[0],))
+        return numbers.astype(self.biases[0].dtype)
+
     def from_layer(
         self, start: int, spikes: Float[Array, " pre"], uniforms: Sequence[Array]
     ) -> Float[Array, " output"]:
         """The output, given the spikes that enter layer ``start``."""
+        spikes = as_floats("spikes", spikes).astype(self.biases[0].dtype)
         for weight, bias, noise, uniform in list(
             zip(self.weights, self.biases, self.noises, uniforms, strict=True)
         )[start:]:
@@ -125,6 +149,23 @@ class StochasticNet(eqx.Module):
 def patterns(size: int) -> np.ndarray:
     """All spike patterns of ``size`` neurons, shape ``(2^size, size)``."""
     return (np.arange(2**size)[:, None] >> np.arange(size)) & 1
+
+
+def loss_of(loss: Loss, spikes: Array, *, differentiated: bool = False) -> Array:
+    """The loss as a float, also where it counts in integers or booleans.
+
+    Raises:
+        TypeError: such a loss where it is to be differentiated, since its derivative would be zero.
+        ValueError: not one number.
+    """
+    value = jnp.asarray(loss(spikes))
+    check_shape("loss", value, ())
+    if differentiated and not jnp.issubdtype(value.dtype, jnp.floating):
+        raise TypeError(
+            f"loss: returns {value.dtype}, which has no derivative; this estimator needs a float "
+            "that depends smoothly on the spikes."
+        )
+    return value.astype(jnp.result_type(value, spikes.dtype))
 
 
 def expected_loss(
@@ -144,7 +185,7 @@ def expected_loss(
 @eqx.filter_jit
 def _expected_loss(network: StochasticNet, input: Array, loss: Loss) -> Array:
     spikes, weights = _distributions(network, input)[-1]
-    return weights @ jax.vmap(loss)(spikes)
+    return weights @ jax.vmap(lambda s: loss_of(loss, s))(spikes)
 
 
 def expected_spikes(network: StochasticNet, input: Float[Array, " input"]) -> tuple[Array, ...]:
@@ -163,14 +204,14 @@ def _expected_spikes(network: StochasticNet, input: Array) -> tuple:
 
 def _distributions(network: StochasticNet, input: Array) -> list[tuple[Array, Array]]:
     """Patterns of each layer and their probabilities."""
-    check_shape("input", input, (network.sizes[0],))
+    input = network.numbers(input)
     if max(network.sizes[1:]) > _WIDEST:
         raise ValueError(
             f"network: exact enumeration is for layers of at most {_WIDEST} neurons, "
             f"got {max(network.sizes[1:])}."
         )
     dtype = network.biases[0].dtype
-    before, weights = jnp.asarray(input, dtype)[None], jnp.ones(1, dtype)
+    before, weights = input[None], jnp.ones(1, dtype)
     found = []
     for weight, bias, noise in zip(network.weights, network.biases, network.noises, strict=True):
         now = jnp.asarray(patterns(len(bias)), dtype)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from ..surrogates import Surrogate
-from ._parts import replace_nonlinearities, split
+from ._parts import as_network, replace_nonlinearities, split
 
 
 @eqx.filter_custom_jvp
@@ -161,7 +161,8 @@ def surrogate_gradient(
     Args:
         loss: scalar function of the network and ``args``.
         network: pytree with parameters (floating-point arrays) and nonlinearities: a cell, a network, or a
-            tuple such as ``(weights, fl.surrogates.SuperSpike(10.0))`` for a function of your own.
+            tuple such as ``(weights, fl.surrogates.SuperSpike(10.0))`` for a function of your own. Arrays of
+            integers and plain numbers are no parameters.
         surrogate: as for ``with_surrogate``; default the derivatives that the network declares itself.
 
     Returns:
@@ -169,7 +170,7 @@ def surrogate_gradient(
         nonlinearities.
 
     Raises:
-        ValueError, TypeError: as ``with_surrogate``.
+        ValueError, TypeError: as ``with_surrogate``; a network without parameters.
     """
 
     def replace(old: Surrogate) -> Surrogate:
@@ -223,7 +224,7 @@ class _Flat(Surrogate):
 
 
 def _gradient(loss: Callable, network: PyTree, replaced: PyTree, args: tuple) -> PyTree:
-    parts = split(replaced)
+    parts = split(as_network("network", replaced))
     found = jax.grad(lambda parameters: loss(parts.join(parameters), *args))(parts.parameters)
     # The structure of the network that came in, not of the one with other nonlinearities.
     leaves = iter(jax.tree.leaves(found))
