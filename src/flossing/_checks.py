@@ -1,5 +1,6 @@
 """Argument checks: each error names the argument, what came and what was expected."""
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -55,15 +56,77 @@ def check_fraction(name: str, value: Any) -> None:
 
 
 def _check_number(name: str, value: Any) -> None:
-    if isinstance(value, bool | str | bytes) or value is None:
-        raise TypeError(f"{name}: expected a number, got {value!r} ({type(value).__name__}).")
-    if not isinstance(value, jax.core.Tracer):
-        try:
-            np.asarray(value, dtype=float)
-        except (TypeError, ValueError):
+    try:
+        if type(value) not in (int, float):
+            dtype = value.dtype if isinstance(value, jax.Array) else np.asarray(value).dtype
+            if not (jnp.issubdtype(dtype, jnp.integer) or jnp.issubdtype(dtype, jnp.floating)):
+                raise TypeError
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"{name}: expected a number, got {value!r} ({type(value).__name__})."
+        ) from None
+
+
+def check_single(**numbers: Any) -> None:
+    """Raises ``TypeError`` unless each is one number: an array would scale rows or columns unseen."""
+    for name, value in numbers.items():
+        if np.ndim(value):
             raise TypeError(
-                f"{name}: expected a number, got {value!r} ({type(value).__name__})."
+                f"{name}: expected one number, got an array of shape {np.shape(value)}."
+            )
+
+
+def real_array(name: str, value: Any, dtype: Any = None) -> jax.Array:
+    """``value`` as an array of floating-point numbers; integers and booleans become ``dtype``.
+
+    Floating-point numbers keep their precision; ``dtype`` is the default one if not given. Raises
+    ``TypeError`` for lists of rows that differ in length and for all that are no real numbers.
+    """
+    dtype = jnp.result_type(float) if dtype is None else dtype
+    if not isinstance(value, jax.Array):
+        try:
+            # NumPy first: JAX would cut integers of 64 bits before they become floating-point numbers.
+            value = np.asarray(value)
+        except jax.errors.TracerArrayConversionError:
+            value = jnp.asarray(value)  # a list with traced entries
+        except ValueError:
+            raise TypeError(
+                f"{name}: expected an array of real numbers, got rows that differ in length; "
+                "fill up the shorter ones."
             ) from None
+    if jnp.issubdtype(value.dtype, jnp.floating):
+        return jnp.asarray(value)
+    if value.dtype == bool or jnp.issubdtype(value.dtype, jnp.integer):
+        return jnp.asarray(value.astype(dtype))
+    raise TypeError(f"{name}: expected an array of real numbers, got dtype {value.dtype}.")
+
+
+def positive_parameter(name: str, value: Any, *, zero: bool = False) -> float | jax.Array:
+    """A positive number, or an array of them, as ``float`` or as a floating-point array.
+
+    Raises as ``check_positive``.
+    """
+    check_positive(name, value, zero=zero)
+    if isinstance(value, jax.Array) or np.ndim(value):
+        return real_array(name, value)
+    return float(value)
+
+
+def check_instance(name: str, value: Any, kind: type, wanted: str) -> None:
+    """Raises ``TypeError`` unless ``value`` is of that kind; a class in place of an instance is said."""
+    if isinstance(value, kind):
+        return
+    if isinstance(value, type) and issubclass(value, kind):
+        needed = [
+            p.name
+            for p in inspect.signature(value).parameters.values()
+            if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
+        ]
+        raise TypeError(
+            f"{name}: expected {wanted}, got the class {value.__name__}; "
+            f"write {value.__name__}({', '.join(needed)})."
+        )
+    raise TypeError(f"{name}: expected {wanted}, got {value!r} ({type(value).__name__}).")
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
