@@ -33,13 +33,13 @@ def check_cell(name: str, cell: Any) -> None:
 def _order_of(cell: Any) -> str:
     """A sentence for a step that takes its input first, else nothing."""
     try:
-        first = next(iter(inspect.signature(cell).parameters), "")
+        names = list(inspect.signature(cell).parameters)
     except (TypeError, ValueError):
         return ""
-    if first not in ("input", "inputs", "x"):
+    if len(names) < 2 or names[0] not in ("input", "inputs", "x"):
         return ""
     return (
-        f" It takes ({first}, state), as Equinox cells do: in __call__(self, state, input) of the "
+        f" It takes ({names[0]}, state), as Equinox cells do: in __call__(self, state, input) of the "
         "subclass return self.inner(input, state)."
     )
 
