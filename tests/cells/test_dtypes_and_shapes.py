@@ -183,6 +183,15 @@ def test_a_cell_of_single_precision_runs_beside_double(wide, key):
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
+@over("name", ["tanh, leaky", "gru", "lstm", "lif, adaptive", "readout"])
+def test_a_start_of_lower_precision_is_the_same_number(name):
+    cell = built(name)
+    inputs = jnp.asarray(np.random.default_rng(0).normal(size=(5, 3)))
+    start = jax.tree.map(lambda x: x + 0.25, cell.initial_state())
+    lower = jax.tree.map(lambda x: x.astype(jnp.float16), start)
+    close(cell.over_time(inputs, lower), cell.over_time(inputs, start))
+
+
 CONSTANTS = {
     "int": 10,
     "np.int64": np.int64(10),
