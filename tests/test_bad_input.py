@@ -3,6 +3,7 @@
 import shlex
 from pathlib import Path
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import pytest
@@ -36,6 +37,8 @@ def test_calls(call, kind, message, untyped):
     cell = fl.TanhCell(1, 8, key=key)
     names = {
         "fl": fl,
+        "eqx": eqx,
+        "jax": jax,
         "jnp": jnp,
         "key": key,
         "cell": cell,

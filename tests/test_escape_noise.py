@@ -1,5 +1,7 @@
 """Escape noise: valid probabilities everywhere, slopes that are their derivatives, spikes as often."""
 
+from decimal import Decimal, localcontext
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -143,3 +145,75 @@ def test_steep_noise_becomes_a_spike():
 def test_wrong_arguments(make, message, untyped):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def exact_rates(kind, log):
+    """Probability, slope and rates of jumps of width 1, from the logarithm of the intensity (60 digits)."""
+    with localcontext() as context:
+        context.prec = 60
+        rate = Decimal(log).exp()
+        if kind == "clip":
+            p, slope = (rate, rate) if log < 0 else (Decimal(1), Decimal(0))
+        else:
+            p, slope = 1 - (-rate).exp(), rate * (-rate).exp()
+        up = slope / (1 - p) if p < 1 else Decimal(0)
+        return [float(value) for value in (p, slope, up, slope / p)]
+
+
+@pytest.mark.parametrize("kind", ["clip", "hazard"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@given(
+    log=st.one_of(
+        st.floats(-80, 4.0), st.floats(-9, 0).map(lambda e: -(10**e)), st.floats(-1e-6, 1e-6)
+    )
+)
+@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+def test_exponential_noise_keeps_its_digits(kind, dtype, log):
+    """Also just below saturation, where 1 - p is a difference of nearly equal numbers."""
+    log = float(np.asarray(log, dtype))
+    if kind == "clip" and (log == 0 or abs(log) < 1e-30):
+        return
+    noise, x = ExponentialNoise(1.0, 1.0, saturation=kind), jnp.asarray(log, dtype)
+    found = [noise.probability(x), noise.slope(x), noise.jump_up(x), noise.jump_down(x)]
+    eps = float(jnp.finfo(dtype).eps)
+    # exp(-exp(log)) multiplies the rounding of log by exp(log), which is below 55.
+    np.testing.assert_allclose(
+        [float(value) for value in found], exact_rates(kind, log), rtol=400 * eps, atol=1e-36
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@given(u=st.floats(-80, 80))
+@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+def test_sigmoid_noise_keeps_its_digits(dtype, u):
+    u = float(np.asarray(u, dtype))
+    noise, x = SigmoidNoise(1.0), jnp.asarray(u, dtype)
+    with localcontext() as context:
+        context.prec = 60
+        p, q = 1 / (1 + Decimal(-u).exp()), 1 / (1 + Decimal(u).exp())
+        expected = [float(value) for value in (p, p * q, p, q)]
+    found = [noise.probability(x), noise.slope(x), noise.jump_up(x), noise.jump_down(x)]
+    eps = float(jnp.finfo(dtype).eps)
+    np.testing.assert_allclose([float(v) for v in found], expected, rtol=200 * eps)
+
+
+@each
+def test_distances_may_be_integers_or_lists(noise, untyped):
+    values = [-2, -1, 0, 1, 2]
+    uniform = jnp.full(5, 0.3)
+    expected = noise(jnp.asarray(values, float), uniform)
+    for x in (jnp.asarray(values), np.asarray(values, np.int8)):
+        np.testing.assert_array_equal(noise(x, uniform), expected)
+        assert noise(x, uniform).dtype == float
+
+
+@pytest.mark.parametrize("value", [3, np.int64(3), np.float32(3), np.asarray(3), [3.0, 3.0]])
+def test_constants_of_any_form_are_numbers(value, untyped):
+    x = jnp.asarray([-0.1, 0.2])
+    for make in (SigmoidNoise, lambda v: ExponentialNoise(0.5, v), lambda v: ExponentialNoise(v)):
+        np.testing.assert_allclose(make(value).probability(x), make(3.0).probability(x), rtol=1e-14)
+
+
+def test_surrogates_of_a_noise_are_instances(untyped):
+    with pytest.raises(TypeError, match=r"got the class SuperSpike; write SuperSpike\(\)."):
+        ShapeNoise(surrogates.SuperSpike)

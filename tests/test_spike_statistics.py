@@ -201,8 +201,16 @@ def test_wrong_arguments(call, message):
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: firing_rates([[0, 1], [1]]), TypeError, "spikes: expected an array of numbers"),
-        (lambda: firing_rates([["0"], ["1"]]), TypeError, "spikes: expected numbers, got dtype"),
+        (
+            lambda: firing_rates([[0, 1], [1]]),
+            TypeError,
+            "spikes: expected an array of real numbers",
+        ),
+        (
+            lambda: firing_rates([["0"], ["1"]]),
+            TypeError,
+            "spikes: expected an array of real numbers, got dtype",
+        ),
         (lambda: firing_rates(np.ones((2, 1), complex)), TypeError, "spikes: expected numbers"),
         (lambda: firing_rates(np.full((2, 1), np.nan)), ValueError, "zeros and ones only"),
         (

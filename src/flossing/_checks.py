@@ -1,5 +1,6 @@
 """Argument checks: each error names the argument, what came and what was expected."""
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -65,11 +66,12 @@ def _concrete(value: Any) -> np.ndarray:
     return array.astype(float) if array.dtype == object else array
 
 
-def check_scalar(name: str, value: Any) -> None:
-    """Raises unless ``value`` is one finite number, not an array of them."""
-    check_finite(name, value)
-    if np.shape(value) != ():
-        raise ValueError(f"{name}: expected one number, got shape {np.shape(value)}.")
+def check_single(**numbers: Any) -> None:
+    """Raises unless each is one finite number: an array would scale rows or columns unseen."""
+    for name, value in numbers.items():
+        check_finite(name, value)
+        if np.ndim(value):
+            raise ValueError(f"{name}: expected one number, got shape {np.shape(value)}.")
 
 
 def settle_integers(settings: Any, **ranges: int | tuple[int, int]) -> None:
@@ -96,20 +98,31 @@ def as_numbers(name: str, value: Any) -> Any:
             array = np.asarray(value) if is_concrete(value) else jnp.asarray(value)
         except (TypeError, ValueError):
             raise TypeError(
-                f"{name}: expected an array of numbers, got a {type(value).__name__} that is none; "
-                "rows must have equal lengths (pad ragged trials, or take one at a time)."
+                f"{name}: expected an array of real numbers, got rows that differ in length; fill up the "
+                "shorter ones, or take one at a time."
             ) from None
     real = jnp.issubdtype(array.dtype, jnp.integer) or jnp.issubdtype(array.dtype, jnp.floating)
     if not (real or array.dtype == np.dtype(bool)):
-        raise TypeError(f"{name}: expected numbers, got dtype {array.dtype}.")
+        raise TypeError(f"{name}: expected an array of real numbers, got dtype {array.dtype}.")
     return array
+
+
+def real_array(name: str, value: Any, dtype: Any = None) -> jax.Array:
+    """``value`` as an array of floating-point numbers; integers and booleans become ``dtype``.
+
+    Floating-point numbers keep their precision; ``dtype`` is the default one if not given. Raises as
+    ``as_numbers``.
+    """
+    # Not to JAX first, which would cut integers of 64 bits before they become floating-point numbers.
+    array = as_numbers(name, value)
+    if jnp.issubdtype(array.dtype, jnp.floating):
+        return jnp.asarray(array)
+    return jnp.asarray(array.astype(jnp.result_type(float) if dtype is None else dtype))
 
 
 def as_floats(name: str, value: Any) -> jax.Array:
     """Floats of single precision at least, so that sums of small integers or halves do not overflow."""
-    array = jnp.asarray(as_numbers(name, value))
-    if not jnp.issubdtype(array.dtype, jnp.floating):
-        return array.astype(float)
+    array = real_array(name, value)
     return array.astype(jnp.promote_types(array.dtype, jnp.float32))
 
 
@@ -127,18 +140,47 @@ def as_indices(name: str, value: Any, count: int) -> jax.Array:
 
 
 def _check_number(name: str, value: Any) -> None:
-    boolean = getattr(value, "dtype", None) == np.dtype(bool)
-    if isinstance(value, bool | str | bytes) or value is None or boolean:
-        raise TypeError(f"{name}: expected a number, got {value!r} ({type(value).__name__}).")
-    if not isinstance(value, jax.core.Tracer):
-        try:
-            np.asarray(value, dtype=float)
-        except (TypeError, ValueError):
-            raise TypeError(
-                f"{name}: expected a number, got {value!r} ({type(value).__name__})."
-            ) from None
-        except OverflowError:
-            raise ValueError(f"{name}: expected finite numbers, got one beyond 1e308.") from None
+    try:
+        if type(value) not in (int, float):
+            dtype = value.dtype if isinstance(value, jax.Array) else np.asarray(value).dtype
+            if not (jnp.issubdtype(dtype, jnp.integer) or jnp.issubdtype(dtype, jnp.floating)):
+                raise TypeError
+        elif value != float(value):
+            raise OverflowError
+    except OverflowError:
+        raise ValueError(f"{name}: expected finite numbers, got one beyond 1e308.") from None
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"{name}: expected a number, got {value!r} ({type(value).__name__})."
+        ) from None
+
+
+def positive_parameter(name: str, value: Any, *, zero: bool = False) -> float | jax.Array:
+    """A positive number, or an array of them, as ``float`` or as a floating-point array.
+
+    Raises as ``check_positive``.
+    """
+    check_positive(name, value, zero=zero)
+    if isinstance(value, jax.Array) or np.ndim(value):
+        return real_array(name, value)
+    return float(value)
+
+
+def check_instance(name: str, value: Any, kind: type, wanted: str) -> None:
+    """Raises ``TypeError`` unless ``value`` is of that kind; a class in place of an instance is said."""
+    if isinstance(value, kind):
+        return
+    if isinstance(value, type) and issubclass(value, kind):
+        needed = [
+            p.name
+            for p in inspect.signature(value).parameters.values()
+            if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
+        ]
+        raise TypeError(
+            f"{name}: expected {wanted}, got the class {value.__name__}; "
+            f"write {value.__name__}({', '.join(needed)})."
+        )
+    raise TypeError(f"{name}: expected {wanted}, got {value!r} ({type(value).__name__}).")
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:

@@ -15,60 +15,20 @@ Escape noise: Gerstner, Kistler, Naud & Paninski 2014.
 """
 
 import abc
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
-from ._checks import check_choice, check_key, check_positive
-from .surrogates import Surrogate
+from ._checks import check_choice, positive_parameter, real_array
+from ._noisy import Noisy as Noisy, parts as parts, with_noise as with_noise
+from .surrogates import Surrogate, check_surrogate
 
 Values = Float[Array, "*shape"]
 Rule = Literal["matched", "spike_train", "constant"]
 """What stands for the derivative of a spike."""
-
-
-class Noisy(NamedTuple):
-    """Input of a stochastic cell; time leads in both when there are many steps."""
-
-    input: Array
-    uniform: Array
-    """Numbers from [0, 1), as many as the cell's ``noise_size``."""
-
-
-def with_noise(cell: Any, inputs: Float[Array, "time input"], *, key: PRNGKeyArray) -> Any:
-    """``Noisy`` inputs with fresh uniform numbers, or the inputs as they are for a deterministic cell.
-
-    Args:
-        cell: any cell; ``cell.noise_size`` numbers are drawn for each step.
-        inputs: shape ``(time, input_size)``.
-        key: random key. Under ``jax.vmap`` a key per trial makes trials that differ.
-    """
-    check_key("key", key)
-    if not cell.noise_size:
-        return inputs
-    shape = (inputs.shape[0], cell.noise_size)
-    return Noisy(inputs, jax.random.uniform(key, shape, jnp.result_type(float)))
-
-
-def parts(input: Any, noise_size: int) -> tuple[Array, Array | None]:
-    """Input and uniform numbers, checked against what the cell needs."""
-    if not noise_size:
-        if isinstance(input, Noisy):
-            raise TypeError("input: got uniform numbers (Noisy), but no layer is stochastic.")
-        return jnp.asarray(input), None
-    if not isinstance(input, Noisy):
-        raise TypeError(
-            f"input: a stochastic layer needs {noise_size} uniform numbers with each input; "
-            "make them with escape_noise.with_noise(cell, inputs, key=key)."
-        )
-    if input.uniform.shape[-1] != noise_size:
-        raise ValueError(
-            f"input.uniform: expected {noise_size} numbers per step, got {input.uniform.shape[-1]}."
-        )
-    return jnp.asarray(input.input), input.uniform
 
 
 class EscapeNoise(eqx.Module):
@@ -129,9 +89,8 @@ class SigmoidNoise(EscapeNoise):
     rule: str = eqx.field(static=True)
 
     def __init__(self, sharpness: float | Array = 10.0, *, rule: Rule = "matched"):
-        check_positive("sharpness", sharpness)
+        self.sharpness = positive_parameter("sharpness", sharpness)
         check_choice("rule", rule, get_args(Rule))
-        self.sharpness = sharpness
         self.rule = rule
 
     @property
@@ -187,12 +146,10 @@ class ExponentialNoise(EscapeNoise):
         saturation: Literal["clip", "hazard"] = "clip",
         rule: Rule = "matched",
     ):
-        check_positive("rate", rate)
-        check_positive("width", width)
+        self.rate = positive_parameter("rate", rate)
+        self.width = positive_parameter("width", width)
         check_choice("saturation", saturation, ("clip", "hazard"))
         check_choice("rule", rule, get_args(Rule))
-        self.rate = rate
-        self.width = width
         self.saturation = saturation
         self.rule = rule
 
@@ -213,7 +170,8 @@ class ExponentialNoise(EscapeNoise):
         """``slope / (1 - probability)``."""
         if self.saturation == "hazard":
             return jnp.exp(self._log(x)) / self.width
-        return super().jump_up(x)
+        # 1 - p just below saturation, where p itself rounds to 1.
+        return _ratio(self.slope(x), -jnp.expm1(jnp.minimum(self._log(x), 0)))
 
     def jump_down(self, x: Values) -> Values:
         """``slope / probability``."""
@@ -235,20 +193,24 @@ class ShapeNoise(EscapeNoise):
         surrogate: of area 1, as ``SuperSpike(10, normalise="area")``.
 
     Raises:
-        ValueError: its area is not 1, so that the primitive is no probability.
+        ValueError: its area is not 1, or its shape not even, so that the primitive is no probability.
     """
 
     surrogate: Surrogate
     rule: str = eqx.field(static=True, default="matched")
 
     def __init__(self, surrogate: Surrogate):
-        if not isinstance(surrogate, Surrogate):
-            raise TypeError(f"surrogate: expected a surrogate, got {type(surrogate).__name__}.")
+        check_surrogate("surrogate", surrogate)
         area = float(jnp.max(jnp.abs(jnp.asarray(surrogate.area, float) - 1)))
         if not area < 1e-5:
             raise ValueError(
                 'surrogate: expected an area of 1 (normalise="area"), so that its primitive is a '
                 f"probability; got {float(jnp.max(jnp.asarray(surrogate.area))):g}."
+            )
+        if not surrogate.is_even:
+            raise ValueError(
+                "surrogate: expected a shape with shape(-u) = shape(u), so that its primitive goes "
+                "from 0 to 1."
             )
         self.surrogate = surrogate
         self.rule = "matched"
@@ -260,11 +222,17 @@ class ShapeNoise(EscapeNoise):
 
     def probability(self, x: Values) -> Values:
         """Probability of a spike, between 0 and 1."""
-        return jnp.clip(self.surrogate.primitive(x), 0, 1)
+        # Not 1/2 plus an integral: far below threshold that is 1/2 minus nearly 1/2.
+        tail = jnp.clip(self.surrogate.tail(x), 0, 1)
+        return jnp.where(x < 0, tail, 1 - tail)
 
     def slope(self, x: Values) -> Values:
         """Derivative of the probability."""
         return self.surrogate.derivative(x)
+
+    def jump_up(self, x: Values) -> Values:
+        """``slope / (1 - probability)``."""
+        return _ratio(self.slope(x), self.probability(-x))
 
 
 class StepNoise(EscapeNoise):
@@ -279,11 +247,12 @@ class StepNoise(EscapeNoise):
 
     def probability(self, x: Values) -> Values:
         """Probability of a spike, between 0 and 1."""
+        x = real_array("x", x)
         return (x > 0).astype(x.dtype)
 
     def slope(self, x: Values) -> Values:
         """Derivative of the probability."""
-        return jnp.zeros_like(x)
+        return jnp.zeros_like(real_array("x", x))
 
 
 @eqx.filter_custom_jvp
@@ -296,12 +265,13 @@ def spike(x: Array, uniform: Array, noise: EscapeNoise, derivative: Any) -> Arra
         noise: the escape noise.
         derivative: an escape noise or a surrogate.
     """
+    x = real_array("x", x)
     return (uniform < noise.probability(x)).astype(x.dtype)
 
 
 @spike.def_jvp
 def _spike_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
-    x, uniform, noise, derivative = primals
+    x, uniform, noise, derivative = real_array("x", primals[0]), *primals[1:]
     spikes = jax.lax.stop_gradient((uniform < noise.probability(x)).astype(x.dtype))
     if tangents[0] is None:
         return spikes, jnp.zeros_like(spikes)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ._checks import check_finite, check_fraction, check_integer, check_positive
+from ._checks import check_finite, check_fraction, check_integer, check_positive, check_single
 
 
 @runtime_checkable
@@ -36,7 +36,9 @@ class Gaussian:
 
     def __post_init__(self) -> None:
         check_positive("gain", self.gain, zero=True)
+        check_single(gain=self.gain)
         check_finite("mean", self.mean)
+        check_single(mean=self.mean)
 
     def __call__(self, key: PRNGKeyArray, size: int) -> Float[Array, "size size"]:
         """A ``(size, size)`` matrix."""
@@ -51,6 +53,7 @@ class Orthogonal:
 
     def __post_init__(self) -> None:
         check_positive("gain", self.gain, zero=True)
+        check_single(gain=self.gain)
 
     def __call__(self, key: PRNGKeyArray, size: int) -> Float[Array, "size size"]:
         """A ``(size, size)`` matrix."""
@@ -65,6 +68,7 @@ class Identity:
 
     def __post_init__(self) -> None:
         check_positive("gain", self.gain, zero=True)
+        check_single(gain=self.gain)
 
     def __call__(self, key: PRNGKeyArray, size: int) -> Float[Array, "size size"]:
         """A ``(size, size)`` matrix."""
@@ -84,6 +88,7 @@ class Permutation:
 
     def __post_init__(self) -> None:
         check_positive("gain", self.gain, zero=True)
+        check_single(gain=self.gain)
 
     def __call__(self, key: PRNGKeyArray, size: int) -> Float[Array, "size size"]:
         """A ``(size, size)`` matrix."""
@@ -107,7 +112,9 @@ class Ring:
 
     def __post_init__(self) -> None:
         check_positive("gain", self.gain, zero=True)
+        check_single(gain=self.gain)
         check_positive("shortcuts", self.shortcuts, zero=True)
+        check_single(shortcuts=self.shortcuts, density=self.density)
         check_positive("density", self.density)
         check_fraction("density", self.density)
 
@@ -138,6 +145,7 @@ class LineInputs:
         check_integer("lines", self.lines, 1)
         check_positive("start", self.start, zero=True)
         check_positive("others", self.others, zero=True)
+        check_single(start=self.start, others=self.others)
 
     def __call__(
         self, key: PRNGKeyArray, size: int, input_size: int
@@ -167,8 +175,10 @@ class Sparse:
 
     def __post_init__(self) -> None:
         check_positive("gain", self.gain, zero=True)
+        check_single(gain=self.gain)
         check_positive("density", self.density)
         check_fraction("density", self.density)
+        check_single(density=self.density)
 
     def __call__(self, key: PRNGKeyArray, size: int) -> Float[Array, "size size"]:
         """A ``(size, size)`` matrix."""
@@ -178,9 +188,16 @@ class Sparse:
         return jnp.where(mask, weights / math.sqrt(self.density * size), 0)
 
 
+def check_dale(excitatory: float) -> float:
+    """The fraction of excitatory units as ``float``. Raises unless it is one number in [0, 1]."""
+    check_fraction("dale", excitatory)
+    check_single(dale=excitatory)
+    return float(excitatory)
+
+
 def dale_signs(size: int, excitatory: float) -> Float[Array, " size"]:
     """+1 for the first ``round(excitatory * size)`` units, -1 for the rest (Dale's law)."""
-    check_fraction("dale", excitatory)
+    excitatory = check_dale(excitatory)
     return jnp.where(jnp.arange(size) < round(excitatory * size), 1.0, -1.0)
 
 

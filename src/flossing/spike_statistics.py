@@ -7,7 +7,7 @@ lists of them. These functions work on NumPy arrays; they are for looking at net
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._checks import as_numbers, check_integer, check_positive, check_scalar
+from ._checks import as_numbers, check_integer, check_positive, check_single
 
 
 def _trains(spikes: ArrayLike, dimensions: tuple[int, ...], name: str = "spikes") -> np.ndarray:
@@ -24,7 +24,7 @@ def _trains(spikes: ArrayLike, dimensions: tuple[int, ...], name: str = "spikes"
 
 def _check_time_step(time_step: float) -> None:
     check_positive("time_step", time_step)
-    check_scalar("time_step", time_step)
+    check_single(time_step=time_step)
 
 
 def firing_rates(spikes: ArrayLike, *, time_step: float = 1.0) -> np.ndarray:

@@ -65,7 +65,7 @@ def test_stack_refuses_layers_that_do_not_fit(key, untyped):
     ("layers", "error", "message"),
     [
         ([], ValueError, "layers: expected at least one cell, got none."),
-        ([jnp.tanh], TypeError, "layers[0]: expected a cell, got "),
+        ([jnp.tanh], TypeError, "layers[0]: expected a cell such as fl.TanhCell(...)"),
     ],
 )
 def test_stack_refuses_what_is_no_cell(layers, error, message, untyped):

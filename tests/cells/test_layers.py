@@ -230,7 +230,7 @@ def test_readout_is_the_double_filter_of_its_currents(key):
 def test_fluctuation_driven_membranes_have_the_wanted_spread(key):
     """Poisson input, no reset, steps that are short: 5 %."""
     cell = fl.LIFCell(200, 100, time_step=0.2, reset="none", feedforward_only=True, key=key)
-    cell = fluctuation_driven(cell, rate=0.05, target=1.3, key=key)
+    cell = fluctuation_driven(cell, rate=50.0, target=1.3, key=key)
     inputs = jnp.asarray(np.random.default_rng(0).random((3000, 200)) < 0.05 * 0.2, float)
     membranes = eqx.filter_jit(scan)(cell, cell.initial_state(), inputs).membrane[500:]
     spread = membranes.std(0)
@@ -241,14 +241,14 @@ def test_fluctuation_driven_membranes_have_the_wanted_spread(key):
 def test_inputs_and_recurrence_share_the_variance(kind, key):
     if kind == "dense":
         cell = fl.LIFCell(60, 80, key=key)
-        made = fluctuation_driven(cell, rate=0.01, input_share=0.8, key=key)
+        made = fluctuation_driven(cell, rate=10.0, input_share=0.8, key=key)
         weights = ((made.input_weight, 60), (made.recurrent_weight, 80))
     else:
         cell = fl.ConvLIFCell(
             12, 16, 32, 5, recurrent_kernel_size=3, membrane_time_constant=10.0,
             synapse_time_constant=5.0, key=key,
         )  # fmt: skip
-        made = fluctuation_driven(cell, rate=0.01, input_share=0.8, key=key)
+        made = fluctuation_driven(cell, rate=10.0, input_share=0.8, key=key)
         weights = (
             (made.convolution.kernel, 80),
             (made.recurrent_convolution.kernel, 96),
@@ -274,14 +274,14 @@ def test_wrong_layers(key, untyped):
         Convolution(7, 1, 2, 9, key=key)
     with raises(ValueError, "recurrent: got an initialiser for a layer that is feedforward_only."):
         fl.LIFCell(1, 2, recurrent=fl.initialisers.Gaussian(), feedforward_only=True, key=key)
-    with raises(TypeError, "escape: expected an escape noise or None, got 0.1."):
+    with raises(TypeError, "escape: expected an escape noise or None, got 0.1 (float)."):
         fl.LIFCell(1, 2, escape=0.1, key=key)
     with raises(TypeError, "cell: expected LIF neurons, got TanhCell."):
         with_escape(fl.TanhCell(1, 2, key=key), None)
     with raises(ValueError, "escape: expected 2 entries, got 1."):
         with_escape(network(key), [None])
     with raises(TypeError, "cell: expected a layer of LIF neurons, got TanhCell."):
-        fluctuation_driven(fl.TanhCell(1, 2, key=key), rate=0.1, key=key)
+        fluctuation_driven(fl.TanhCell(1, 2, key=key), rate=100.0, key=key)
 
 
 def test_missing_and_superfluous_noise(key, untyped):

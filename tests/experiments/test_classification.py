@@ -36,9 +36,7 @@ def test_randman_is_learned():
         task=Randman(
             classes=2, inputs=8, samples=80, frequencies=3, alpha=2.0, num_steps=40, spike_steps=20
         ),
-        architecture=Architecture(
-            filters=(6, 8), kernels=(5, 3), strides=(1, 1), input_rate=0.0125
-        ),
+        architecture=Architecture(filters=(6, 8), kernels=(5, 3), strides=(1, 1), input_rate=12.5),
         schedule=Schedule(epochs=20, batch_size=16, learning_rate=0.05),
         repeats=6,
         window=5,
@@ -67,7 +65,7 @@ def test_spoken_digits_are_read_and_trained_on(tmp_path, monkeypatch):
             strides=(20, 5),
             recurrent_kernel=3,
             time_step=24.0,
-            input_rate=1e-3,
+            input_rate=1.0,
         ),
         schedule=Schedule(epochs=2, batch_size=12, learning_rate=0.05),
         seeds=(1,),
@@ -83,7 +81,7 @@ def test_spoken_digits_are_read_and_trained_on(tmp_path, monkeypatch):
 @pytest.mark.parametrize("part", [1, 3, 5, 100])
 def test_gradients_in_parts_are_those_of_the_batch(part):
     data = RandmanData(Randman(classes=3, inputs=8, samples=20, frequencies=2, num_steps=60), 0)
-    architecture = Architecture(filters=(6,), kernels=(5,), strides=(1,), input_rate=0.0125)
+    architecture = Architecture(filters=(6,), kernels=(5,), strides=(1,), input_rate=12.5)
     network = architecture.build(data, "deterministic", jax.random.key(0))
     rasters, labels = next(data.batches("train", 12, seed=1))
     schedule = Schedule(part=part)

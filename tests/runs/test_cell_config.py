@@ -35,7 +35,7 @@ def test_fluctuation_driven_weights_are_as_large_as_inputs_are_rare():
         CellConfig("lif", 400, fluctuations=f, input_rate=r)
         .build(50, jax.random.key(0))
         .input_weight
-        for f, r in ((1.0, 0.1), (2.0, 0.1), (1.0, 0.4))
+        for f, r in ((1.0, 100.0), (2.0, 100.0), (1.0, 400.0))
     ]
     spreads = [float(w.std()) for w in inputs]
     assert spreads[1] / spreads[0] == pytest.approx(2, rel=1e-3)
@@ -52,7 +52,7 @@ def test_fluctuation_driven_weights_are_as_large_as_inputs_are_rare():
         ("lif", {"centred": True}),
         ("tanh", {"membrane_readout": True}),
         ("tanh", {"fluctuations": 1.0}),
-        ("binary", {"input_rate": 0.2}),
+        ("binary", {"input_rate": 200.0}),
         ("relu", {"chrono": 10.0}),
         ("tanh", {"openness": 3.0}),
         ("lstm", {"max_radius": 0.9}),

@@ -349,7 +349,7 @@ def test_damaged_files_get_a_clear_error(damage, path):
         ),
         (lambda f: f.read(True), ValueError, r"indices: a mask needs one entry .* shape \(\)"),
         (lambda f: f.read([[0, 1]]), ValueError, r"indices: expected one axis, got shape \(1, 2\)"),
-        (lambda f: f.read([[0, 1], [2]]), TypeError, "indices: expected an array of numbers"),
+        (lambda f: f.read([[0, 1], [2]]), TypeError, "indices: expected an array of real numbers"),
         (lambda f: f.read([-1]), ValueError, "index: expected at least 0, got -1."),
         (lambda f: f.read(0, time_step=np.ones(2)), ValueError, "time_step: expected one number"),
     ],

@@ -59,7 +59,11 @@ def test_default_picture_has_light_and_shade_everywhere():
         (np.full((2, 2), 3.0), ValueError, "expected values between 0 and 1"),
         (np.full((2, 2), np.nan), ValueError, "got others or NaN"),
         (np.full((2, 2), 300), ValueError, "expected values between 0 and 255"),
-        (np.asarray([["a"]]), TypeError, "image: expected numbers, got dtype <U1."),
+        (
+            np.asarray([["a"]]),
+            TypeError,
+            "image: expected an array of real numbers, got dtype <U1.",
+        ),
     ],
 )
 def test_wrong_images(image, error, message):
@@ -91,7 +95,7 @@ def test_the_ends_of_the_ranges(untyped):
     for threshold, expected in ((0.0, 0), (1.0, 1)):
         found = spike_raster(np.full((3, 3), 0.5), num_steps=1, neurons=1, threshold=threshold)
         assert found.tolist() == [[expected]]
-    with pytest.raises(TypeError, match="image: expected an array of numbers"):
+    with pytest.raises(TypeError, match="image: expected an array of real numbers"):
         spike_raster([[0.0, 1.0], [0.0]], **SIZE)
     with pytest.raises(ValueError, match="threshold: expected one number"):
         spike_raster(num_steps=1, neurons=1, threshold=np.ones(2))

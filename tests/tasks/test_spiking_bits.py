@@ -183,7 +183,11 @@ def test_bits_and_masks_of_every_dtype(dtype, untyped, key):
             ValueError,
             "shown: expected shape",
         ),
-        (lambda t, k: t.spikes(k, [[1], [0, 1]]), TypeError, "bits: expected an array of numbers"),
+        (
+            lambda t, k: t.spikes(k, [[1], [0, 1]]),
+            TypeError,
+            "bits: expected an array of real numbers",
+        ),
         (
             lambda t, k: t.read(np.ones((25, 1))),
             ValueError,

@@ -328,14 +328,14 @@ def test_means_of_many_single_precision_samples_are_sums_in_double():
         (
             lambda: theory.expected_loss(NET, [1, [0]], total),
             TypeError,
-            "input: expected an array of numbers",
+            "input: expected an array of real numbers",
         ),
         (lambda: theory.summarise([1.0], [[1.0]]), ValueError, "samples: expected at least two"),
         (lambda: theory.summarise([1.0], np.ones((3, 2))), ValueError, "samples: expected at"),
         (
             lambda: theory.TwoPathNet([1, 2, 3, 4, "5"], 1.0),
             TypeError,
-            "parameters: expected numbers, got dtype",
+            "parameters: expected an array of real numbers, got dtype",
         ),
         (lambda: theory.TwoPathNet(range(5), 1.0, input=[1, 2]), ValueError, "input: expected one"),
     ],

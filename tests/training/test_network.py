@@ -79,3 +79,54 @@ def test_apply_if_picks_a_whole_tree():
     new, old = {"a": jnp.ones(2)}, {"a": jnp.zeros(2)}
     assert eqx.tree_equal(apply_if(jnp.asarray(True), new, old), new)
     assert eqx.tree_equal(apply_if(jnp.asarray(False), new, old), old)
+
+
+def test_a_cell_of_equinox_is_told_what_to_do(key, untyped):
+    with pytest.raises(TypeError) as caught:
+        Network(eqx.nn.GRUCell(3, 4, key=key), 1, key=key)
+    assert str(caught.value) == (
+        "cell: expected a cell such as fl.TanhCell(...) or an object of your subclass of fl.Cell; "
+        "GRUCell has no initial_state, output, over_time. It takes (input, state), as Equinox cells do: "
+        "in __call__(self, state, input) of the subclass return self.inner(input, state)."
+    )
+
+
+class Wrapped(fl.Cell):
+    inner: eqx.nn.GRUCell
+    swapped: bool
+    input_size: int = 3
+    hidden_size: int = 4
+
+    def __call__(self, state, input):
+        return self.inner(state, input) if self.swapped else self.inner(input, state)
+
+    def initial_state(self, *, key=None):
+        return jnp.zeros(4)
+
+    def output(self, state):
+        return state
+
+
+def test_what_the_message_says_works(key):
+    inner = eqx.nn.GRUCell(3, 4, key=key)
+    network = Network(Wrapped(inner, False), 2, key=key)
+    inputs, state, expected = jax.random.normal(key, (5, 3)), network.initial_state, []
+    for input in inputs:
+        state = inner(input, state)
+        expected.append(network.readout_weight @ state + network.readout_bias)
+    np.testing.assert_allclose(network(inputs), jnp.stack(expected), rtol=1e-5, atol=1e-6)
+
+
+def test_a_step_with_its_input_first_is_named(key, untyped):
+    cell = Wrapped(eqx.nn.GRUCell(3, 4, key=key), True)
+    message = r"cell: Wrapped takes \(input, state\); the order here is \(state, input\)."
+    with pytest.raises(TypeError, match=message):
+        Network(cell, 1, key=key)
+
+
+@pytest.mark.parametrize("cell", [None, 3, lambda state, input: state, fl.TanhCell])
+def test_what_is_no_cell_is_named(cell, key, untyped):
+    with pytest.raises(
+        TypeError, match=r"cell: expected a cell such as fl.TanhCell\(\.\.\.\) or an"
+    ):
+        Network(cell, 1, key=key)

@@ -1,6 +1,6 @@
 """One step of a network each: rate, gated, binary and spiking cells, and stacks of them."""
 
-from ._base import Cell as Cell
+from ._base import Cell as Cell, check_cell as check_cell
 from .binary import BinaryCell as BinaryCell
 from .convolution import ConvLIFCell as ConvLIFCell, Convolution as Convolution
 from .fluctuations import fluctuation_driven as fluctuation_driven

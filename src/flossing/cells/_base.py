@@ -1,6 +1,7 @@
 """What every cell of the library has: a step, a start state, an output."""
 
 import abc
+import inspect
 from typing import Any
 
 import equinox as eqx
@@ -8,8 +9,39 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import check_shape
-from ..escape_noise import parts
+from .._checks import check_shape, positive_parameter, real_array
+from ..escape_noise import Noisy, parts
+from ..initialisers import Initialiser
+
+PerUnit = float | Float[Array, " hidden"]
+
+
+_PARTS = ("input_size", "hidden_size", "initial_state", "output", "over_time")
+
+
+def check_cell(name: str, cell: Any) -> None:
+    """Raises ``TypeError`` for what is no cell, with what it lacks and the order of its arguments."""
+    lacks = [part for part in _PARTS if not hasattr(cell, part)]
+    if isinstance(cell, type) or lacks:
+        kind = cell.__name__ if isinstance(cell, type) else type(cell).__name__
+        text = f"{name}: expected a cell such as fl.TanhCell(...) or an object of your subclass of fl.Cell"
+        if isinstance(cell, type):
+            raise TypeError(f"{text}, got the class {kind}.")
+        raise TypeError(f"{text}; {kind} has no {', '.join(lacks)}.{_order_of(cell)}")
+
+
+def _order_of(cell: Any) -> str:
+    """A sentence for a step that takes its input first, else nothing."""
+    try:
+        names = list(inspect.signature(cell).parameters)
+    except (TypeError, ValueError):
+        return ""
+    if len(names) < 2 or names[0] not in ("input", "inputs", "x"):
+        return ""
+    return (
+        f" It takes ({names[0]}, state), as Equinox cells do: in __call__(self, state, input) of the "
+        "subclass return self.inner(input, state)."
+    )
 
 
 def product(
@@ -35,9 +67,74 @@ def check_sequence(inputs: Array, input_size: int) -> tuple[int, ...]:
     return inputs.shape[1:-1]
 
 
+def drawn(name: str, initialiser: Initialiser | Any, key: PRNGKeyArray, *sizes: int) -> Array:
+    """A matrix of floating-point numbers from an initialiser; the only size is that of both axes.
+
+    Raises ``TypeError`` or ``ValueError`` if ``initialiser`` is none, or returns another shape.
+    """
+    if isinstance(initialiser, type) or not callable(initialiser):
+        got = f"{initialiser!r} ({type(initialiser).__name__})"
+        if isinstance(initialiser, type):
+            got = f"the class {initialiser.__name__}; write {initialiser.__name__}()"
+        raise TypeError(
+            f"{name}: expected an initialiser such as fl.initialisers.Gaussian(), got {got}."
+        )
+    try:
+        matrix = initialiser(key, *sizes)
+    except TypeError as error:
+        called = ", ".join(map(str, ("key", *sizes)))
+        raise TypeError(
+            f"{name}: {initialiser!r} does not work as initialiser({called}): {error}."
+        ) from error
+    matrix = real_array(name, matrix)
+    check_shape(name, matrix, sizes if len(sizes) == 2 else sizes * 2)
+    return matrix
+
+
+def per_unit(name: str, value: PerUnit, size: int, *, zero: bool = False) -> PerUnit:
+    """A positive constant of all units, or one for each, shape ``(size,)``."""
+    value = positive_parameter(name, value, zero=zero)
+    if jnp.ndim(value) and jnp.shape(value) != (size,):
+        raise ValueError(
+            f"{name}: expected one number or shape ({size},), got shape {jnp.shape(value)}."
+        )
+    return value
+
+
+def decay(time_step: float, time_constant: PerUnit, dtype: Any) -> tuple[Array, Array]:
+    """``exp(-dt / tau)``, and 1 minus that: exact where the first rounds to 1."""
+    exponent = -time_step / jax.lax.stop_gradient(jnp.asarray(time_constant))
+    return jnp.exp(exponent).astype(dtype), (-jnp.expm1(exponent)).astype(dtype)
+
+
+def precision(state: Any) -> Any:
+    """The dtype of the floating-point numbers of a state."""
+    floats = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.floating)]
+    return jnp.result_type(*floats) if floats else jnp.result_type(float)
+
+
 def states_of(trials: tuple[int, ...], state: Any) -> Any:
     """One state for each trial, all equal."""
     return jax.tree.map(lambda x: jnp.broadcast_to(x, (*trials, *jnp.shape(x))), state)
+
+
+def start_of(cell: "Cell", trials: tuple[int, ...], state: Any) -> Any:
+    """Where trials start: ``state``, checked against the initial state of the cell, or that."""
+    initial = cell.initial_state()
+    if state is None:
+        return states_of(trials, initial)
+    if jax.tree.structure(state) != jax.tree.structure(initial):
+        raise TypeError(f"state: expected one like initial_state(), {initial}, got {state!r}.")
+
+    def fit(path: Any, like: Array, value: Any) -> Array:
+        name = "state" + jax.tree_util.keystr(path)
+        if not jnp.issubdtype(like.dtype, jnp.floating):
+            return value
+        value = real_array(name, value, like.dtype)
+        check_shape(name, value, (*trials, *like.shape))
+        return value.astype(jnp.result_type(value, like))
+
+    return jax.tree_util.tree_map_with_path(fit, initial, state)
 
 
 class Cell(eqx.Module):
@@ -83,17 +180,24 @@ class Cell(eqx.Module):
             state = self(state, input)
             return state, self.output(state)
 
-        trials = check_sequence(parts(inputs, self.noise_size)[0], self.input_size)
+        values, uniform = parts(inputs, self.noise_size, "inputs")
+        trials = check_sequence(values, self.input_size)
         for _ in trials:
             step = jax.vmap(step)
-        start = states_of(trials, self.initial_state()) if state is None else state
+        start = start_of(self, trials, state)
+        # A step keeps the precision of its state, whatever that of the inputs.
+        values = values.astype(precision(start))
+        inputs = values if uniform is None else Noisy(values, uniform)
         return jax.lax.scan(step, start, inputs)[1]
 
     def _check(self, state: dict[str, Any], input: Any) -> Array:
         for name, array in state.items():
             if array is None:
                 raise ValueError(f"{name}: expected shape {(self.hidden_size,)}, got None.")
+            if not hasattr(array, "dtype") or jnp.issubdtype(array.dtype, jnp.complexfloating):
+                kind = getattr(array, "dtype", type(array).__name__)
+                raise TypeError(f"{name}: expected an array of real numbers, got {kind}.")
             check_shape(name, array, (self.hidden_size,))
-        input = jnp.asarray(input)
+        input = real_array("input", input, precision(state))
         check_shape("input", input, (self.input_size,))
         return input

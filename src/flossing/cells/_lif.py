@@ -8,12 +8,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from .._checks import check_choice, check_positive
+from .._checks import check_choice, check_instance, check_positive, check_single
 from ..escape_noise import EscapeNoise, Noisy, parts
-from ..surrogates import SuperSpike, Surrogate
-from ._base import Cell, check_sequence, states_of
-
-Neurons = float | Float[Array, " hidden"]
+from ..surrogates import SuperSpike, Surrogate, check_surrogate
+from ._base import Cell, PerUnit as Neurons, check_sequence, decay, per_unit, start_of
 
 
 class LIFState(NamedTuple):
@@ -81,52 +79,37 @@ class LIFNeurons(Cell):
         adaptation_strength: Neurons = 0.5,
     ) -> None:
         check_positive("time_step", time_step)
+        check_single(time_step=time_step)
         self.time_step = float(time_step)
         check_choice("reset", reset, ("to_zero", "subtract", "none"))
         check_choice("reset_gradient", reset_gradient, ("detached", "differentiated", "ignored"))
-        self.membrane_time_constant = self._neurons(
-            "membrane_time_constant", membrane_time_constant
-        )
-        self.synapse_time_constant = self._neurons("synapse_time_constant", synapse_time_constant)
-        self.threshold = self._neurons("threshold", threshold)
-        self.adaptation_strength = self._neurons(
-            "adaptation_strength", adaptation_strength, zero=True
+        n = self.hidden_size
+        self.membrane_time_constant = per_unit("membrane_time_constant", membrane_time_constant, n)
+        self.synapse_time_constant = per_unit("synapse_time_constant", synapse_time_constant, n)
+        self.threshold = per_unit("threshold", threshold, n)
+        self.adaptation_strength = per_unit(
+            "adaptation_strength", adaptation_strength, n, zero=True
         )
         self.adaptation_time_constant = (
             None
             if adaptation_time_constant is None
-            else self._neurons("adaptation_time_constant", adaptation_time_constant)
+            else per_unit("adaptation_time_constant", adaptation_time_constant, n)
         )
-        if escape is not None and not isinstance(escape, EscapeNoise):
-            raise TypeError(f"escape: expected an escape noise or None, got {escape!r}.")
+        check_escape(escape)
         self.surrogate = SuperSpike(1.0) if surrogate is None else surrogate
+        check_surrogate("surrogate", self.surrogate)
         self.escape = escape
         self.reset = reset
         self.reset_gradient = reset_gradient
-
-    def _neurons(self, name: str, value: Neurons, zero: bool = False) -> Neurons:
-        check_positive(name, value, zero=zero)
-        if jnp.ndim(value) == 0:
-            return value
-        if jnp.shape(value) != (self.hidden_size,):
-            raise ValueError(
-                f"{name}: expected one number or shape ({self.hidden_size},), "
-                f"got shape {jnp.shape(value)}."
-            )
-        return jnp.asarray(value)
 
     @property
     def noise_size(self) -> int:
         """How many uniform numbers a step needs."""
         return 0 if self.escape is None else self.hidden_size
 
-    def _decay(self, time_constant: Neurons) -> Array:
-        exact = jnp.exp(-self.time_step / jax.lax.stop_gradient(jnp.asarray(time_constant)))
-        return exact.astype(self.dtype)
-
     def __call__(self, state: LIFState, input: Float[Array, " input"] | Noisy) -> LIFState:
         """The next state."""
-        values, uniform = parts(input, self.noise_size)
+        values, uniform = parts(input, self.noise_size, dtype=self.dtype)
         fields: dict[str, Any] = {"state.membrane": state.membrane, "state.synapse": state.synapse}
         if self.adaptation_time_constant is not None:
             fields["state.adaptation"] = state.adaptation
@@ -142,10 +125,11 @@ class LIFNeurons(Cell):
             inputs: of one trial, or of many side by side; time comes first.
             state: where to start, of shape ``(*trial, hidden_size)``; default ``initial_state()``.
         """
-        values, uniform = parts(inputs, self.noise_size)
+        values, uniform = parts(inputs, self.noise_size, "inputs", self.dtype)
         trials = check_sequence(values, self.input_size)
-        start = states_of(trials, self.initial_state()) if state is None else state
-
+        start = start_of(self, trials, state)
+        if not values.shape[0]:
+            return jnp.zeros((0, *trials, self.hidden_size), start.membrane.dtype)
         values = values.astype(self.dtype)
 
         def step(state: LIFState, now: tuple) -> tuple[LIFState, Array]:
@@ -170,16 +154,17 @@ class LIFNeurons(Cell):
         own = self.feedback(out)
         if own is not None:
             current = current + own
-        synapse = self._decay(self.synapse_time_constant) * state.synapse + current
-        beta = self._decay(self.membrane_time_constant)
-        membrane = beta * state.membrane + (1 - beta) * synapse
+        alpha, _ = decay(self.time_step, self.synapse_time_constant, self.dtype)
+        synapse = alpha * state.synapse + current
+        beta, rest = decay(self.time_step, self.membrane_time_constant, self.dtype)
+        membrane = beta * state.membrane + rest * synapse
         membrane = self._after_reset(membrane, out, state)
-        noise = None if uniform is None else _bits(uniform.astype(self.dtype))
+        noise = None if uniform is None else _bits(_below_one(uniform, self.dtype))
         if self.adaptation_time_constant is None:
             return LIFState(membrane, synapse, None, noise)
         assert state.adaptation is not None
-        rho = self._decay(self.adaptation_time_constant)
-        return LIFState(membrane, synapse, rho * state.adaptation + (1 - rho) * out, noise)
+        rho, rest = decay(self.time_step, self.adaptation_time_constant, self.dtype)
+        return LIFState(membrane, synapse, rho * state.adaptation + rest * out, noise)
 
     def _after_reset(self, membrane: Array, out: Array, state: LIFState) -> Array:
         if self.reset == "none":
@@ -192,13 +177,13 @@ class LIFNeurons(Cell):
         return membrane + change
 
     def _threshold(self, state: LIFState) -> Array:
-        threshold = jax.lax.stop_gradient(jnp.asarray(self.threshold, state.membrane.dtype))
+        # A membrane of integers is no reason to cut the threshold to one.
+        dtype = jnp.result_type(state.membrane, self.dtype)
+        threshold = jax.lax.stop_gradient(jnp.asarray(self.threshold, dtype))
         if self.adaptation_time_constant is None:
             return threshold
         assert state.adaptation is not None
-        strength = jax.lax.stop_gradient(
-            jnp.asarray(self.adaptation_strength, state.membrane.dtype)
-        )
+        strength = jax.lax.stop_gradient(jnp.asarray(self.adaptation_strength, dtype))
         return threshold + strength * state.adaptation
 
     def initial_state(self, *, key: PRNGKeyArray | None = None) -> LIFState:
@@ -222,7 +207,20 @@ class LIFNeurons(Cell):
             return self.surrogate(distance)
         if state.noise is None:
             raise ValueError("state.noise: expected the bits of uniform numbers, got None.")
-        return self.escape(distance, _uniform(state.noise, distance.dtype))
+        return self.escape(distance, _uniform(state.noise, self.dtype))
+
+
+def check_escape(escape: Any) -> None:
+    """Raises ``TypeError`` unless it is an escape noise or ``None``."""
+    if escape is not None:
+        check_instance("escape", escape, EscapeNoise, "an escape noise or None")
+
+
+def _below_one(uniform: Array, dtype: Any) -> Array:
+    """In the precision of the cell, and still below 1, where a lower precision would round up."""
+    if uniform.dtype.itemsize <= jnp.dtype(dtype).itemsize:
+        return uniform.astype(dtype)
+    return jnp.minimum(uniform.astype(dtype), 1 - jnp.finfo(dtype).epsneg)
 
 
 def _bits(uniform: Array) -> Array:

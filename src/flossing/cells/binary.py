@@ -5,10 +5,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import check_finite, check_integer, check_key, check_positive, check_shape
-from ..initialisers import Gaussian, Initialiser, LineInputs, apply_dale, dale_signs
-from ..surrogates import SuperSpike, Surrogate
-from ._base import Cell, product
+from .._checks import check_finite, check_integer, check_key, check_positive, check_single
+from ..initialisers import Gaussian, Initialiser, LineInputs, apply_dale, check_dale
+from ..surrogates import SuperSpike, Surrogate, check_surrogate
+from ._base import Cell, drawn, product
 
 
 class BinaryCell(Cell):
@@ -69,21 +69,20 @@ class BinaryCell(Cell):
         self.hidden_size = check_integer("hidden_size", hidden_size, 1)
         check_finite("input_gain", input_gain)
         check_positive("bias_range", bias_range, zero=True)
-        if dale is not None:
-            dale_signs(hidden_size, dale)
+        check_single(input_gain=input_gain, bias_range=bias_range)
+        self.dale = None if dale is None else check_dale(dale)
         check_key("key", key)
         recurrent_key, input_key, bias_key = jax.random.split(key, 3)
-        self.recurrent_weight = (recurrent or Gaussian(2**0.5))(recurrent_key, hidden_size)
-        check_shape("recurrent", self.recurrent_weight, (hidden_size, hidden_size))
+        recurrent = Gaussian(2**0.5) if recurrent is None else recurrent
+        self.recurrent_weight = drawn("recurrent", recurrent, recurrent_key, hidden_size)
         if inputs is None:
             normal = jax.random.normal(input_key, (hidden_size, input_size))
             self.input_weight = input_gain / input_size * normal
         else:
-            self.input_weight = inputs(input_key, hidden_size, input_size)
-            check_shape("inputs", self.input_weight, (hidden_size, input_size))
+            self.input_weight = drawn("inputs", inputs, input_key, hidden_size, input_size)
         self.bias = jax.random.uniform(bias_key, (hidden_size,), maxval=bias_range)
         self.surrogate = SuperSpike(1.0) if surrogate is None else surrogate
-        self.dale = dale
+        check_surrogate("surrogate", self.surrogate)
         self.centred = bool(centred)
         self.centred_inputs = bool(centred_inputs)
         self.membrane_readout = bool(membrane_readout)

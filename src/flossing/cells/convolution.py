@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import check_finite, check_integer, check_key
+from .._checks import check_finite, check_integer, check_key, check_single, real_array
 from ..escape_noise import EscapeNoise
 from ..surrogates import Surrogate
 from ._lif import LIFNeurons, Neurons
@@ -68,6 +68,7 @@ class Convolution(eqx.Module):
                 f"with {padding} of padding on each side."
             )
         check_finite("gain", gain)
+        check_single(gain=gain)
         check_key("key", key)
         scale = gain / math.sqrt(kernel_size * channels)
         self.kernel = scale * jax.random.normal(key, (kernel_size, channels, filters))
@@ -92,6 +93,7 @@ class Convolution(eqx.Module):
 
     def __call__(self, inputs: Float[Array, "*lead input"]) -> Float[Array, "*lead output"]:
         """The convolution, over the last axis."""
+        inputs = real_array("inputs", inputs, self.kernel.dtype)
         if self.length <= 4 * self.kernel.shape[0]:
             return inputs @ self.matrix()
         return self._windows(inputs)

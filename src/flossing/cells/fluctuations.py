@@ -5,9 +5,10 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from .._checks import check_fraction, check_key, check_positive
+from .._checks import check_fraction, check_key, check_positive, check_single, is_concrete
 from ._base import Cell
 from .convolution import ConvLIFCell
 from .readout import LeakyReadout
@@ -25,25 +26,29 @@ def fluctuation_driven(
 ) -> Any:
     """A copy of a layer, or a stack of layers, with weights drawn anew for membranes of a given spread.
 
-    ``n`` Poisson inputs of ``rate`` move the membrane with a standard deviation of ``target`` if weights are
-    from N(0, target^2 / (n rate e)), ``e = tau_syn^2 / (2 (tau_syn + tau_mem))`` being the integral of
+    ``n`` Poisson inputs of rate ``r`` move the membrane with a standard deviation of ``target`` if weights
+    are from N(0, target^2 / (n r e)), ``e = tau_syn^2 / (2 (tau_syn + tau_mem))`` being the integral of
     the squared postsynaptic potential of unit weight (no reset, small time steps).
 
     Args:
         cell: ``LIFCell``, ``ConvLIFCell``, ``LeakyReadout`` or a ``Stack`` of them.
-        rate: spikes per input and ms (0.05 is 50 Hz).
+        rate: of each input in Hz, at least 0.5. Less is refused: versions up to 0.1.0 took spikes per ms,
+            and their 0.05 is 50.0 here.
         target: standard deviation of the membrane (sigma_u), in units of the membrane variable.
         input_share: part of the variance that inputs get in a layer with recurrence.
         key: random key.
 
     Raises:
-        TypeError: another kind of cell.
+        TypeError: another kind of cell; an array where one number is expected.
+        ValueError: a rate below 0.5 Hz; a convolution with one time constant per neuron, since its neurons
+            share their weights.
 
     Source: Rossbroich, Gygax & Zenke 2022.
     """
-    check_positive("rate", rate)
+    check_rate("rate", rate)
     check_positive("target", target)
     check_fraction("input_share", input_share)
+    check_single(target=target, input_share=input_share)
     check_key("key", key)
     if isinstance(cell, Stack):
         keys = jax.random.split(key, len(cell.layers))
@@ -55,7 +60,12 @@ def fluctuation_driven(
     if not isinstance(cell, LIFCell | ConvLIFCell | LeakyReadout):
         raise TypeError(f"cell: expected a layer of LIF neurons, got {type(cell).__name__}.")
     tau_mem, tau_syn = cell.membrane_time_constant, cell.synapse_time_constant
-    scale = target * (rate * _energy(tau_mem, tau_syn)) ** -0.5
+    if isinstance(cell, ConvLIFCell) and (jnp.ndim(tau_mem) or jnp.ndim(tau_syn)):
+        raise ValueError(
+            "cell: the neurons of a convolution share their weights; fluctuation_driven needs one "
+            "membrane_time_constant and one synapse_time_constant for all of them."
+        )
+    scale = target * (rate / 1000 * _energy(tau_mem, tau_syn)) ** -0.5
     input_key, recurrent_key = jax.random.split(key)
 
     def draw(key: PRNGKeyArray, like: Array, inputs: int, share: float) -> Array:
@@ -86,6 +96,17 @@ def fluctuation_driven(
     kernel = own.kernel
     new = draw(recurrent_key, kernel, kernel.shape[0] * kernel.shape[1], 1 - share)
     return eqx.tree_at(lambda c: c.recurrent_convolution.kernel, cell, new)
+
+
+def check_rate(name: str, rate: float) -> None:
+    """Raises unless it is one number of at least 0.5 (Hz): what is less was meant per ms."""
+    check_positive(name, rate)
+    check_single(**{name: rate})
+    if is_concrete(rate) and rate < 0.5:
+        raise ValueError(
+            f"{name}: expected a rate in Hz, at least 0.5, got {rate}; for {rate} spikes per ms write "
+            f"{1000 * rate:g}."
+        )
 
 
 def _energy(tau_mem: Any, tau_syn: Any) -> Any:

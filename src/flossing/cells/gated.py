@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import check_finite, check_integer, check_key, check_shape
+from .._checks import check_finite, check_integer, check_key, check_single
 from ..initialisers import Gaussian, Initialiser
-from ._base import Cell, product
+from ._base import Cell, drawn, product
 
 
 class _GatedCell(Cell):
@@ -31,12 +31,11 @@ class _GatedCell(Cell):
         self.input_size = check_integer("input_size", input_size, 1)
         self.hidden_size = check_integer("hidden_size", hidden_size, 1)
         check_finite("input_gain", input_gain)
+        check_single(input_gain=input_gain)
         check_key("key", key)
         input_key, *recurrent_keys = jax.random.split(key, 1 + gates)
-        initialiser = recurrent or Gaussian()
-        matrices = [initialiser(gate_key, hidden_size) for gate_key in recurrent_keys]
-        for matrix in matrices:
-            check_shape("recurrent", matrix, (hidden_size, hidden_size))
+        recurrent = Gaussian() if recurrent is None else recurrent
+        matrices = [drawn("recurrent", recurrent, k, hidden_size) for k in recurrent_keys]
         self.recurrent_weight = jnp.concatenate(matrices)
         self.input_weight = (
             input_gain
@@ -55,6 +54,7 @@ def _gate_bias(
 ) -> Float[Array, " size"]:
     """Start values of the gate that remembers."""
     check_finite("openness", openness)
+    check_single(**{name: bias, "openness": openness})
     if openness != 0:
         for other, given in ((name, bias != 0), ("chrono", chrono is not None)):
             if given:
@@ -65,6 +65,7 @@ def _gate_bias(
     if bias != 0:
         raise ValueError(f"{name}: chrono = {chrono} takes its place; leave one of them out.")
     check_finite("chrono", chrono)
+    check_single(chrono=chrono)
     if chrono < 2:
         raise ValueError(f"chrono: expected at least 2 steps, got {chrono}.")
     times = jax.random.uniform(jax.random.fold_in(key, 0xC0), (size,), minval=1, maxval=chrono - 1)

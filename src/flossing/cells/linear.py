@@ -8,7 +8,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import check_finite, check_fraction, check_integer, check_key, check_positive
+from .._checks import (
+    check_finite,
+    check_fraction,
+    check_integer,
+    check_key,
+    check_positive,
+    check_single,
+)
 from ._base import Cell, product
 
 
@@ -39,7 +46,8 @@ class LinearRecurrentCell(Cell):
         input_size: number of inputs.
         hidden_size: number of modes and of outputs N.
         input_gain: real and imaginary parts of ``B`` are drawn from N(0, input_gain^2 / (2 input_size)).
-        min_radius, max_radius: ``|lambda|`` is drawn from a ring in the complex plane, uniform in area.
+        min_radius, max_radius: ``|lambda|`` is drawn from a ring in the complex plane, uniform in area; at
+            most 0.999999 and at least 1e-12.
         max_phase: angles are drawn uniformly from (0, max_phase), in radians.
         key: random key.
     """
@@ -78,14 +86,23 @@ class LinearRecurrentCell(Cell):
                 f"max_radius: expected more than min_radius = {min_radius}, got {max_radius}."
             )
         check_positive("max_phase", max_phase)
+        check_single(
+            input_gain=input_gain, min_radius=min_radius, max_radius=max_radius, max_phase=max_phase
+        )
+        # Single precision has neither the square of a smaller radius nor the distance of a larger one from 1.
+        if not (max_radius >= 1e-12 and min_radius <= 0.999999):
+            raise ValueError(
+                "min_radius, max_radius: expected at most 0.999999 and at least 1e-12, "
+                f"got {min_radius} and {max_radius}."
+            )
         check_key("key", key)
         n = hidden_size
         radius_key, phase_key, input_key, output_key = jax.random.split(key, 4)
         area = jax.random.uniform(radius_key, (n,), minval=min_radius**2, maxval=max_radius**2)
-        area = jnp.clip(area, 1e-6, 1 - 1e-6)
+        area = jnp.clip(area, 1e-6 * min(1, max_radius**2), 1 - 1e-6)
         phase = jax.random.uniform(phase_key, (n,), maxval=max_phase)
         self.log_decay = jnp.log(-jnp.log(area) / 2)
-        self.log_phase = jnp.log(jnp.maximum(phase, 1e-6))
+        self.log_phase = jnp.log(jnp.maximum(phase, 1e-6 * min(1, max_phase)))
         self.log_scale = jnp.log1p(-area) / 2
         spread = input_gain / math.sqrt(2 * input_size)
         self.input_weight = spread * jax.random.normal(input_key, (2 * n, input_size))

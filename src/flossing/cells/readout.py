@@ -8,8 +8,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import check_finite, check_integer, check_key, check_positive
-from ._base import Cell, check_sequence, product, states_of
+from .._checks import (
+    check_finite,
+    check_integer,
+    check_key,
+    check_positive,
+    check_single,
+    real_array,
+)
+from ._base import Cell, PerUnit, check_sequence, decay, per_unit, product, start_of
 
 
 class ReadoutState(NamedTuple):
@@ -33,15 +40,16 @@ class LeakyReadout(Cell):
         input_size: number of inputs.
         hidden_size: number of readout units, such as classes.
         time_step: dt in ms.
-        membrane_time_constant: tau_mem in ms; the duration of a trial makes it an integrator.
-        synapse_time_constant: tau_syn in ms.
+        membrane_time_constant: tau_mem in ms, a number or one per unit, shape ``(hidden_size,)``; the
+            duration of a trial makes it an integrator.
+        synapse_time_constant: tau_syn in ms, likewise.
         gain: weights are drawn from N(0, gain^2 / input_size).
         key: random key.
     """
 
     weight: Float[Array, "hidden input"]
-    membrane_time_constant: float
-    synapse_time_constant: float
+    membrane_time_constant: PerUnit
+    synapse_time_constant: PerUnit
     time_step: float = eqx.field(static=True)
     input_size: int = eqx.field(static=True)
     hidden_size: int = eqx.field(static=True)
@@ -52,28 +60,23 @@ class LeakyReadout(Cell):
         hidden_size: int,
         *,
         time_step: float = 1.0,
-        membrane_time_constant: float = 100.0,
-        synapse_time_constant: float = 5.0,
+        membrane_time_constant: PerUnit = 100.0,
+        synapse_time_constant: PerUnit = 5.0,
         gain: float = 1.0,
         key: PRNGKeyArray,
     ):
         self.input_size = check_integer("input_size", input_size, 1)
         self.hidden_size = check_integer("hidden_size", hidden_size, 1)
         check_positive("time_step", time_step)
-        check_positive("membrane_time_constant", membrane_time_constant)
-        check_positive("synapse_time_constant", synapse_time_constant)
         check_finite("gain", gain)
+        check_single(time_step=time_step, gain=gain)
         check_key("key", key)
         self.time_step = float(time_step)
-        self.membrane_time_constant = membrane_time_constant
-        self.synapse_time_constant = synapse_time_constant
+        n = self.hidden_size
+        self.membrane_time_constant = per_unit("membrane_time_constant", membrane_time_constant, n)
+        self.synapse_time_constant = per_unit("synapse_time_constant", synapse_time_constant, n)
         shape = (hidden_size, input_size)
         self.weight = gain / math.sqrt(input_size) * jax.random.normal(key, shape)
-
-    def _decays(self) -> tuple[Array, Array]:
-        constants = jnp.asarray([self.synapse_time_constant, self.membrane_time_constant])
-        alpha, beta = jnp.exp(-self.time_step / jax.lax.stop_gradient(constants))
-        return alpha.astype(self.weight.dtype), beta.astype(self.weight.dtype)
 
     def __call__(self, state: ReadoutState, input: Float[Array, " input"]) -> ReadoutState:
         """The next state."""
@@ -85,19 +88,23 @@ class LeakyReadout(Cell):
         self, inputs: Float[Array, "time *trial input"], state: ReadoutState | None = None
     ) -> Float[Array, "time *trial hidden"]:
         """Membranes at all steps, with the currents of all steps at once; arguments as for ``LIFCell``."""
+        inputs = real_array("inputs", inputs, self.weight.dtype)
         trials = check_sequence(inputs, self.input_size)
+        inputs = inputs.astype(self.weight.dtype)
 
         def step(state: ReadoutState, current: Array) -> tuple[ReadoutState, Array]:
             state = self._advance(state, current)
             return state, state.membrane
 
-        start = states_of(trials, self.initial_state()) if state is None else state
+        start = start_of(self, trials, state)
         return jax.lax.scan(step, start, inputs @ self.weight.T)[1]
 
     def _advance(self, state: ReadoutState, current: Array) -> ReadoutState:
-        alpha, beta = self._decays()
+        dtype = self.weight.dtype
+        alpha, _ = decay(self.time_step, self.synapse_time_constant, dtype)
+        beta, rest = decay(self.time_step, self.membrane_time_constant, dtype)
         synapse = alpha * state.synapse + current
-        return ReadoutState(beta * state.membrane + (1 - beta) * synapse, synapse)
+        return ReadoutState(beta * state.membrane + rest * synapse, synapse)
 
     def initial_state(self, *, key: PRNGKeyArray | None = None) -> ReadoutState:
         """Zeros; with ``key`` membranes are standard normal numbers."""

@@ -5,9 +5,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import check_finite, check_integer, check_key, check_positive, check_shape
+from .._checks import check_finite, check_integer, check_key, check_positive, check_single
 from ..initialisers import Identity, Initialiser
-from ._base import Cell, product
+from ._base import Cell, drawn, product
 
 
 class ReLUCell(Cell):
@@ -47,10 +47,11 @@ class ReLUCell(Cell):
         self.hidden_size = check_integer("hidden_size", hidden_size, 1)
         check_finite("input_gain", input_gain)
         check_positive("bias_range", bias_range, zero=True)
+        check_single(input_gain=input_gain, bias_range=bias_range)
         check_key("key", key)
         recurrent_key, input_key, bias_key = jax.random.split(key, 3)
-        self.recurrent_weight = (recurrent or Identity())(recurrent_key, hidden_size)
-        check_shape("recurrent", self.recurrent_weight, (hidden_size, hidden_size))
+        recurrent = Identity() if recurrent is None else recurrent
+        self.recurrent_weight = drawn("recurrent", recurrent, recurrent_key, hidden_size)
         self.input_weight = (
             input_gain / input_size * jax.random.normal(input_key, (hidden_size, input_size))
         )

@@ -7,11 +7,11 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import check_finite, check_integer, check_key, check_shape
+from .._checks import check_finite, check_integer, check_key, check_single
 from ..escape_noise import EscapeNoise
-from ..initialisers import Gaussian, Initialiser, apply_dale, dale_signs
+from ..initialisers import Gaussian, Initialiser, apply_dale, check_dale
 from ..surrogates import Surrogate
-from ._base import product
+from ._base import drawn, product
 from ._lif import LIFNeurons, LIFState as LIFState, Neurons
 
 
@@ -101,10 +101,10 @@ class LIFCell(LIFNeurons):
             adaptation_strength=adaptation_strength,
         )
         check_finite("input_gain", input_gain)
-        if dale is not None:
-            dale_signs(hidden_size, dale)
-            if centred:
-                raise ValueError("centred: rows with a mean of zero contradict fixed signs (dale).")
+        check_single(input_gain=input_gain)
+        self.dale = None if dale is None else check_dale(dale)
+        if dale is not None and centred:
+            raise ValueError("centred: rows with a mean of zero contradict fixed signs (dale).")
         if feedforward_only and recurrent is not None:
             raise ValueError("recurrent: got an initialiser for a layer that is feedforward_only.")
         check_key("key", key)
@@ -113,14 +113,13 @@ class LIFCell(LIFNeurons):
         inputs = inputs / math.sqrt(input_size)
         weight = None
         if not feedforward_only:
-            weight = (recurrent or Gaussian())(recurrent_key, hidden_size)
-            check_shape("recurrent", weight, (hidden_size, hidden_size))
+            recurrent = Gaussian() if recurrent is None else recurrent
+            weight = drawn("recurrent", recurrent, recurrent_key, hidden_size)
         if centred:
             inputs = inputs - inputs.mean(1, keepdims=True)
             weight = None if weight is None else weight - weight.mean(1, keepdims=True)
         self.recurrent_weight = weight
         self.input_weight = inputs
-        self.dale = dale
 
     @property
     def dtype(self) -> Any:

@@ -8,8 +8,8 @@ import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..escape_noise import EscapeNoise, Noisy, parts
-from ._base import Cell
-from ._lif import LIFNeurons
+from ._base import Cell, check_cell
+from ._lif import LIFNeurons, check_escape
 
 
 class Stack(Cell):
@@ -27,12 +27,13 @@ class Stack(Cell):
     hidden_size: int = eqx.field(static=True)
 
     def __init__(self, layers: Sequence[Cell]):
+        if not isinstance(layers, Sequence):
+            raise TypeError(f"layers: expected a list of cells, got {type(layers).__name__}.")
         layers = tuple(layers)
         if not layers:
             raise ValueError("layers: expected at least one cell, got none.")
         for index, layer in enumerate(layers):
-            if not isinstance(layer, Cell):
-                raise TypeError(f"layers[{index}]: expected a cell, got {type(layer).__name__}.")
+            check_cell(f"layers[{index}]", layer)
             if index and layer.input_size != layers[index - 1].hidden_size:
                 raise ValueError(
                     f"layers[{index}]: input_size is {layer.input_size}, but the layer below has "
@@ -60,10 +61,7 @@ class Stack(Cell):
         self, state: tuple[Any, ...], input: Float[Array, " input"] | Noisy
     ) -> tuple[Any, ...]:
         """The next states of all layers, bottom first."""
-        if len(state) != len(self.layers):
-            raise ValueError(
-                f"state: expected one entry for each of {len(self.layers)} layers, got {len(state)}."
-            )
+        self._check_states(state)
         below, uniform = parts(input, self.noise_size)
         new = []
         for layer, its, noise in zip(self.layers, state, self._noise(uniform), strict=True):
@@ -91,13 +89,22 @@ class Stack(Cell):
             inputs: of one trial, or of many side by side; time comes first.
             state: where to start, each array with the axes of the trials before its own.
         """
-        below, uniform = parts(inputs, self.noise_size)
+        below, uniform = parts(inputs, self.noise_size, "inputs")
+        if state is not None:
+            self._check_states(state)
         states = [None] * len(self.layers) if state is None else state
         outputs = []
         for layer, its, noise in zip(self.layers, states, self._noise(uniform), strict=True):
             below = layer.over_time(below if noise is None else Noisy(below, noise), its)
             outputs.append(below)
         return tuple(outputs)
+
+    def _check_states(self, state: Any) -> None:
+        if not isinstance(state, tuple | list) or len(state) != len(self.layers):
+            got = len(state) if isinstance(state, tuple | list) else type(state).__name__
+            raise ValueError(
+                f"state: expected one entry for each of {len(self.layers)} layers, got {got}."
+            )
 
     def initial_state(self, *, key: PRNGKeyArray | None = None) -> tuple[Any, ...]:
         """The initial states of all layers, bottom first."""
@@ -126,6 +133,8 @@ def with_escape(cell: Cell, escape: EscapeNoise | Sequence[EscapeNoise | None] |
     spiking = [layer for layer in layers if isinstance(layer, LIFNeurons)]
     if not spiking:
         raise TypeError(f"cell: expected LIF neurons, got {type(cell).__name__}.")
+    for each in escape if isinstance(escape, Sequence) else [escape]:
+        check_escape(each)
     given = list(escape) if isinstance(escape, Sequence) else [escape] * len(spiking)
     if len(given) != len(spiking):
         raise ValueError(f"escape: expected {len(spiking)} entries, got {len(given)}.")

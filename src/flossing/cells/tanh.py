@@ -14,10 +14,10 @@ from .._checks import (
     check_integer,
     check_key,
     check_positive,
-    check_shape,
+    check_single,
 )
-from ..initialisers import Gaussian, Initialiser, apply_dale, dale_signs
-from ._base import Cell, product
+from ..initialisers import Gaussian, Initialiser, apply_dale, check_dale
+from ._base import Cell, drawn, product
 
 
 class TanhCell(Cell):
@@ -77,19 +77,18 @@ class TanhCell(Cell):
         check_positive("bias_range", bias_range, zero=True)
         check_positive("leak", leak)
         check_fraction("leak", leak)
-        if dale is not None:
-            dale_signs(hidden_size, dale)
+        check_single(input_gain=input_gain, bias_range=bias_range, leak=leak)
+        self.dale = None if dale is None else check_dale(dale)
         check_key("key", key)
         recurrent_key, input_key, bias_key = jax.random.split(key, 3)
-        self.recurrent_weight = (recurrent or Gaussian())(recurrent_key, hidden_size)
-        check_shape("recurrent", self.recurrent_weight, (hidden_size, hidden_size))
+        recurrent = Gaussian() if recurrent is None else recurrent
+        self.recurrent_weight = drawn("recurrent", recurrent, recurrent_key, hidden_size)
         self.input_weight = (
             input_gain / input_size * jax.random.normal(input_key, (hidden_size, input_size))
         )
         self.bias = jax.random.uniform(bias_key, (hidden_size,), maxval=bias_range)
         self.form = form
         self.leak = float(leak)
-        self.dale = dale
 
     def __call__(
         self, state: Float[Array, " hidden"], input: Float[Array, " input"]
@@ -104,7 +103,12 @@ class TanhCell(Cell):
             new = product(weight, jnp.tanh(state)) + drive
         else:
             new = jnp.tanh(product(weight, state) + drive)
-        return new if self.leak == 1 else state + self.leak * (new - state)
+        if self.leak == 1:
+            return new
+        # Each form is exact at one end: 1 - leak in double precision, or a step that is small.
+        if self.leak > 0.5:
+            return (1 - self.leak) * state + self.leak * new
+        return state + self.leak * (new - state)
 
     def initial_state(self, *, key: PRNGKeyArray | None = None) -> Float[Array, " hidden"]:
         """Zeros, or standard normal numbers (their tanh in the post-activation form) from ``key``."""

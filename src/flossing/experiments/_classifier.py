@@ -102,8 +102,8 @@ class Architecture:
     membrane_time_constant: float = 20.0
     synapse_time_constant: float = 10.0
     steepness: float = 10.0
-    input_rate: float = 0.005
-    """Spikes per input and ms that the weights are drawn for."""
+    input_rate: float = 5.0
+    """Rate of each input in Hz that the weights are drawn for."""
 
     def build(self, data: Any, method: str, key: Any) -> Stack:
         """A network of one method; stochastic ones start with larger fluctuations (1.3 for 1)."""

@@ -55,7 +55,7 @@ class Shape:
             )
             layers.append(cell)
         duration = task.num_steps * self.time_step
-        rate = 1 / duration if self.rate is None else self.rate / 1000
+        rate = 1000 / duration if self.rate is None else self.rate
         layers.append(
             LeakyReadout(
                 self.neurons,

@@ -27,7 +27,7 @@ class Settings:
         kernels=(21, 7, 7),
         strides=(10, 3, 3),
         recurrent_kernel=5,
-        input_rate=0.012,
+        input_rate=12.0,
     )
     schedule: Schedule = Schedule(epochs=30, batch_size=100, learning_rate=0.01)
     seeds: tuple[int, ...] = (1, 2, 3)

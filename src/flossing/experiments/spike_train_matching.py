@@ -136,7 +136,7 @@ def _network(settings: Settings, method: str, key: Any) -> Stack:
             (SuperSpike(settings.steepness[0]), StraightThrough()), keys, strict=False
         )
     ]
-    stack = fluctuation_driven(Stack(layers), rate=1e-3 * settings.rate, key=keys[2])
+    stack = fluctuation_driven(Stack(layers), rate=settings.rate, key=keys[2])
     return with_escape(stack, _escapes(settings, method))
 
 

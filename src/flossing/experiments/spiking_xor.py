@@ -108,7 +108,7 @@ class Settings:
         elif method == "clipped":
             training = dataclasses.replace(training, clip="array", clip_norm=self.clip_norm)
         elif method == "fluctuations":
-            rate = 0.5 * self.probability / self.time_step
+            rate = 1000 * 0.5 * self.probability / self.time_step
             cell = dataclasses.replace(cell, fluctuations=1.0, input_rate=rate)
         elif method.startswith("thresholds"):
             cell = dataclasses.replace(

@@ -9,6 +9,7 @@ from jaxtyping import Array
 
 from .. import cells, initialisers, surrogates
 from .._checks import check_choice, check_integer, check_positive
+from ..cells.fluctuations import check_rate
 
 CELLS = ("tanh", "relu", "linear", "gru", "lstm", "binary", "lif")
 _MATRIX = ("tanh", "relu", "gru", "lstm", "binary", "lif")
@@ -123,8 +124,9 @@ class CellConfig:
     fluctuations: float = 0.0
     """Standard deviation of the membranes of a lif cell at the start, in thresholds, by fluctuation-driven
     weights (Rossbroich et al. 2022); 0: weights are those of the other settings."""
-    input_rate: float = 0.1
-    """Spikes per input and ms that these weights are made for."""
+    input_rate: float = 100.0
+    """Rate of each input in Hz that these weights are made for, at least 0.5; files of versions up to 0.1.0
+    have spikes per ms, 1000 times less, and are refused."""
 
     def build(self, input_size: int, key: Array) -> cells.Cell:
         """A network step with fresh weights."""
@@ -132,6 +134,7 @@ class CellConfig:
         check_integer("cell.hidden_size", self.hidden_size, 1)
         if self.dale is not None and self.name not in ("tanh", "binary", "lif"):
             raise ValueError(f"cell.dale: the {self.name} cell has no Dale's law; leave it out.")
+        check_rate("cell.input_rate", self.input_rate)
         for name, cells_with_it in _ONLY.items():
             if self.name not in cells_with_it and getattr(self, name) != getattr(type(self), name):
                 raise ValueError(

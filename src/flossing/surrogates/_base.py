@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._checks import check_choice, check_positive
+from .._checks import check_choice, check_instance, positive_parameter, real_array
 
 _flossing = ContextVar("flossing_in_progress", default=False)
 
@@ -58,8 +58,9 @@ class Surrogate(eqx.Module):
         normalise: ``"peak"`` keeps ``peak``; ``"area"`` chooses the peak that makes the area one, so that
             the primitive rises from 0 to 1. Raises ``ValueError`` for shapes without a finite area.
 
-    Subclasses provide ``_shape(u)``, ``_shape_integral(u)`` (odd, zero at zero), ``_shape_area`` and
-    ``_shape_half_width``. ``sharpness`` may be an array, for example to differentiate in it.
+    Subclasses provide ``_shape(u)``, ``_shape_integral(u)`` (zero at zero, odd if the shape is even),
+    ``_shape_area``, ``_shape_half_width`` and, where the area is finite, an exact ``_shape_tail(u)`` too.
+    ``sharpness`` may be an array, for example to differentiate in it.
     """
 
     sharpness: float | Float[Array, "..."]
@@ -70,6 +71,11 @@ class Surrogate(eqx.Module):
     _shape_half_width: ClassVar[float]
     has_second_derivative: ClassVar[bool] = True
 
+    @property
+    def is_even(self) -> bool:
+        """Whether the derivative is the same on both sides of threshold."""
+        return True
+
     def __init__(
         self,
         sharpness: float | Array = 1.0,
@@ -77,8 +83,12 @@ class Surrogate(eqx.Module):
         peak: float | Array = 1.0,
         normalise: Literal["peak", "area"] = "peak",
     ):
-        check_positive("sharpness", sharpness)
-        check_positive("peak", peak)
+        if type(self) is Surrogate:
+            raise TypeError(
+                "Surrogate: has no shape; use one of its kinds, such as SuperSpike(10.0)."
+            )
+        sharpness = positive_parameter("sharpness", sharpness)
+        peak = positive_parameter("peak", peak)
         check_choice("normalise", normalise, ("peak", "area"))
         if normalise == "area":
             if not math.isfinite(self._shape_area):
@@ -99,14 +109,17 @@ class Surrogate(eqx.Module):
         normalise: Literal["peak", "area"] = "peak",
     ) -> "Surrogate":
         """The surrogate of this shape whose derivative falls to half its peak at ``|x| = half_width``."""
-        check_positive("half_width", half_width)
+        width = positive_parameter("half_width", half_width)
         if not math.isfinite(cls._shape_half_width):
             raise ValueError(f"half_width: {cls.__name__} never falls to half its peak.")
-        return cls(cls._shape_half_width / half_width, peak=peak, normalise=normalise)
+        return cls(cls._shape_half_width / width, peak=peak, normalise=normalise)
 
     def __call__(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-        """Spikes: 1 where ``x > 0``, else 0, in the dtype of ``x``; differentiates as ``derivative``."""
-        return _spike(x, self)
+        """Spikes: 1 where ``x > 0``, else 0, in the dtype of ``x``; differentiates as ``derivative``.
+
+        Integers and booleans give spikes of the default precision, here and in the other methods.
+        """
+        return _spike(real_array("x", x), self)
 
     def derivative(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """The declared derivative at ``x``."""
@@ -118,7 +131,8 @@ class Surrogate(eqx.Module):
                 NoSecondDerivativeWarning,
                 stacklevel=2,
             )
-        return self.peak * self._shape(self.sharpness * x)
+        x, dtype = self._wide(x)
+        return _as(dtype, self.peak * self._shape(self.sharpness * x))
 
     def primitive(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """The smooth function whose derivative is ``derivative``, equal to 1/2 at threshold.
@@ -126,7 +140,31 @@ class Surrogate(eqx.Module):
         A network run with its primitives is differentiable, and its true gradient uses the same
         derivatives as the surrogate gradient, evaluated along another trajectory.
         """
-        return 0.5 + (self.peak / self.sharpness) * self._shape_integral(self.sharpness * x)
+        x, dtype = self._wide(x)
+        rise = (self.peak / self.sharpness) * self._shape_integral(self._finite(self.sharpness * x))
+        return _as(dtype, 0.5 + rise)
+
+    def tail(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        """Integral of the derivative from ``|x|`` to infinity, however small (shapes that are even)."""
+        x, dtype = self._wide(x)
+        u = self._finite(self.sharpness * jnp.abs(x))
+        return _as(dtype, (self.peak / self.sharpness) * self._shape_tail(u))
+
+    def _wide(self, x: Any) -> tuple[Array, Any]:
+        """``x`` in single precision at least, and the precision of the result.
+
+        In half precision ``sharpness x`` and its square overflow at 65504, near threshold already.
+        """
+        x = real_array("x", x)
+        return _as(jnp.promote_types(x.dtype, jnp.float32), x), jnp.result_type(
+            x, self.sharpness, self.peak
+        )
+
+    @staticmethod
+    def _finite(u: Array) -> Array:
+        """``u`` without infinities, of which an integral would make NaN."""
+        limit = jnp.finfo(u.dtype).max / 4
+        return jnp.clip(u, -limit, limit)
 
     @property
     def area(self) -> float | Array:
@@ -140,6 +178,7 @@ class Surrogate(eqx.Module):
 
     def scaled(self, factor: float | Float[Array, "..."]) -> "Surrogate":
         """The same spikes with a derivative that is ``factor`` times as high."""
+        factor = positive_parameter("factor", factor, zero=True)
         return eqx.tree_at(lambda s: s.peak, self, self.peak * factor)
 
     def describe(self) -> dict[str, Any]:
@@ -161,6 +200,28 @@ class Surrogate(eqx.Module):
 
     def _shape_integral(self, u: Array) -> Array:
         raise NotImplementedError
+
+    def _shape_tail(self, u: Array) -> Array:
+        """The integral from ``u >= 0`` to infinity, exact where that of the whole shape would hide it."""
+        return self._shape_area / 2 - self._shape_integral(u)
+
+
+def check_surrogate(name: str, value: Any) -> None:
+    """Raises ``TypeError`` unless ``value`` is a surrogate, and says what to write for what came instead."""
+    wanted = "a surrogate such as fl.surrogates.SuperSpike(10.0)"
+    if not isinstance(value, Surrogate | type | eqx.Module) and callable(value):
+        label = getattr(value, "__name__", type(value).__name__)
+        raise TypeError(
+            f"{name}: expected {wanted}, got the function {label}; "
+            "for a derivative of another shape write fl.surrogates.Custom(shape)."
+        )
+    if value is Surrogate:
+        raise TypeError(f"{name}: expected {wanted}, got the class of all surrogates.")
+    check_instance(name, value, Surrogate, wanted)
+
+
+def _as(dtype: Any, x: Array) -> Array:
+    return x if x.dtype == dtype else x.astype(dtype)
 
 
 def _plain(value: Any) -> Any:

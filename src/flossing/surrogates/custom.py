@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import equinox as eqx
@@ -20,11 +21,13 @@ class Custom(Surrogate):
     Args:
         shape: elementwise JAX function, non-negative, with ``shape(0) = 1``.
         integral: its integral from 0 to ``u``, elementwise, so 0 at 0; it must agree with ``shape``.
-            Without it the primitive is computed by Gauss-Legendre quadrature with 64 nodes, which is
-            accurate for smooth shapes while ``|sharpness * x|`` is below about 50.
+            Without it the primitive is computed by quadrature, which is accurate for smooth shapes
+            whose width in ``u`` is of order one, however large ``|sharpness * x|`` is.
         sharpness, peak, normalise: as for every surrogate.
 
     Raises:
+        TypeError: ``shape`` or ``integral`` is no function that JAX can trace (``numpy`` in place of
+            ``jax.numpy``).
         ValueError: ``shape(0)`` is not 1, ``shape`` is negative somewhere or ``integral`` disagrees with it.
     """
 
@@ -32,6 +35,7 @@ class Custom(Surrogate):
     integral: Callable[[Array], Array] | None = eqx.field(static=True)
     _area: float = eqx.field(static=True)
     _half: float = eqx.field(static=True)
+    _even: bool = eqx.field(static=True)
 
     def __init__(
         self,
@@ -44,7 +48,7 @@ class Custom(Surrogate):
     ):
         self.shape = shape
         self.integral = integral
-        self._area, self._half = _measure_shape(shape, integral)
+        self._area, self._half, self._even = _measure_shape(shape, integral)
         super().__init__(sharpness, peak=peak, normalise=normalise)
 
     @classmethod
@@ -54,6 +58,11 @@ class Custom(Surrogate):
             "from_half_width: not for Custom; use "
             "Custom(shape, sharpness=Custom(shape).half_width / half_width)."
         )
+
+    @property
+    def is_even(self) -> bool:
+        """Whether the shape is the same on both sides of zero."""
+        return self._even
 
     @property
     def _shape_area(self) -> float:
@@ -74,9 +83,11 @@ class Custom(Surrogate):
 
 @eqx.filter_custom_jvp
 def _integrate(u: Array, shape: Callable[[Array], Array]) -> Array:
-    nodes, weights = np.polynomial.legendre.leggauss(64)
-    points = jnp.multiply.outer(u, jnp.asarray((nodes + 1) / 2, u.dtype))
-    return u * (shape(points) @ jnp.asarray(weights / 2, u.dtype))
+    # u = sinh(t): equal steps of t resolve the shape near zero and a tail over many decades alike.
+    nodes, weights = np.polynomial.legendre.leggauss(256)
+    way = jnp.arcsinh(u)
+    t = jnp.multiply.outer(way, jnp.asarray((nodes + 1) / 2, u.dtype))
+    return way * ((shape(jnp.sinh(t)) * jnp.cosh(t)) @ jnp.asarray(weights / 2, u.dtype))
 
 
 @_integrate.def_jvp
@@ -86,16 +97,22 @@ def _integrate_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     return _integrate(u, shape), shape(u) * tangent
 
 
-def _measure_shape(shape: Callable, integral: Callable | None) -> tuple[float, float]:
-    """Area and half width of a user's shape, after checking what can be checked."""
+def _measure_shape(shape: Any, integral: Any) -> tuple[float, float, bool]:
+    """Area and half width of a user's shape, and whether it is even, after checking what can be checked."""
     from scipy import integrate, optimize
+
+    _check_traceable("shape", shape)
 
     def value(u: float) -> float:
         return float(shape(jnp.asarray(u, dtype=jnp.result_type(float))))
 
+    def scaled(unit: float, u: float) -> float:
+        return value(unit * u)
+
     if abs(value(0.0) - 1) > 1e-5:
         raise ValueError(f"shape: shape(0) must be 1, got {value(0.0):g}.")
-    grid = jnp.concatenate([-jnp.geomspace(1e-3, 1e3, 61)[::-1], jnp.geomspace(1e-3, 1e3, 61)])
+    right = jnp.geomspace(1e-3, 1e3, 61)
+    grid = jnp.concatenate([-right[::-1], right])
     values = np.asarray(shape(grid))
     if values.shape != grid.shape:
         raise ValueError(
@@ -107,26 +124,59 @@ def _measure_shape(shape: Callable, integral: Callable | None) -> tuple[float, f
             f"shape: must not be negative or NaN, got {values[worst]:g} at u = {grid[worst]:g}."
         )
     if integral is not None:
-        start = float(integral(jnp.zeros(())))
-        if not abs(start) <= 1e-5:
-            raise ValueError(f"integral: must be 0 at u = 0, got {start:g}.")
-        points = jnp.asarray([-1.7, -0.3, 0.4, 2.1])
-        slopes = jax.vmap(jax.grad(integral))(points)
-        if not np.allclose(slopes, shape(points), atol=1e-4):
-            raise ValueError(
-                f"integral: its derivative must be shape; at u = {points.tolist()} it is "
-                f"{np.round(slopes, 4).tolist()}, shape is {np.round(shape(points), 4).tolist()}."
-            )
+        _check_integral(shape, integral)
+    # A decade at a time: over the whole line quadrature misses a narrow or a wide shape and returns 0.
+    pieces = [(1e-12, 0, 1), *((10.0**k, 1, 10) for k in range(-12, 12)), (1e12, 1, math.inf)]
+    error = 1e-9 + 10 * float(jnp.finfo(jnp.result_type(float)).eps)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", integrate.IntegrationWarning)
-        area = sum(integrate.quad(value, *bounds)[0] for bounds in [(-math.inf, 0), (0, math.inf)])
+        area = sum(
+            unit
+            * integrate.quad(
+                partial(scaled, side * unit), *ends, epsabs=1e-10 / unit, epsrel=error
+            )[0]
+            for unit, *ends in pieces
+            for side in (-1, 1)
+        )
     # Quadrature returns some number for a tail of 1/u or above; there u * shape(u) does not fall.
     near, far = (u * np.asarray(shape(jnp.asarray([-u, u]))) for u in (1e6, 1e12))
     if ((far > 0) & (far > 0.99 * near)).any():
         area = math.inf
-    above = np.asarray(shape(jnp.geomspace(1e-3, 1e3, 241))) > 0.5
+    even = bool(np.allclose(values, values[::-1], rtol=1e-3))
+    ends = np.geomspace(1e-12, 1e12, 961)
+    above = np.asarray(shape(jnp.asarray(ends))) > 0.5
     if above.all():
-        return area, math.inf
-    upper = float(np.geomspace(1e-3, 1e3, 241)[int(np.argmin(above))])
-    half: Any = optimize.bisect(lambda u: value(u) - 0.5, 0.0, upper, xtol=1e-7)
-    return area, float(half)
+        return area, math.inf, even
+    upper = int(np.argmin(above))
+    lower = ends[upper - 1] if upper else 0.0
+    half: Any = optimize.bisect(
+        lambda u: value(u) - 0.5, lower, ends[upper], xtol=1e-7 * ends[upper]
+    )
+    return area, float(half), even
+
+
+def _check_traceable(name: str, function: Any) -> None:
+    if not callable(function):
+        raise TypeError(
+            f"{name}: expected a function of an array, got {function!r} ({type(function).__name__})."
+        )
+    try:
+        jax.eval_shape(lambda u: function(u), jnp.zeros(2))
+    except jax.errors.TracerArrayConversionError:
+        raise TypeError(
+            f"{name}: expected a function that JAX can trace; write it with jax.numpy, not numpy."
+        ) from None
+
+
+def _check_integral(shape: Callable, integral: Any) -> None:
+    _check_traceable("integral", integral)
+    start = float(integral(jnp.zeros(())))
+    if not abs(start) <= 1e-5:
+        raise ValueError(f"integral: must be 0 at u = 0, got {start:g}.")
+    points = jnp.asarray([-1.7, -0.3, 0.4, 2.1])
+    slopes = jax.vmap(jax.grad(integral))(points)
+    if not np.allclose(slopes, shape(points), atol=1e-4):
+        raise ValueError(
+            f"integral: its derivative must be shape; at u = {points.tolist()} it is "
+            f"{np.round(slopes, 4).tolist()}, shape is {np.round(shape(points), 4).tolist()}."
+        )

@@ -21,6 +21,9 @@ class SuperSpike(Surrogate):
     def _shape_integral(self, u: Array) -> Array:
         return u / (jnp.abs(u) + 1)
 
+    def _shape_tail(self, u: Array) -> Array:
+        return 1 / (1 + u)
+
 
 class Sigmoid(Surrogate):
     """``peak * sech^2(sharpness x / 2)``: the derivative of a logistic function of steepness ``sharpness``.
@@ -37,6 +40,9 @@ class Sigmoid(Surrogate):
     def _shape_integral(self, u: Array) -> Array:
         return 2 * jnp.tanh(u / 2)
 
+    def _shape_tail(self, u: Array) -> Array:
+        return 4 * jax.nn.sigmoid(-u)
+
 
 class Arctan(Surrogate):
     """``peak / (1 + (sharpness x)^2)``."""
@@ -49,6 +55,9 @@ class Arctan(Surrogate):
 
     def _shape_integral(self, u: Array) -> Array:
         return jnp.arctan(u)
+
+    def _shape_tail(self, u: Array) -> Array:
+        return jnp.arctan2(1, u)
 
 
 class Triangular(Surrogate):
@@ -64,6 +73,9 @@ class Triangular(Surrogate):
         u = jnp.clip(u, -1, 1)
         return u - u * jnp.abs(u) / 2
 
+    def _shape_tail(self, u: Array) -> Array:
+        return jnp.square(jnp.maximum(0, 1 - u)) / 2
+
 
 class Gaussian(Surrogate):
     """``peak * exp(-(sharpness x)^2 / 2)``: a Gaussian of standard deviation ``1 / sharpness``."""
@@ -77,6 +89,9 @@ class Gaussian(Surrogate):
     def _shape_integral(self, u: Array) -> Array:
         return math.sqrt(math.pi / 2) * jax.scipy.special.erf(u / math.sqrt(2))
 
+    def _shape_tail(self, u: Array) -> Array:
+        return math.sqrt(math.pi / 2) * jax.scipy.special.erfc(u / math.sqrt(2))
+
 
 class Erf(Surrogate):
     """``peak * exp(-(sharpness x)^2)``: the derivative of an error function of ``sharpness x``."""
@@ -89,6 +104,9 @@ class Erf(Surrogate):
 
     def _shape_integral(self, u: Array) -> Array:
         return (math.sqrt(math.pi) / 2) * jax.scipy.special.erf(u)
+
+    def _shape_tail(self, u: Array) -> Array:
+        return (math.sqrt(math.pi) / 2) * jax.scipy.special.erfc(u)
 
 
 class Exponential(Surrogate):
@@ -106,6 +124,9 @@ class Exponential(Surrogate):
         rise = jnp.expm1(jnp.where(below, u, -u))
         return jnp.where(below, rise, -rise)
 
+    def _shape_tail(self, u: Array) -> Array:
+        return jnp.exp(-u)
+
 
 class Boxcar(Surrogate):
     """``peak`` where ``|x| < 1 / (2 sharpness)``, else 0. Cannot be flossed usefully: it warns."""
@@ -119,6 +140,9 @@ class Boxcar(Surrogate):
 
     def _shape_integral(self, u: Array) -> Array:
         return jnp.clip(u, -0.5, 0.5)
+
+    def _shape_tail(self, u: Array) -> Array:
+        return jnp.maximum(0, 0.5 - u)
 
 
 class StraightThrough(Surrogate):

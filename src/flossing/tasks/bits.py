@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from .._checks import check_integer, check_key, check_scalar, settle_integers
+from .._checks import check_integer, check_key, check_single, settle_integers
 
 
 class Sample(NamedTuple):
@@ -41,7 +41,7 @@ class Parity:
 
     def __post_init__(self) -> None:
         settle_integers(self, delay=1, order=(0, 10))
-        check_scalar("amplitude", self.amplitude)
+        check_single(amplitude=self.amplitude)
         if self.amplitude == 0:
             raise ValueError("amplitude: expected another number than 0, which hides every bit.")
         if self.delay % 2**self.order:

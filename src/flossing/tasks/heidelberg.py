@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._checks import as_numbers, check_choice, check_integer, check_positive, check_scalar
+from .._checks import as_numbers, check_choice, check_integer, check_positive, check_single
 from ._time_steps import doubt_about, steps_of
 
 UNITS = 700
@@ -199,7 +199,7 @@ class SpikeFile:
         """
         num_steps = check_integer("num_steps", num_steps, 1)
         check_positive("time_step", time_step)
-        check_scalar("time_step", time_step)
+        check_single(time_step=time_step)
         chosen = self._chosen(indices)
         spikes = np.zeros((len(chosen), num_steps, self.units), np.uint8)
         latest = 0.0

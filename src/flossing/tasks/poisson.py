@@ -4,7 +4,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
-from .._checks import check_integer, check_key, check_positive, check_scalar, check_shape
+from .._checks import check_integer, check_key, check_positive, check_shape, check_single
 
 
 def frozen_poisson(
@@ -32,7 +32,7 @@ def frozen_poisson(
     check_integer("inputs", inputs, 1)
     check_positive("rate", rate, zero=True)
     check_positive("time_step", time_step)
-    check_scalar("time_step", time_step)
+    check_single(time_step=time_step)
     rates = np.asarray(rate, float)
     if rates.ndim:
         check_shape("rate", rates, (inputs,))

@@ -14,7 +14,7 @@ from .._checks import (
     check_fraction,
     check_key,
     check_positive,
-    check_scalar,
+    check_single,
     settle_integers,
 )
 
@@ -91,7 +91,7 @@ class Randman:
             spike_steps=1,
         )
         check_positive("alpha", self.alpha, zero=True)
-        check_scalar("alpha", self.alpha)
+        check_single(alpha=self.alpha)
         if self.spike_steps > self.num_steps:
             raise ValueError(
                 f"spike_steps: expected at most num_steps = {self.num_steps}, got {self.spike_steps}."
@@ -157,7 +157,7 @@ class Randman:
         check_key("key", key)
         for name, value in (("validation", validation), ("test", test)):
             check_fraction(name, value)
-            check_scalar(name, value)
+            check_single(**{name: value})
         sample_key, order_key = jax.random.split(key)
         data = self.sample(sample_key)
         order = jax.random.permutation(order_key, len(data.labels))

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._checks import as_numbers, check_fraction, check_integer, check_scalar
+from .._checks import as_numbers, check_fraction, check_integer, check_single
 
 
 def spike_raster(
@@ -34,7 +34,7 @@ def spike_raster(
     check_integer("num_steps", num_steps, 1)
     check_integer("neurons", neurons, 1)
     check_fraction("threshold", threshold)
-    check_scalar("threshold", threshold)
+    check_single(threshold=threshold)
     grey = (
         picture(neurons, num_steps)
         if image is None

@@ -11,8 +11,8 @@ from .._checks import (
     check_integer,
     check_key,
     check_positive,
-    check_scalar,
     check_shape,
+    check_single,
     settle_integers,
 )
 from .bits import Parity, Sample
@@ -54,7 +54,7 @@ class SpikingBits(Parity):
         super().__post_init__()
         settle_integers(self, bin_steps=1, channels=2)
         check_positive("probability", self.probability)
-        check_scalar("probability", self.probability)
+        check_single(probability=self.probability)
         if self.channels % 2:
             raise ValueError(
                 f"channels: expected an even number, half for each bit, got {self.channels}."

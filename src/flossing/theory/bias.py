@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from .._checks import check_fraction, check_integer, check_positive, check_scalar
+from .._checks import check_fraction, check_integer, check_positive, check_single
 from ._parts import as_network, as_vector, split
 from .line_integrals import along_path, inner
 from .paths import move
@@ -78,7 +78,7 @@ class BiasProfile(NamedTuple):
                 largest absolute value. NaN if none does.
         """
         check_fraction("negligible", negligible)
-        check_scalar("negligible", negligible)
+        check_single(negligible=negligible)
         sizes = np.abs(self.gradient)
         counted = sizes > negligible * sizes.max() if negligible else sizes >= 0
         wrong = (np.sign(self.gradient) != np.sign(self.surrogate))[counted]
@@ -166,7 +166,7 @@ def bias_map(
     """
     check_integer("num_points", num_points, 2)
     check_positive("extent", extent)
-    check_scalar("extent", extent)
+    check_single(extent=extent)
     network = as_network("network", network)
     first, second = as_network("first", first), as_network("second", second)
     axis = np.linspace(-extent, extent, num_points)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import as_numbers, check_integer, check_key, check_positive, check_scalar
+from .._checks import as_numbers, check_integer, check_key, check_positive, check_single
 from ._estimator import Draw, Estimator, Gradient
 from .stochastic_net import Loss, StochasticNet, exact_gradient, patterns
 
@@ -59,7 +59,7 @@ class Comparison(NamedTuple):
         Infinite where the bias alone is larger.
         """
         check_positive("relative_error", relative_error)
-        check_scalar("relative_error", relative_error)
+        check_single(relative_error=relative_error)
         left = (relative_error - self.bias) * (relative_error + self.bias)
         return max(self.variance / left, 1.0) if left > 0 else float("inf")
 

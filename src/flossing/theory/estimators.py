@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .. import surrogates
-from .._checks import check_choice, check_positive, check_scalar
+from .._checks import check_choice, check_positive, check_single
 from ._estimator import Draw, Estimator, Gradient, Run
 from .stochastic_net import Loss, StochasticNet, exact_gradient, loss_of
 
@@ -43,13 +43,13 @@ def _baseline(value: Any) -> Any:
     """A plain number, so that NumPy's count as one."""
     if value is None or isinstance(value, str):
         return value
-    check_scalar("baseline", value)
+    check_single(baseline=value)
     return float(value)
 
 
 def _step(value: Any) -> float:
     check_positive("step", value)
-    check_scalar("step", value)
+    check_single(step=value)
     return float(value)
 
 

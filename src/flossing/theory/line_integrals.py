@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from .._checks import as_numbers, check_integer, check_positive, check_scalar
+from .._checks import as_numbers, check_integer, check_positive, check_single
 from ._parts import as_value
 
 Field = Callable[[PyTree], PyTree]
@@ -101,7 +101,7 @@ def line_integral(
             path has none.
     """
     check_positive("tolerance", tolerance)
-    check_scalar("tolerance", tolerance)
+    check_single(tolerance=tolerance)
     check_integer("max_evaluations", max_evaluations, 15)
     check_integer("block", block, 1)
     if num_points is None:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from .._checks import check_finite, check_key, check_positive, check_scalar, is_concrete
+from .._checks import check_finite, check_key, check_positive, check_single, is_concrete
 from ._parts import as_network, split
 
 
@@ -55,7 +55,7 @@ def circle(centre: PyTree, first: PyTree, second: PyTree, *, radius: float | Arr
             to move.
     """
     check_positive("radius", radius)
-    check_scalar("radius", radius)
+    check_single(radius=radius)
     centre = as_network("centre", centre)
     first, second = as_network("first", first), as_network("second", second)
     for name, direction in (("first", first), ("second", second)):

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._checks import as_numbers, check_finite, check_scalar
+from .._checks import as_numbers, check_finite, check_single
 from ..surrogates import Sigmoid, Surrogate
 from .surrogate_gradient import SmoothStep
 
@@ -50,7 +50,7 @@ class TwoPathNet(eqx.Module):
         if parameters.shape != (5,):
             raise ValueError(f"parameters: expected shape (5,), got {parameters.shape}.")
         check_finite("parameters", parameters)
-        check_scalar("input", input)
+        check_single(input=input)
         self.parameters = parameters
         self.step = step if isinstance(step, Surrogate) else logistic_step(step)
         self.input = float(input)

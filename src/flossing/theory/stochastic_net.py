@@ -16,8 +16,8 @@ from .._checks import (
     check_integer,
     check_key,
     check_positive,
-    check_scalar,
     check_shape,
+    check_single,
 )
 from ..escape_noise import EscapeNoise, SigmoidNoise, spike
 
@@ -65,9 +65,9 @@ class StochasticNet(eqx.Module):
         for i, size in enumerate(sizes):
             check_integer(f"sizes[{i}]", size, 1)
         check_positive("gain", gain)
-        check_scalar("gain", gain)
+        check_single(gain=gain)
         check_positive("bias", bias, zero=True)
-        check_scalar("bias", bias)
+        check_single(bias=bias)
         check_key("key", key)
         layers = len(sizes) - 1
         noise = SigmoidNoise() if noise is None else noise

@@ -57,6 +57,9 @@ class _Declared(Surrogate):
     def primitive(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         return self.backward.primitive(x)
 
+    def tail(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        return self.backward.tail(x)
+
     @property
     def area(self) -> float | Array:
         return self.backward.area

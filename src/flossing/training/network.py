@@ -7,19 +7,22 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from .._checks import check_finite, check_integer, check_positive
 from .._warn import refuse_old_names
-from ..cells import Cell
+from ..cells import Cell, check_cell
 
 
 class Network(eqx.Module):
     """A cell, a linear readout of its output, and the state it starts in.
 
     Args:
-        cell: any cell of the library.
+        cell: any cell of the library, or of your own subclass of ``fl.Cell``.
         output_size: number of outputs.
         readout_gain: readout weights are drawn from N(0, readout_gain^2).
         readout_bias: start value of the readout's offset.
         state_warmup: the start state is random and relaxed for so many steps without input.
         key: random key.
+
+    Raises:
+        TypeError: ``cell`` is none; the message says what it lacks.
 
     The defaults are those of Engelken 2023.
     """
@@ -40,6 +43,7 @@ class Network(eqx.Module):
         state_warmup: int = 100,
         key: PRNGKeyArray,
     ):
+        check_cell("cell", cell)
         check_integer("output_size", output_size, 1)
         check_positive("readout_gain", readout_gain, zero=True)
         check_finite("readout_bias", readout_bias)
@@ -51,6 +55,7 @@ class Network(eqx.Module):
         self.readout_bias = jnp.full(output_size, readout_bias)
         silence = jnp.zeros((state_warmup, cell.input_size))
         start = cell.initial_state(key=state_key)
+        _check_order(cell, start)
         self.initial_state = jax.lax.scan(lambda s, u: (cell(s, u), None), start, silence)[0]
 
     def __call__(
@@ -59,3 +64,18 @@ class Network(eqx.Module):
         """Outputs of one trial, before any nonlinearity, shape ``(time, output_size)``."""
         start = self.initial_state if state is None else state
         return self.cell.over_time(inputs, start) @ self.readout_weight.T + self.readout_bias
+
+
+def _check_order(cell: Cell, state: PyTree) -> None:
+    """Raises ``TypeError`` for a step that works with its input first, and not with its state first."""
+    input = jnp.zeros(cell.input_size)
+    try:
+        jax.eval_shape(cell, state, input)
+    except Exception:
+        try:
+            jax.eval_shape(cell, input, state)
+        except Exception:
+            return  # neither works: the step says itself what is wrong
+        raise TypeError(
+            f"cell: {type(cell).__name__} takes (input, state); the order here is (state, input)."
+        ) from None

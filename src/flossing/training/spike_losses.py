@@ -18,8 +18,8 @@ from .._checks import (
     as_indices,
     check_finite,
     check_positive,
-    check_scalar,
     check_shape,
+    check_single,
 )
 
 Trains = Shaped[ArrayLike, "*batch time neuron"]
@@ -67,14 +67,14 @@ def van_rossum_distance(
         ("rise_time_constant", rise_time_constant),
     ):
         check_positive(name, value)
-        check_scalar(name, value)
+        check_single(**{name: value})
     if rise_time_constant > decay_time_constant:
         raise ValueError(
             f"rise_time_constant: expected at most decay_time_constant = {decay_time_constant}, "
             f"got {rise_time_constant}."
         )
     if amplitude is not None:
-        check_scalar("amplitude", amplitude)
+        check_single(amplitude=amplitude)
     slow, fast = float(decay_time_constant), float(rise_time_constant)
     kernel = _Kernel(slow, fast, float(time_step))
     height = 1 / kernel.peak if amplitude is None else amplitude * kernel.unit

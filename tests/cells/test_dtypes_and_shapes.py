@@ -1,0 +1,421 @@
+"""Numbers of any kind and trials of any length: right, or refused by name."""
+
+import functools
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from cell_helpers import CELLS, UNITS, close, over, raises, scan
+from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis.extra.numpy import arrays
+from jax.flatten_util import ravel_pytree
+
+import flossing as fl
+from flossing.cells import LeakyReadout, LIFState, ReadoutState
+from flossing.escape_noise import Noisy, SigmoidNoise, with_noise
+from flossing.initialisers import Gaussian, Identity, Orthogonal, Ring, Sparse
+
+few = settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+KEY = jax.random.key(0)
+MAKE = {
+    **{name: functools.partial(make, 3, UNITS) for name, make in CELLS.items()},
+    "binary, centred": functools.partial(fl.BinaryCell, 3, UNITS, centred=True),
+    "lif, feedforward": functools.partial(fl.LIFCell, 3, UNITS, feedforward_only=True),
+    "convolution": functools.partial(fl.ConvLIFCell, 3, 1, 2, 1, recurrent_kernel_size=1),
+    "windows": functools.partial(fl.ConvLIFCell, 3, 1, 1, 3, padding="same", input_gain=9.0),
+    "readout": functools.partial(LeakyReadout, 3, 2),
+}
+each_cell = over("name", MAKE)
+
+
+@functools.cache
+def built(name):
+    with jax.enable_x64(True):
+        return MAKE[name](key=jax.random.key(0))
+
+
+def by_hand(cell, inputs):
+    """Outputs of one step after the other, from inputs in double precision."""
+    state, outputs = cell.initial_state(), []
+    for input in np.asarray(inputs, float):
+        state = cell(state, jnp.asarray(input))
+        outputs.append(cell.output(state))
+    return np.asarray(outputs).reshape(len(inputs), cell.hidden_size)
+
+
+@each_cell
+@over("dtype", [bool, np.uint8, np.int8, np.int64, np.float16, np.float32, list])
+def test_spikes_of_any_dtype_are_spikes(name, dtype, untyped):
+    spikes = np.random.default_rng(0).random((6, 3)) < 0.6
+    cell = built(name)
+    expected = by_hand(cell, spikes)
+    given = spikes.astype(int).tolist() if dtype is list else spikes.astype(dtype)
+    for form in (given,) if dtype is list else (given, jnp.asarray(given)):
+        found = cell.over_time(form)
+        assert found.dtype == jnp.float64
+        close(found, expected)
+        state = cell.initial_state()
+        for input in form:
+            state = cell(state, input)
+        assert all(x.dtype == jnp.float64 for x in jax.tree.leaves(state))
+        close(cell.output(state), expected[-1])
+
+
+@over("name", ["tanh, leaky", "gru", "lif, adaptive", "windows", "readout", "binary, centred"])
+@given(counts=arrays(np.uint8, (4, 3), elements=st.integers(0, 255)))
+@few
+def test_counts_do_not_overflow(name, counts, untyped):
+    close(built(name).over_time(counts), by_hand(built(name), counts), 1e-11)
+
+
+def test_large_integers_are_not_cut(untyped):
+    with jax.enable_x64(False):
+        readout = LeakyReadout(1, 1, key=KEY)
+        large = np.asarray([[2**40]])
+        found, expected = readout.over_time(large), readout.over_time(large.astype(float))
+        np.testing.assert_array_equal(found, expected)
+        assert jnp.abs(found) > 1e6
+
+
+@each_cell
+@over("trials", [(), (0,), (2,), (2, 0)])
+@over("steps", [0, 1])
+def test_trials_without_steps_and_no_trials(name, steps, trials):
+    cell = built(name)
+    inputs = np.ones((steps, *trials, 3))
+    found = cell.over_time(jnp.asarray(inputs))
+    assert found.shape == (steps, *trials, cell.hidden_size)
+    assert found.dtype == jnp.float64
+    expected = by_hand(cell, np.ones((steps, 3)))
+    for trial in np.ndindex(trials):
+        close(found[(slice(None), *trial)], expected)
+
+
+@over("steps", [0, 1, 3])
+@over("trials", [(), (0,), (2,)])
+def test_stochastic_trials_have_noise_of_their_own(steps, trials, key):
+    layer = fl.LIFCell(3, 4, escape=SigmoidNoise(0.1), key=key)
+    for cell in (layer, fl.Stack([layer, fl.TanhCell(4, 2, key=key)])):
+        inputs = with_noise(cell, jnp.ones((steps, *trials, 3)), key=key)
+        assert inputs.uniform.shape == (steps, *trials, 4)
+        assert cell.over_time(inputs).shape == (steps, *trials, cell.hidden_size)
+        if trials == (2,) and steps:
+            assert (inputs.uniform[:, 0] != inputs.uniform[:, 1]).all()
+
+
+@over(
+    ("inputs", "message"),
+    [
+        ([[1.0, 0.0, 0.0], [1.0]], "inputs: expected an array of real numbers, got rows that diff"),
+        (
+            np.ones((2, 3), complex),
+            "inputs: expected an array of real numbers, got dtype complex12",
+        ),
+        (np.full((2, 3), "1"), "inputs: expected an array of real numbers, got dtype <U1"),
+        (None, "inputs: expected an array of real numbers, got dtype object"),
+    ],
+)
+@each_cell
+def test_inputs_that_are_no_numbers_are_refused(name, inputs, message, untyped):
+    with raises(TypeError, message):
+        built(name).over_time(inputs)
+
+
+@over("name", ["tanh, leaky", "lif", "readout", "lstm"])
+def test_start_states_are_checked(name, untyped):
+    cell = built(name)
+    inputs, state = jnp.ones((2, 3)), cell.initial_state()
+    expected = cell.over_time(inputs)
+    integers = jax.tree.map(lambda x: x.astype(int), state)
+    close(cell.over_time(inputs, integers), expected)
+    first = {"tanh, leaky": "state", "lstm": "state.hidden"}.get(name, "state.membrane")
+    size = cell.hidden_size
+    with raises(ValueError, f"{first}: expected shape (7, {size}), got ({size},)."):
+        cell.over_time(jnp.ones((2, 7, 3)), state)
+    with raises(TypeError, f"{first}: expected an array of real numbers, got dtype complex128."):
+        cell.over_time(inputs, jax.tree.map(lambda x: x + 0j, state))
+    with raises(TypeError, "state: expected one like initial_state(), "):
+        cell.over_time(inputs, [state, state])
+
+
+def test_states_of_one_step_are_checked(key, untyped):
+    cell = fl.LIFCell(3, 2, threshold=0.3, key=key)
+    zeros = jnp.zeros(2)
+    with raises(TypeError, "state.membrane: expected an array of real numbers, got list."):
+        cell(LIFState([0.0, 0.0], zeros), jnp.ones(3))  # pyright: ignore
+    with raises(TypeError, "state.synapse: expected an array of real numbers, got complex128."):
+        cell(LIFState(zeros, zeros + 0j), jnp.ones(3))
+    stack = fl.Stack([cell])
+    for state in (cell.initial_state(), ReadoutState(zeros, zeros)):
+        with raises(ValueError, "state: expected one entry for each of 1 layers, got "):
+            stack.over_time(jnp.ones((2, 3)), state)
+
+
+def test_a_membrane_of_integers_meets_the_whole_threshold(key):
+    cell = fl.LIFCell(1, 3, threshold=0.3, key=key)
+    for dtype in (int, bool, float):
+        state = LIFState(jnp.asarray([0, 1, 0], dtype), jnp.zeros(3))
+        np.testing.assert_array_equal(cell.output(state), [0, 1, 0])
+
+
+@over("wide", ["inputs", "state"])
+def test_a_cell_of_single_precision_runs_beside_double(wide, key):
+    """Values of the other precision neither stop a scan nor change what comes out."""
+    for make in (fl.TanhCell, fl.GRUCell, fl.LIFCell, fl.BinaryCell, LeakyReadout):
+        with jax.enable_x64(False):
+            cell = make(3, 4, key=jax.random.key(0))
+        inputs = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+        expected = cell.over_time(jnp.asarray(inputs))
+        state = cell.initial_state()
+        if wide == "inputs":
+            found = cell.over_time(jnp.asarray(inputs, float))
+        else:
+            found = cell.over_time(
+                jnp.asarray(inputs), jax.tree.map(lambda x: x.astype(float), state)
+            )
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@over("name", ["tanh, leaky", "gru", "lstm", "lif, adaptive", "readout"])
+def test_a_start_of_lower_precision_is_the_same_number(name):
+    cell = built(name)
+    inputs = jnp.asarray(np.random.default_rng(0).normal(size=(5, 3)))
+    start = jax.tree.map(lambda x: x + 0.25, cell.initial_state())
+    lower = jax.tree.map(lambda x: x.astype(jnp.float16), start)
+    close(cell.over_time(inputs, lower), cell.over_time(inputs, start))
+
+
+CONSTANTS = {
+    "int": 10,
+    "np.int64": np.int64(10),
+    "np.float32": np.float32(10),
+    "0-d": np.asarray(10),
+    "JAX": jnp.asarray(10),
+    "list": [10] * 4,
+    "tuple": (10.0,) * 4,
+    "uint8": np.full(4, 10, np.uint8),
+    "JAX integers": jnp.full(4, 10),
+}
+NAMES = ["membrane_time_constant", "synapse_time_constant"]
+SPIKING = {
+    "lif": functools.partial(fl.LIFCell, 3, 4, threshold=0.05),
+    "convolution": functools.partial(fl.ConvLIFCell, 4, 1, 1, 1, threshold=0.05),
+    "readout": functools.partial(LeakyReadout, 3, 4),
+}
+each_spiking = over("kind", SPIKING)
+
+
+@each_spiking
+@over("form", CONSTANTS)
+def test_constants_of_every_form_are_the_number(kind, form, untyped):
+    make = SPIKING[kind]
+    names = NAMES if kind == "readout" else [*NAMES, "threshold"]
+    if kind == "lif":
+        names = [*names, "adaptation_time_constant", "adaptation_strength"]
+    given = make(**dict.fromkeys(names, CONSTANTS[form]), key=KEY)
+    expected = make(**dict.fromkeys(names, 10.0), key=KEY)
+    inputs = np.random.default_rng(0).normal(size=(9, given.input_size), scale=30)
+    close(given.over_time(inputs), expected.over_time(inputs))
+    assert all(
+        jnp.issubdtype(x.dtype, jnp.floating) for x in jax.tree.leaves(given) if eqx.is_array(x)
+    )
+
+
+@over("names", [[name] for name in NAMES] + [NAMES])
+def test_every_unit_has_its_own_time_constants(names, key):
+    """One readout of four units is four readouts of one."""
+    values = jnp.asarray([1.0, 10.0, 200.0, 1e6])
+    together = LeakyReadout(3, 4, key=key, **dict.fromkeys(names, values))
+    inputs = jnp.asarray(np.random.default_rng(0).normal(size=(50, 3)))
+    found = together.over_time(inputs)
+    close(scan(together, together.initial_state(), inputs).membrane, found)
+    for unit, value in enumerate(values):
+        alone = LeakyReadout(3, 1, key=key, **dict.fromkeys(names, float(value)))
+        alone = eqx.tree_at(lambda c: c.weight, alone, together.weight[unit : unit + 1])
+        close(found[:, unit], alone.over_time(inputs)[:, 0])
+
+
+@each_spiking
+@over(
+    ("value", "error", "message"),
+    [
+        ([1, 2], ValueError, "expected one number or shape (4,), got shape (2,)."),
+        (np.ones((4, 1)), ValueError, "expected one number or shape (4,), got shape (4, 1)."),
+        (np.ones(4, bool), TypeError, "expected a number, got array([ True"),
+        (np.True_, TypeError, "expected a number, got np.True_"),
+        (["1"] * 4, TypeError, "expected a number, got ['1'"),
+        (np.ones(4) * 1j, TypeError, "expected a number, got array([0.+1.j"),
+        ([1, 2, 0, 4], ValueError, "expected a finite positive number, got 0."),
+        ([[1.0], 2.0], TypeError, "expected a number, got [[1.0], 2.0]"),
+    ],
+)
+def test_constants_that_are_none_are_refused(kind, value, error, message, untyped):
+    for name in NAMES:
+        with raises(error, f"{name}: {message}"):
+            SPIKING[kind](**{name: value}, key=KEY)
+
+
+@over(
+    ("make", "name"),
+    [
+        (fl.TanhCell, "input_gain"),
+        (fl.TanhCell, "bias_range"),
+        (fl.TanhCell, "leak"),
+        (fl.TanhCell, "dale"),
+        (fl.ReLUCell, "bias_range"),
+        (fl.ReLUCell, "input_gain"),
+        (fl.BinaryCell, "input_gain"),
+        (fl.BinaryCell, "bias_range"),
+        (fl.GRUCell, "input_gain"),
+        (fl.GRUCell, "update_bias"),
+        (fl.GRUCell, "openness"),
+        (fl.LSTMCell, "forget_bias"),
+        (fl.LinearRecurrentCell, "max_phase"),
+        (fl.LinearRecurrentCell, "input_gain"),
+        (fl.LIFCell, "time_step"),
+        (fl.LIFCell, "input_gain"),
+        (LeakyReadout, "gain"),
+        (LeakyReadout, "time_step"),
+    ],
+)
+def test_an_array_is_no_single_number(make, name, key, untyped):
+    """Of the shape of a row or a column it would scale the weights of single units."""
+    for value in (np.full(4, 0.5), [0.5] * 4, jnp.full((4, 1), 0.5)):
+        with raises(ValueError, f"{name}: expected one number, got shape (4,"):
+            make(4, 4, key=key, **{name: value})
+
+
+def test_initialisers_take_single_numbers(untyped):
+    for make, name in (
+        (Gaussian, "gain"),
+        (Gaussian, "mean"),
+        (Orthogonal, "gain"),
+        (Identity, "gain"),
+        (Sparse, "density"),
+        (Ring, "shortcuts"),
+    ):
+        with raises(ValueError, f"{name}: expected one number, got shape (2,)."):
+            make(**{name: np.full(2, 0.5)})
+
+
+@over("make", [fl.TanhCell, fl.ReLUCell, fl.GRUCell, fl.LSTMCell, fl.BinaryCell, fl.LIFCell])
+def test_what_is_no_initialiser_is_refused(make, key, untyped):
+    expected = "recurrent: expected an initialiser such as fl.initialisers.Gaussian(), got "
+    with raises(TypeError, expected + "the class Orthogonal; write Orthogonal()."):
+        make(2, 4, recurrent=Orthogonal, key=key)
+    with raises(TypeError, expected + "1.2 (float)."):
+        make(2, 4, recurrent=1.2, key=key)
+    with raises(TypeError, "does not work as initialiser(key, 4): "):
+        make(2, 4, recurrent=jax.nn.initializers.orthogonal(), key=key)
+
+
+def test_matrices_of_integers_become_weights(key):
+    """A NumPy array would be a constant that no gradient reaches."""
+    for make in (fl.TanhCell, fl.GRUCell, fl.LIFCell):
+        cell = make(2, 4, recurrent=lambda key, size: np.eye(size, dtype=int), key=key)
+        assert isinstance(cell.recurrent_weight, jax.Array)
+        assert cell.recurrent_weight.dtype == float
+
+
+@over(
+    ("uniform", "error", "message"),
+    [
+        (jnp.ones((5, 4), int), TypeError, "input.uniform: expected an array of floating-point"),
+        ([[0.1] * 4] * 5, TypeError, "input.uniform: expected an array of floating-point"),
+        (jnp.ones((5, 3)), ValueError, "input.uniform: expected 4 numbers per step, got 3."),
+        (jnp.ones((6, 4)), ValueError, "input.uniform: expected shape (5, 4) for inputs of shap"),
+        (
+            jnp.ones(4),
+            ValueError,
+            "input.uniform: expected shape (5, 4) for inputs of shape (5, 2)",
+        ),
+    ],
+)
+def test_uniform_numbers_are_checked(uniform, error, message, key, untyped):
+    cell = fl.LIFCell(2, 4, escape=SigmoidNoise(), key=key)
+    with raises(error, message):
+        cell.over_time(Noisy(jnp.ones((5, 2)), uniform))
+
+
+def test_uniform_numbers_stay_below_one_in_a_lower_precision(key):
+    """A neuron that fires with certainty does so whatever number came."""
+    with jax.enable_x64(False):
+        cell = fl.LIFCell(1, 1, escape=SigmoidNoise(1e3), threshold=1e-3, key=key)
+    cell = eqx.tree_at(lambda c: c.input_weight, cell, jnp.full((1, 1), 99.0, jnp.float32))
+    inputs = Noisy(jnp.ones((1, 1)), jnp.full((1, 1), 1 - 1e-12))
+    np.testing.assert_array_equal(cell.over_time(inputs), [[1.0]])
+
+
+def test_a_state_of_double_precision_keeps_the_noise_of_a_cell_of_single(key):
+    with jax.enable_x64(False):
+        cell = fl.LIFCell(1, 2, escape=SigmoidNoise(1.0), key=key)
+        state = cell.initial_state()
+    wide = state._replace(membrane=jnp.asarray([-50.0, 50.0]), synapse=jnp.zeros(2))
+    wide = wide._replace(noise=jnp.asarray([0.25, 0.25], jnp.float32).view(jnp.int32))
+    np.testing.assert_array_equal(cell.output(wide), [0.0, 1.0])
+    assert ravel_pytree(cell.output(wide))[0].dtype == float
+
+
+@over("make", [lambda k: fl.LIFCell(1, 2, key=k), lambda k: fl.BinaryCell(1, 2, key=k)])
+def test_escape_and_surrogates_of_cells_are_instances(make, key, untyped):
+    kind = type(make(key))
+    with raises(TypeError, "got the class SuperSpike; write SuperSpike()."):
+        kind(1, 2, surrogate=fl.surrogates.SuperSpike, key=key)
+    with raises(TypeError, "got the class Custom; write Custom(shape)."):
+        kind(1, 2, surrogate=fl.surrogates.Custom, key=key)
+    with raises(TypeError, "got the class of all surrogates."):
+        kind(1, 2, surrogate=fl.surrogates.Surrogate, key=key)
+    with raises(
+        TypeError, "got the function sigmoid; for a derivative of another shape write fl.s"
+    ):
+        kind(1, 2, surrogate=jax.nn.sigmoid, key=key)
+    for value, text in (
+        (10.0, "10.0 (float)"),
+        ("erf", "'erf' (str)"),
+        (SigmoidNoise(), "Sigmoid"),
+    ):
+        expected = (
+            f"surrogate: expected a surrogate such as fl.surrogates.SuperSpike(10.0), got {text}"
+        )
+        with raises(TypeError, expected):
+            kind(1, 2, surrogate=value, key=key)
+
+
+def test_escape_is_an_instance_also_when_changed_later(key, untyped):
+    cell = fl.LIFCell(1, 2, key=key)
+    for escape, text in (
+        (SigmoidNoise, "the class SigmoidNoise; write SigmoidNoise()."),
+        (0.1, "0.1"),
+    ):
+        for use in (
+            lambda e=escape: fl.LIFCell(1, 2, escape=e, key=key),
+            lambda e=escape: fl.with_escape(cell, e),
+            lambda e=escape: fl.with_escape(fl.Stack([cell]), [e]),
+        ):
+            with raises(TypeError, f"escape: expected an escape noise or None, got {text}"):
+                use()
+
+
+def test_stacks_say_what_is_no_cell(key, untyped):
+    with raises(
+        TypeError, "layers[0]: expected a cell such as fl.TanhCell(...) or an object of your "
+    ):
+        fl.Stack([eqx.nn.GRUCell(1, 2, key=key)])
+    with raises(TypeError, "layers: expected a list of cells, got TanhCell."):
+        fl.Stack(fl.TanhCell(1, 2, key=key))
+
+
+def test_convolutions_of_lists_and_integers(key, untyped):
+    for length in (3, 40):
+        convolution = fl.cells.Convolution(length, 1, 2, 3, key=key)
+        counts = np.arange(length) * 60 % 256
+        expected = np.asarray(counts, float) @ np.asarray(convolution.matrix())
+        for form in (counts.astype(np.uint8), counts.tolist(), jnp.asarray(counts, jnp.uint8)):
+            close(convolution(form), expected)
