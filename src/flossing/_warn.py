@@ -36,8 +36,14 @@ def refuse_old_names(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def call(*args: P.args, **options: P.kwargs) -> R:
         for name in options:
-            if name in RENAMED:
-                raise TypeError(f"{name}: is now called {RENAMED[name]}.")
+            if message := renamed(name):
+                raise TypeError(f"{name}: {message}")
         return function(*args, **options)
 
     return call
+
+
+def renamed(name: str) -> str | None:
+    """What to say of a name of an earlier version, as an argument, a field or an option; else ``None``."""
+    last = name.rpartition(".")[2].lstrip("-").replace("-", "_")
+    return f"is now called {RENAMED[last]}." if last in RENAMED else None

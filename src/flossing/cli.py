@@ -68,10 +68,14 @@ def _run(command: str, arguments: list[str]) -> int:
 
     from ._blas import one_blas_thread
     from ._compiled import keep_compiled
+    from ._warn import renamed
 
     one_blas_thread()
     keep_compiled()
     try:
+        for option in arguments:
+            if message := renamed(option.partition("=")[0]):
+                raise ValueError(f"{option}: {message}")
         return import_module(f"flossing.commands.{command}").main(arguments)
     except BrokenPipeError:
         raise

@@ -140,6 +140,7 @@ def test_a_path_is_a_directory(tmp_path):
         ("task: {hidden_sise: 5}", "did you mean cell.hidden_size?"),
         ("task: {delays: 5}", "TaskConfig has name, delay"),
         ("nothing: 5", "RunConfig has task, cell"),
+        ("flossing: {basis_warmup: 5}", "flossing: basis_warmup: is now called warmup: steps in"),
         ("seed: 1\nseed: 2", "the field 'seed' is given twice"),
         ("seed: 1:30", "seed: expected int, got '1:30'"),
         ("realisations: 1_000", "realisations: expected int, got '1_000'"),
@@ -152,6 +153,11 @@ def test_files_are_told_what_is_wrong(text, message):
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         from_yaml(text, "mine.yaml")
     assert message in str(caught.value)
+
+
+def test_sweeps_name_the_new_word_for_an_old_one():
+    with pytest.raises(ValueError, match=r"over: flossing.basis-warmup: is now called warmup"):
+        fields.field_name("flossing.basis-warmup")
 
 
 def test_other_parts_name_the_field_in_full():

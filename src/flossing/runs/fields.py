@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .._checks import check_choice, check_finite, check_integer, check_seed
+from .._warn import renamed
 
 _LARGEST_INTEGER = 2**31 - 1
 _LARGEST_FLOAT = float(np.finfo(np.float32).max)
@@ -83,6 +84,8 @@ def from_mapping(kind: Any, content: Any, where: str, whole: Any = None) -> Any:
     hints = typing.get_type_hints(kind)
     values = {}
     for name, value in content.items():
+        if message := renamed(str(name)):
+            raise ValueError(f"{where}: {name}: {message}")
         if name not in hints:
             raise ValueError(f"{where}: unknown field {name!r}; {_instead(str(name), kind, whole)}")
         read = from_mapping if _is_group(hints[name]) else convert

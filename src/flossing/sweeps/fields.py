@@ -6,6 +6,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from .._warn import renamed
 from ..runs import yaml_files
 from ..runs.config import RunConfig
 from ..runs.fields import convert as convert_to, hints_of, meant
@@ -25,6 +26,8 @@ def field_name(text: str) -> str:
         raise ValueError(
             "over: 'directory' cannot be swept: every run gets one within the sweep's."
         )
+    if message := renamed(name):
+        raise ValueError(f"over: {text.strip()}: {message}")
     if name not in _hints():
         section = name.partition(".")[0]
         known = [n for n in _hints() if n.startswith(f"{section}.")]
