@@ -16,6 +16,7 @@ from flossing.runs import RunConfig, TaskConfig, from_yaml, to_yaml
 from flossing.runs.fields import hints_of
 from flossing.sweeps import fields, grid as grids
 
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
 FIELDS = hints_of(RunConfig)
 NUMBERS = [name for name, hint in FIELDS.items() if hint is float or float in typing.get_args(hint)]
 INTEGERS = [name for name, hint in FIELDS.items() if hint is int]
@@ -163,3 +164,10 @@ def test_sweeps_name_the_new_word_for_an_old_one():
 def test_other_parts_name_the_field_in_full():
     with pytest.raises(ValueError, match=r"unknown field 'delay'; did you mean task\.delay\?"):
         fields.field_name("delay")
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*/config.yaml")), ids=lambda p: p.parent.name)
+def test_kept_runs_keep_their_meaning(path):
+    config = from_yaml(path.read_text(encoding="utf-8"), path)
+    window = (config.flossing.window, config.flossing.warmup, config.flossing.state_warmup)
+    assert window == ((55, 16, 0) if path.parent.name.endswith("none") else (100, 25, 0))
