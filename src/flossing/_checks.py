@@ -145,8 +145,8 @@ def _check_number(name: str, value: Any) -> None:
             dtype = value.dtype if isinstance(value, jax.Array) else np.asarray(value).dtype
             if not (jnp.issubdtype(dtype, jnp.integer) or jnp.issubdtype(dtype, jnp.floating)):
                 raise TypeError
-        elif value != float(value):
-            raise OverflowError
+        else:
+            float(value)
     except OverflowError:
         raise ValueError(f"{name}: expected finite numbers, got one beyond 1e308.") from None
     except (TypeError, ValueError):
