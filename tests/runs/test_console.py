@@ -8,10 +8,13 @@ import hypothesis.strategies as st
 import pytest
 from rich.console import Console
 from test_cli import TINY
+from test_runs import SMALL
 
 from flossing.cli import main
+from flossing.commands.demo import _Signal
 from flossing.runs.console import ConsoleReporter, progress_display, results_table, say
-from flossing.runs.job import COMPILING
+from flossing.runs.job import COMPILING, Silent
+from flossing.runs.train import run
 
 ODD = st.text(
     st.characters(codec="ascii", exclude_categories=["Cc"]), min_size=1
@@ -76,7 +79,28 @@ def test_where_there_is_no_terminal_compiling_is_said_once_per_program():
     ]
 
 
-@pytest.mark.parametrize("name", ["q[/x]", "exp[a]/r", "a :smile: b", "a$b$_^"])
+def test_a_run_says_before_which_blocks_it_compiles():
+    told = []
+
+    class Listener(Silent):
+        def progress(self, phase, done, total, status):
+            told.append((phase, done) if status == COMPILING else done)
+
+    run(SMALL, write=False, reporter=Listener())
+    # 3 flossing steps, 4 epochs, 2 flossing steps, 1 and 5 epochs, as measurements divide them
+    assert told == [("flossing", 0), 3, ("training", 3), 7, 9, 10, 15]
+
+
+def test_the_second_run_of_a_demo_waits_for_the_first_block():
+    with progress_display(console(False)) as progress:
+        reporter = _Signal(progress, "flossed")
+        reporter.progress("flossing", 0, 10, COMPILING)
+        assert not reporter.begun.is_set()
+        reporter.progress("flossing", 5, 10, "loss 1")
+        assert reporter.begun.is_set()
+
+
+@pytest.mark.parametrize("name", ["q[/x]", "exp[a]/r", "a :smile: b", "a$x_$"])
 def test_directories_are_printed_as_they_are(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("flossing.commands.train.use_devices", lambda options: None)
@@ -93,11 +117,11 @@ def test_directories_are_printed_as_they_are(name, tmp_path, monkeypatch, capsys
 def test_the_command_to_go_on_can_be_pasted(tmp_path, monkeypatch, capsys):
     from flossing.commands import train
 
-    run = train.run
+    train_run = train.run
 
     def stopped(config, *, stop, **options):
         stop.set()
-        return run(config, stop=stop, **options)
+        return train_run(config, stop=stop, **options)
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(train, "use_devices", lambda options: None)

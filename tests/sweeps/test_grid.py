@@ -46,8 +46,9 @@ def test_a_field_in_two_options_over_is_refused():
 def test_the_last_file_of_settings_counts(tmp_path):
     for seed in (5, 6):
         (tmp_path / f"{seed}.yaml").write_text(f"seed: {seed}")
-    files = [f"--config={tmp_path / '5.yaml'}", "--config", str(tmp_path / "6.yaml")]
-    assert parse(["--over", "task.delay=4", *files]).run.seed == 6
+    five, six = (str(tmp_path / f"{seed}.yaml") for seed in (5, 6))
+    for files in (["--config", five, f"--config={six}"], [f"--config={five}", "--config", six]):
+        assert parse(["--over", "task.delay=4", *files]).run.seed == 6
 
 
 def test_trackers_of_several_options_add_up():

@@ -4,7 +4,7 @@ import dataclasses
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import jax
 import tyro
@@ -107,7 +107,7 @@ def main(arguments: Sequence[str]) -> int:
     use_devices(options)
     with graceful_interrupt(console) as stop, progress_display(console) as progress:
         reporter = ConsoleReporter(progress, "train")
-        track: Any = [name for names in options.track for name in names]
+        track: list[TrackerName] = [name for names in options.track for name in names]
         if options.resume:
             result = resume(options.resume, reporter=reporter, stop=stop, track=track)
         else:
