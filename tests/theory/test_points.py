@@ -254,6 +254,10 @@ def test_an_exact_estimator_has_no_deviation_in_single_precision():
     assert found.z_score == 0
     np.testing.assert_array_equal(found.z_scores, 0)
     assert found.bias < 1e-6
+    exact = np.array([0.3, -0.4], np.float32)
+    found = theory.summarise(exact, np.tile(np.nextafter(exact, np.float32(1)), (5, 1)))
+    assert found.z_score == 0
+    np.testing.assert_array_equal(found.z_scores, 0)
 
 
 def test_means_of_many_single_precision_samples_are_sums_in_double():
