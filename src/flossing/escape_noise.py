@@ -60,7 +60,7 @@ class EscapeNoise(eqx.Module):
 
     def __call__(self, x: Values, uniform: Values) -> Values:
         """Spikes: 1 where ``uniform < probability(x)``, else 0, in the dtype of ``x``."""
-        return spike(x, uniform, self, self)
+        return spike(real_array("x", x), uniform, self, self)
 
     def derivative(self, x: Values, spikes: Values) -> Values:
         """The declared derivative of the spikes."""
@@ -265,13 +265,12 @@ def spike(x: Array, uniform: Array, noise: EscapeNoise, derivative: Any) -> Arra
         noise: the escape noise.
         derivative: an escape noise or a surrogate.
     """
-    x = real_array("x", x)
     return (uniform < noise.probability(x)).astype(x.dtype)
 
 
 @spike.def_jvp
 def _spike_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
-    x, uniform, noise, derivative = real_array("x", primals[0]), *primals[1:]
+    x, uniform, noise, derivative = primals
     spikes = jax.lax.stop_gradient((uniform < noise.probability(x)).astype(x.dtype))
     if tangents[0] is None:
         return spikes, jnp.zeros_like(spikes)
