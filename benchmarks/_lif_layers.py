@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import flossing as fl
+from flossing.cells._base import decay
 from flossing.training.devices import over_devices
 
 TIME_CONSTANT = 10.0  # membrane, in steps
@@ -35,7 +36,8 @@ class ZeroBeforeLeak(fl.LIFCell):
     """The reset takes place within the step of the spike: the next one starts from zero with its input."""
 
     def _after_reset(self, membrane: Any, out: Any, state: Any) -> Any:
-        return membrane - out * self._decay(self.membrane_time_constant) * state.membrane
+        beta, _ = decay(self.time_step, self.membrane_time_constant, self.dtype)
+        return membrane - out * beta * state.membrane
 
 
 RESETS: dict[str, tuple[type[fl.LIFCell], dict[str, str]]] = {

@@ -211,7 +211,11 @@ def test_wrong_arguments(call, message):
             TypeError,
             "spikes: expected an array of real numbers, got dtype",
         ),
-        (lambda: firing_rates(np.ones((2, 1), complex)), TypeError, "spikes: expected numbers"),
+        (
+            lambda: firing_rates(np.ones((2, 1), complex)),
+            TypeError,
+            "spikes: expected an array of real numbers",
+        ),
         (lambda: firing_rates(np.full((2, 1), np.nan)), ValueError, "zeros and ones only"),
         (
             lambda: firing_rates(np.zeros((2, 1)), time_step=np.ones(1)),

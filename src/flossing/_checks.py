@@ -141,12 +141,13 @@ def as_indices(name: str, value: Any, count: int) -> jax.Array:
 
 def _check_number(name: str, value: Any) -> None:
     try:
-        if type(value) not in (int, float):
-            dtype = value.dtype if isinstance(value, jax.Array) else np.asarray(value).dtype
-            if not (jnp.issubdtype(dtype, jnp.integer) or jnp.issubdtype(dtype, jnp.floating)):
-                raise TypeError
-        else:
-            float(value)
+        array = value if isinstance(value, jax.Array) else np.asarray(value)
+        if array.dtype == object and all(type(x) in (int, float) for x in array.flat):
+            array = array.astype(float)  # integers beyond 64 bits
+        if not (
+            jnp.issubdtype(array.dtype, jnp.integer) or jnp.issubdtype(array.dtype, jnp.floating)
+        ):
+            raise TypeError
     except OverflowError:
         raise ValueError(f"{name}: expected finite numbers, got one beyond 1e308.") from None
     except (TypeError, ValueError):

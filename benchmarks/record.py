@@ -1,0 +1,171 @@
+"""Numbers that a renovation must not change: made before it, made again after it, compared.
+
+    python benchmarks/record.py make before          # takes most of an hour; goes on where it was stopped
+    python benchmarks/record.py make after           # with the new code
+    python benchmarks/record.py compare before after
+
+What is recorded: the quick version of every experiment, a short run of every cell, task and schedule, and
+the demo. Each is kept in a folder of its own, and its numbers in FOLDER/record.json: of every list of numbers
+its length, mean and first entries, and of every claim what was measured and whether it holds.
+"""
+
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flossing.experiments import NAMES
+
+RECORD = "record.json"
+FIRST = 4
+"""Entries of a list that are kept as they are."""
+IGNORED = {"environment", "wall_seconds", "seconds", "wall_time", "command", "finished", "settings"}
+SHORT = (
+    "--epochs 30 --batch-size 4 --num-steps 60 --task.delay 8 --cell.hidden-size 16 --realisations 2 "
+    "--test-trials 64 --flossing.num-exponents 8 --flossing.window 30 --flossing.warmup 8 "
+    "--flossing.state-warmup 5 --flossing.steps-before 10 --flossing.adaptive.every 10 --seed 3"
+)
+CELLS = ("tanh", "relu", "linear", "gru", "lstm", "binary", "lif")
+TASKS = {"xor": "", "copy": "", "parity": "--task.order 2", "spikes": "--task.bin-steps 5"}
+SCHEDULES = ("none", "before", "between", "both", "adaptive", "joint")
+
+
+def jobs() -> dict[str, list[str]]:
+    """Arguments of ``floss`` by name; a directory is added to each."""
+    found = {f"reproduce {name}": ["reproduce", name, "--quick"] for name in NAMES}
+    variants = {f"cell {cell}": f"--cell.name {cell}" for cell in CELLS}
+    variants |= {f"task {task}": text for task, text in TASKS.items() if task == "spikes"}
+    variants |= {
+        f"task {t}": f"--task.name {t} {more}" for t, more in TASKS.items() if t != "spikes"
+    }
+    variants |= {f"schedule {name}": f"--flossing.schedule {name}" for name in SCHEDULES}
+    for name, text in variants.items():
+        steps = "--num-steps 100" if "bin-steps" in text else ""
+        found[f"train {name}"] = ["train", *f"{SHORT} {text} {steps}".split()]
+    return found | {"demo": ["demo"]}
+
+
+def make(folder: Path, only: str) -> None:
+    """Runs what is not there yet, one after the other, and writes the record."""
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {}
+    for name, arguments in jobs().items():
+        if only not in name:
+            continue
+        path = folder / name.replace(" ", "-")
+        if not (path / "done").exists():
+            start = time.perf_counter()
+            with (folder / f"{path.name}.log").open("w") as log:
+                words = [sys.executable, "-m", "flossing.cli", *arguments, "--directory", str(path)]
+                code = subprocess.run(
+                    words, stdout=log, stderr=log, env=os.environ | _QUIET
+                ).returncode
+            print(f"{name}: {time.perf_counter() - start:.0f} s, exit status {code}", flush=True)
+            if not path.exists():
+                print(f"  nothing was written; see {log.name}")
+                continue
+            (path / "done").touch()
+        record[name] = dict(sorted(numbers(path)))
+    (folder / RECORD).write_text(json.dumps(record, indent=1))
+    print(f"{sum(map(len, record.values()))} numbers of {len(record)} jobs in {folder / RECORD}")
+
+
+_QUIET = {"OPENBLAS_NUM_THREADS": "1", "MPLBACKEND": "agg"}
+
+
+def numbers(path: Path) -> Iterator[tuple[str, Any]]:
+    """The numbers of a job by the file and the place in it where they stand."""
+    for file in sorted(path.rglob("*.json")):
+        if "runs" not in file.parts[len(path.parts) :]:
+            yield from _in_json(json.loads(file.read_text(encoding="utf-8")), file.name)
+    for file in sorted(path.rglob("metrics.nc")):
+        if "runs" not in file.parts[len(path.parts) :]:
+            yield from _in_dataset(file, str(file.relative_to(path)))
+
+
+def _in_json(value: Any, place: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if key not in IGNORED:
+                yield from _in_json(item, f"{place}/{key}")
+    elif isinstance(value, list):
+        try:
+            yield place, _summary(np.asarray(value, float))
+        except (TypeError, ValueError):
+            for i, item in enumerate(value):
+                yield from _in_json(item, f"{place}/{i}")
+    elif isinstance(value, bool | int | float):
+        yield place, value
+
+
+def _in_dataset(file: Path, place: str) -> Iterator[tuple[str, Any]]:
+    import xarray
+
+    with xarray.open_dataset(file, engine="h5netcdf") as data:
+        for name, variable in data.data_vars.items():
+            if variable.dtype.kind in "fiub" and "seconds" not in str(name):
+                yield f"{place}/{name}", _summary(np.asarray(variable, float))
+
+
+def _summary(values: np.ndarray) -> list[float]:
+    finite = values[np.isfinite(values)]
+    return [values.size, float(finite.mean()) if finite.size else math.nan, *values.ravel()[:FIRST]]
+
+
+def compare(before: Path, after: Path, tolerance: float) -> int:
+    """Prints what differs by more than a relative tolerance; the number of jobs in which anything does."""
+    old, new = (json.loads((folder / RECORD).read_text()) for folder in (before, after))
+    changed = 0
+    for name in sorted(old.keys() | new.keys()):
+        a, b = old.get(name, {}), new.get(name, {})
+        missing = sorted(a.keys() ^ b.keys())
+        far = {place: _distance(a[place], b[place]) for place in a.keys() & b.keys()}
+        far = {place: distance for place, distance in far.items() if distance > tolerance}
+        verdicts = [place for place in far if place.endswith("/holds")]
+        changed += bool(missing or far)
+        line = f"{name}: {len(a)} numbers, {len(far)} differ, {len(missing)} in one only"
+        worst = max(far, key=far.__getitem__, default=None)
+        print(line + (f"; largest: {worst} by {far[worst]:.2g}" if worst else ""))
+        for place in verdicts:
+            print(f"  verdict: {place}: {a[place]} -> {b[place]}")
+    return changed
+
+
+def _distance(a: Any, b: Any) -> float:
+    """The largest difference, relative to the larger size; infinite where one is no number."""
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    if a.shape != b.shape:
+        return math.inf
+    same = (a == b) | (np.isnan(a) & np.isnan(b))
+    size = np.maximum(np.maximum(np.abs(a), np.abs(b)), 1e-6)
+    distance = np.where(same, 0, np.abs(a - b) / size)
+    return float(np.where(np.isnan(distance), math.inf, distance).max(initial=0))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    making = commands.add_parser("make", help="run everything and write FOLDER/record.json")
+    making.add_argument("folder", type=Path)
+    making.add_argument("--only", default="", help="names that contain this")
+    comparing = commands.add_parser("compare", help="two folders that were made")
+    comparing.add_argument("before", type=Path)
+    comparing.add_argument("after", type=Path)
+    comparing.add_argument("--tolerance", type=float, default=1e-4, help="relative")
+    options = parser.parse_args()
+    if options.command == "make":
+        make(options.folder, options.only)
+    else:
+        sys.exit(min(compare(options.before, options.after, options.tolerance), 1))
+
+
+if __name__ == "__main__":
+    main()
