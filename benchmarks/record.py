@@ -13,6 +13,7 @@ import argparse
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ import numpy as np
 from flossing.experiments import NAMES
 
 RECORD = "record.json"
+DONE = "done"
 FIRST = 4
 """Entries of a list that are kept as they are."""
 IGNORED = {"environment", "wall_seconds", "seconds", "wall_time", "command", "finished", "settings"}
@@ -54,28 +56,31 @@ def jobs() -> dict[str, list[str]]:
 
 
 def make(folder: Path, only: str) -> None:
-    """Runs what is not there yet, one after the other, and writes the record."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Runs what is not there yet, one after the other, and writes the record of all that is."""
     record = {}
     for name, arguments in jobs().items():
-        if only not in name:
-            continue
         path = folder / name.replace(" ", "-")
-        if not (path / "done").exists():
-            start = time.perf_counter()
-            with (folder / f"{path.name}.log").open("w") as log:
-                words = [sys.executable, "-m", "flossing.cli", *arguments, "--directory", str(path)]
-                code = subprocess.run(
-                    words, stdout=log, stderr=log, env=os.environ | _QUIET
-                ).returncode
-            print(f"{name}: {time.perf_counter() - start:.0f} s, exit status {code}", flush=True)
-            if not path.exists():
-                print(f"  nothing was written; see {log.name}")
-                continue
-            (path / "done").touch()
-        record[name] = dict(sorted(numbers(path)))
+        if only in name and not (path / DONE).exists():
+            run(name, arguments, path)
+        if (path / DONE).exists():
+            record[name] = dict(sorted(numbers(path)))
     (folder / RECORD).write_text(json.dumps(record, indent=1))
     print(f"{sum(map(len, record.values()))} numbers of {len(record)} jobs in {folder / RECORD}")
+
+
+def run(name: str, arguments: list[str], path: Path) -> None:
+    """One job in a process of its own, from the start; what it prints goes into a file beside its folder."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    start, log = time.perf_counter(), path.with_suffix(".log")
+    words = [sys.executable, "-m", "flossing.cli", *arguments, "--directory", str(path)]
+    with log.open("w") as out:
+        code = subprocess.run(words, stdout=out, stderr=out, env=os.environ | _QUIET).returncode
+    print(f"{name}: {time.perf_counter() - start:.0f} s, exit status {code}", flush=True)
+    if path.exists():
+        (path / DONE).touch()
+    else:
+        print(f"  nothing was written; see {log}")
 
 
 _QUIET = {"OPENBLAS_NUM_THREADS": "1", "MPLBACKEND": "agg"}

@@ -97,7 +97,7 @@ def test_gradient_norms_that_do_not_fit_are_refused(size, key):
         fl.gradient_norms(diagonal([size]), jnp.zeros(1), num_steps=4, key=key)
 
 
-@pytest.mark.parametrize("size", [1e-15, 1e15])
+@pytest.mark.parametrize("size", [1e-25, 1e25])
 def test_covariant_vectors_at_every_size(size, key):
     matrix = size * jnp.asarray([[2.0, 1.0], [0.0, 0.5]])
     step = jax.tree_util.Partial(lambda m, x, u: m @ x, matrix)
