@@ -166,6 +166,23 @@ def test_filters_of_the_input_are_part_of_a_network():
     assert told(step, (jnp.ones(N), jnp.zeros(N)), jnp.ones((5, N))) == []
 
 
+def test_a_layer_that_nobody_feels_is_told_of_only_if_it_multiplies_by_a_constant(key):
+    cell = fl.LSTMCell(3, N, key=key)
+
+    def above(output):
+        def step(state, input):
+            below, top = state
+            below = cell(below, input)
+            return below, output(0.5 * top + cell.output(below))
+
+        return step
+
+    start = (cell.initial_state(), jnp.linspace(-1, 1, N))
+    assert told(above(jnp.tanh), start, jnp.ones((5, 3))) == []
+    (message,) = told(above(lambda x: x), start, jnp.ones((5, 3)))
+    assert message.startswith("state[1]:")
+
+
 def test_two_parts_that_are_both_alone_are_no_foreigners():
     assert told(lambda s, u: (0.5 * s[0], 0.9 * s[1]), (jnp.ones(2), jnp.ones(3))) == []
 
