@@ -234,11 +234,13 @@ def test_a_loop_that_makes_its_function_anew_is_told_at_the_third(key):
 
 def test_a_function_that_is_kept_is_not_compiled_again(key):
     step = jax.tree_util.Partial(lambda gain, x, u: gain * x)
+    halve = lambda x, u: 0.5 * x  # noqa: E731
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for gain in (0.1, 0.2, 0.3, 0.4):
             parameters = jax.tree_util.Partial(step.func, jnp.asarray(gain))
             fl.lyapunov_spectrum(parameters, jnp.zeros(2), num_steps=3, key=key)
+            fl.lyapunov_spectrum(halve, jnp.zeros(2), num_steps=3, key=key)
 
 
 def test_programs_of_such_a_loop_are_forgotten_before_memory_maps_run_out(key, monkeypatch):
