@@ -7,7 +7,7 @@ import optax
 import pytest
 from hypothesis import example, given, settings, strategies as st
 
-from flossing._norms import log_norm, norm, power_of_two, tree_norm, with_norm
+from flossing._norms import clipped, log_norm, norm, power_of_two, tree_norm, with_norm
 from flossing.training import clip_by_array_norm, smorms3
 from flossing.training.optimisers import clip_by_global_norm, normalised_descent, polyak_descent
 
@@ -72,7 +72,7 @@ def test_special_values():
 def test_a_new_norm_keeps_the_direction(exponent, wanted):
     x = jnp.asarray(np.array([3.0, 4.0]) * 10.0**exponent, jnp.float32)
     np.testing.assert_allclose(
-        with_norm(x, norm(x), 10.0**wanted), np.array([0.6, 0.8]) * 10.0**wanted, rtol=1e-5
+        with_norm(x, 10.0**wanted), np.array([0.6, 0.8]) * 10.0**wanted, rtol=1e-5
     )
 
 
@@ -122,3 +122,23 @@ def test_clipping_by_global_norm_is_that_of_optax_where_squares_have_room():
             for clip in (clip_by_global_norm, optax.clip_by_global_norm)
         )
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), ours, theirs)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32])
+def test_gradients_whose_norm_has_no_room_are_clipped_and_keep_their_dtype(dtype):
+    size = float(jnp.finfo(dtype).max) / 1.1
+    gradient = {"a": jnp.array([size, size], dtype), "b": jnp.array([0.0, size], jnp.float32)}
+    together = clipped(gradient, 0.03)
+    assert [x.dtype for x in together.values()] == [dtype, jnp.float32]
+    direction = np.array([1, 1, 0, 1]) * 0.03 / np.sqrt(3)
+    found = np.concatenate([np.asarray(x, float) for x in together.values()])
+    np.testing.assert_allclose(found, direction, atol=0.03 * float(jnp.finfo(dtype).eps))
+    alone = clipped(gradient["a"], 1.0)
+    np.testing.assert_allclose(np.asarray(alone, float), 1 / np.sqrt(2), rtol=1e-2)
+
+
+def test_complex_numbers_have_the_norm_of_their_parts():
+    gradient = jnp.array([3 + 4j, 0])
+    assert float(norm(gradient)) == pytest.approx(5)
+    np.testing.assert_allclose(clipped(gradient, 1.0), [0.6 + 0.8j, 0], rtol=1e-6)
+    assert clipped(gradient, 10.0).dtype == gradient.dtype

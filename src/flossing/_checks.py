@@ -142,7 +142,7 @@ def as_indices(name: str, value: Any, count: int) -> jax.Array:
 def _check_number(name: str, value: Any) -> None:
     try:
         array = value if isinstance(value, jax.Array) else np.asarray(value)
-        if array.dtype == object and all(type(x) in (int, float) for x in array.flat):
+        if array.dtype == object and all(type(x) in (int, float) for x in np.asarray(array).flat):
             array = array.astype(float)  # integers beyond 64 bits
         if not (
             jnp.issubdtype(array.dtype, jnp.integer) or jnp.issubdtype(array.dtype, jnp.floating)

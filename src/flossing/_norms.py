@@ -1,13 +1,15 @@
-"""Euclidean norms over the whole range of a dtype.
+"""Euclidean norms over the whole range of the normal numbers of a dtype.
 
 The square of a number below 1e-19 is 0 in float32, and that of one above 1.8e19 is infinite. So numbers are
 divided by a power of two near the largest of them first, which rounds nothing: where squares would have
-had room, results are the same to the last digit.
+had room, results are the same to the last digit. Half precision is computed in float32.
 """
+
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Inexact, PyTree
 
 
 def power_of_two(size: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -21,36 +23,59 @@ def power_of_two(size: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return jnp.where(usual, jnp.ldexp(jnp.ones_like(size), exponent), 1)
 
 
-def _scaled_norm(x: Float[Array, "..."], axis: int | None) -> tuple[Array, Array]:
-    """A scale, and the norm divided by it; the gradient of the norm of zeros is 0."""
-    scale = power_of_two(jnp.max(jnp.abs(x), axis=axis, keepdims=True, initial=0))
-    square = jnp.sum(jnp.square(x / scale), axis=axis)
-    norm = jnp.where(square == 0, 0, jnp.sqrt(jnp.where(square == 0, 1, square)))
-    return scale.reshape(norm.shape), norm
+class _Norm(NamedTuple):
+    """A norm as ``scale * rest``, which has room where the product has none."""
+
+    scale: Float[Array, "..."]
+    rest: Float[Array, "..."]
 
 
-def norm(x: Float[Array, "..."], axis: int | None = None) -> Float[Array, "..."]:
-    """Euclidean norm along an axis, or of all entries."""
-    scale, rest = _scaled_norm(x, axis)
+def _norm(x: Inexact[Array, "..."], axis: int | None = None) -> _Norm:
+    size = jnp.abs(x)
+    size = size.astype(jnp.promote_types(size.dtype, jnp.float32))
+    scale = power_of_two(jnp.max(size, axis=axis, keepdims=True, initial=0))
+    square = jnp.sum(jnp.square(size / scale), axis=axis)
+    rest = jnp.where(square == 0, 0, jnp.sqrt(jnp.where(square == 0, 1, square)))
+    return _Norm(scale.reshape(rest.shape), rest)
+
+
+def _together(tree: PyTree) -> _Norm:
+    """Of all arrays of a tree."""
+    if not jax.tree.leaves(tree):
+        return _Norm(jnp.asarray(1.0), jnp.asarray(0.0))
+    norms = [_norm(x) for x in jax.tree.leaves(tree)]
+    largest = jnp.max(jnp.stack([jnp.where(n.rest == 0, 0, n.scale) for n in norms]))
+    scale = jnp.where(largest == 0, 1, largest)
+    return _Norm(scale, norm(jnp.stack([n.rest * (n.scale / scale) for n in norms])))
+
+
+def norm(x: Inexact[Array, "..."], axis: int | None = None) -> Float[Array, "..."]:
+    """Euclidean norm along an axis, or of all entries; its gradient at zeros is 0."""
+    scale, rest = _norm(x, axis)
     return rest * scale
 
 
-def log_norm(x: Float[Array, "..."], axis: int | None = None) -> Float[Array, "..."]:
+def log_norm(x: Inexact[Array, "..."], axis: int | None = None) -> Float[Array, "..."]:
     """Natural logarithm of ``norm``; minus infinity for zeros, and finite where the norm overflows."""
-    scale, rest = _scaled_norm(x, axis)
+    scale, rest = _norm(x, axis)
     return jnp.log(rest) + jnp.log(scale)
 
 
 def tree_norm(tree: PyTree) -> Float[Array, ""]:
-    """Euclidean norm of all floating-point numbers of a tree together."""
-    norms = [norm(x) for x in jax.tree.leaves(tree)]
-    return norm(jnp.stack(norms)) if norms else jnp.asarray(0.0)
+    """Euclidean norm of all numbers of a tree of arrays together."""
+    scale, rest = _together(tree)
+    return rest * scale
 
 
-def with_norm(
-    x: Float[Array, "..."], old: Float[Array, ""], new: Float[Array, ""] | float
-) -> Float[Array, "..."]:
-    """``x * (new / old)``, also where that quotient has no room; ``x`` itself where ``old`` is 0."""
-    scale = power_of_two(old)
-    factor = jnp.where(old > 0, new / (jnp.where(old > 0, old, 1) / scale), 1)
-    return (x / scale) * factor.astype(x.dtype)
+def with_norm(tree: PyTree, new: Float[Array, ""] | float) -> PyTree:
+    """An array, or a tree of them, stretched to a norm; zeros stay zeros."""
+    scale, rest = _together(tree)
+    factor = new / jnp.where(rest > 0, rest, 1)
+    return jax.tree.map(lambda x: (x / scale * factor).astype(x.dtype), tree)
+
+
+def clipped(tree: PyTree, most: Float[Array, ""] | float) -> PyTree:
+    """An array, or a tree of them, shrunk to a norm of ``most`` if it is longer; else as it is."""
+    scale, rest = _together(tree)
+    factor = jnp.where(rest > most / scale, most / jnp.where(rest > 0, rest, 1), scale)
+    return jax.tree.map(lambda x: (x / scale * factor).astype(x.dtype), tree)

@@ -1,5 +1,6 @@
 """Complex and half-precision states, steps without forward mode, and steps in foreign words."""
 
+import functools
 import warnings
 
 import equinox as eqx
@@ -249,7 +250,67 @@ def test_programs_of_such_a_loop_are_forgotten_before_memory_maps_run_out(key, m
 
     calls = []
     monkeypatch.setattr(_fresh, "forget_programs", lambda: calls.append(1))
+    monkeypatch.setattr(_fresh, "OFTEN", 2)
     assert _compiled.forget_programs is not _fresh.forget_programs
     for gain in range(5):
         fl.lyapunov_spectrum(lambda x, u: gain * x + x / 2, jnp.zeros(2), num_steps=3, key=key)  # noqa: B023
-    assert len(calls) == 3
+    assert len(calls) >= 5  # of a step and a filter each
+
+
+class Model:
+    """A plain class, whose instances are steps and have steps."""
+
+    def __init__(self, gain):
+        self.gain = gain
+
+    def __call__(self, state, input):
+        return self.gain * state
+
+    def step(self, state, input):
+        return self.gain * state
+
+
+def scaled(gain, state, input):
+    return gain * state
+
+
+@pytest.mark.parametrize(
+    ("size", "make"),  # places are told apart by sizes too
+    [
+        (5, lambda gain: functools.partial(scaled, gain)),
+        (6, lambda gain: jax.jit(functools.partial(scaled, gain))),
+        (7, lambda gain: Model(gain).step),
+        (8, lambda gain: Model(gain)),
+    ],
+    ids=["partial", "jit of partial", "method", "object"],
+)
+def test_other_ways_to_make_a_step_anew_are_told_as_well(size, make, key):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for number, gain in enumerate((0.1, 0.2, 0.3, 0.4)):  # of other lengths each time
+            fl.lyapunov_spectrum(make(gain), jnp.zeros(size), num_steps=3 + number, key=key)
+        kept = make(0.5)
+        for _ in range(4):
+            fl.lyapunov_spectrum(kept, jnp.zeros(size), num_steps=3, key=key)
+    assert [str(w.message)[:37] for w in caught] == ["step: compiled for the third time, fo"]
+
+
+def test_nothing_is_told_of_a_program_of_the_users_that_is_traced_again(key):
+    @functools.partial(jax.jit, static_argnums=0)
+    def program(steps):
+        return fl.flossing_loss(lambda x, u: 0.5 * x, jnp.zeros(2), num_steps=steps, key=key)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for steps in (3, 4, 5, 6):
+            program(steps)
+
+
+def test_a_step_without_any_derivative_is_named(key):
+    def step(x, u):
+        return jax.lax.while_loop(lambda x: x[0] > 1, lambda x: 0.5 * spike(x), x)
+
+    with pytest.raises(
+        ValueError, match="step: has neither forward nor reverse mode: Reverse-mode"
+    ):
+        fl.lyapunov_spectrum(step, jnp.ones(3), num_steps=5, key=key)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import flossing as fl
+from flossing.lyapunov import _check_run
 
 pytestmark = pytest.mark.usefixtures("unoptimised")
 
@@ -105,6 +106,7 @@ def test_filters_that_do_not_fit(tangents, message, key, untyped):
 
 def told(step, state, inputs=None, **options):
     """What a user is told, without the addresses of lines."""
+    _check_run._forward.clear()  # nothing is told twice
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         steps = 5 if inputs is None else None
@@ -244,3 +246,106 @@ def test_equinox_modules_are_filtered_by_tree_at(key):
         cell, state, jnp.ones((5, 3)), num_exponents=1, tangents=chosen, key=key
     )
     assert found.state_dimension == 4
+
+
+def test_what_was_told_is_not_told_again(key):
+    assert len(told(with_clock, START)) == 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fl.lyapunov_spectrum(with_clock, START, num_steps=5, num_exponents=1, key=key)
+
+
+def gru_and_neurons(key):
+    cell = eqx.nn.GRUCell(1, N, key=key)
+    matrix = jnp.asarray(WEIGHT, jnp.float32)
+
+    def step(state, input):
+        hidden = cell(input, state["h"])
+        potential = 0.9 * state["v"] + matrix @ hidden
+        return {"h": hidden, "v": jnp.where(potential > 1, 0.0, potential)}
+
+    return step, {"h": jnp.zeros(N), "v": jnp.zeros(N)}
+
+
+def logistic_map_that_drives(key):
+    def step(state, input):
+        network_state, drive = state
+        return network(network_state, input) + drive, 3.9 * drive * (1 - drive)
+
+    return step, (jnp.ones(N), jnp.float32(0.3))
+
+
+def one_unit_on_top(key):
+    def step(state, input):
+        return network(state[0], input), jnp.tanh(1.7 * state[1] + state[0].mean())
+
+    return step, (jnp.ones(N), jnp.float32(0.1))
+
+
+def silent_layer_on_top(key):
+    def step(state, input):
+        below = network(state[0], input)
+        return below, jax.nn.leaky_relu(0.9 * state[1] + below - 1, 0.1)
+
+    return step, (jnp.zeros(N), jnp.zeros(N))
+
+
+@pytest.mark.parametrize(
+    "model", [gru_and_neurons, logistic_map_that_drives, one_unit_on_top, silent_layer_on_top]
+)
+def test_what_multiplies_by_a_constant_at_one_point_only_is_part_of_the_dynamics(model, key):
+    assert told(*model(key), jnp.ones((5, 1))) == []
+
+
+def test_a_rotating_clock_has_the_exponent_of_its_modulus():
+    def step(state, input):
+        return network(state[0], input) + 0.1 * state[1].real, jnp.exp(0.5j * np.pi) * state[1]
+
+    (message,) = told(step, (jnp.ones(N), jnp.asarray(1 + 0j)))
+    assert "multiplied by 1 in a step, which counts as 0 nats" in message.replace(
+        "-0 nats", "0 nats"
+    )
+
+
+@pytest.mark.parametrize("inner", ["scan", "cond"])
+def test_clocks_within_loops_and_branches_are_named(inner):
+    def step(state, input):
+        if inner == "cond":
+            return jax.lax.cond(
+                state["clock"] > 1e9, lambda s: s, lambda s: with_clock(s, None), state
+            )
+        return jax.lax.scan(lambda s, _: (with_clock(s, None), None), state, None, length=3)[0]
+
+    assert [message.split(":")[0] for message in told(step, START)][:1] == ["state['clock']"]
+
+
+def test_leaves_without_entries_are_no_trouble(key):
+    def step(state, input):
+        return {"h": network(state["h"], input), "nothing": state["nothing"]}
+
+    assert told(step, {"h": jnp.ones(N), "nothing": jnp.zeros((0,))}) == []
+    assert told(step, {"h": jnp.ones(N), "nothing": jnp.zeros((N, 0))}) == []
+
+
+def test_channels_that_are_silent_at_the_start_are_no_batch():
+    bias = jnp.array([[1.0], [-1.0]])
+
+    def step(state, input):
+        return jax.nn.relu(jnp.ones((2, 2)) @ (state + jnp.roll(state, 1, 1)) + bias)
+
+    assert told(step, jnp.zeros((2, 8))) == []
+
+
+def test_errors_of_steps_with_random_keys_in_the_state(key, untyped):
+    state = {"h": jnp.ones(N), "key": key}
+    with pytest.raises(ValueError, match=r"got, dict\(float32\[5\], key<fry>\[\]\); it returned"):
+        fl.lyapunov_spectrum(lambda s, u: s | {"h": s["h"][1:]}, state, num_steps=5, key=key)
+
+
+def test_a_function_of_a_leaf_selects_in_each_of_several_starts(key):
+    starts = jax.tree.map(lambda x: jnp.stack([x, x]), START)
+    info = fl.flossing_loss(
+        with_clock, starts, num_starts=2, num_steps=9, has_aux=True, key=key,
+        tangents=lambda x: jnp.ndim(x) == 0,
+    )[1]  # fmt: skip
+    np.testing.assert_allclose(info.exponents, [0])

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Key, PRNGKeyArray, PyTree
 
-from .._norms import tree_norm, with_norm
+from .._norms import clipped, tree_norm
 from ..floss import FlossingInfo, flossing_loss
 from ..lyapunov import long_term_jacobian, lyapunov_spectrum
 from ..lyapunov._steps import run
@@ -167,8 +167,7 @@ def _update(
     gradient, info = jax.grad(loss_of, has_aux=True)(arrays)
     norm = tree_norm(gradient)
     good = all_finite(gradient) & (norm <= plan.most_norm)
-    length = jnp.minimum(norm, plan.clip_norm)
-    gradient = jax.tree.map(lambda g: with_norm(g, norm, length), gradient)
+    gradient = clipped(gradient, plan.clip_norm)
     direction, new_adam = optax.scale_by_adam().update(gradient, adam)
     if plan.centred:
         direction = jax.tree.map(without_row_means, direction)

@@ -11,7 +11,7 @@ import optax
 from jax.tree_util import Partial
 from jaxtyping import Array
 
-from .._norms import log_norm, tree_norm, with_norm
+from .._norms import clipped, log_norm, tree_norm
 from ..lyapunov import lyapunov_spectrum
 from ..training.optimisers import all_finite, apply_if
 
@@ -138,8 +138,7 @@ def floss(
             (value, (exponent, ends)), gradient = jax.value_and_grad(loss, has_aux=True)(weight)
             good = all_finite((value, gradient))
             norm = tree_norm(gradient)
-            clipped = with_norm(gradient, norm, jnp.minimum(norm, clip))
-            change, new_adam = optimiser.update(clipped, adam)
+            change, new_adam = optimiser.update(clipped(gradient, clip), adam)
             weight = apply_if(good, weight + change, weight)
             adam = apply_if(good, new_adam, adam)
             return (weight, adam, *ends), (exponent, norm, ~good)

@@ -82,8 +82,8 @@ def flossing_loss(
             which reduces the noise (and the bias of its square) of a short window.
         time_step: length of a step in units of time, in which exponents and targets then are.
         key: random key of the tangent bases; use a fresh one in every call.
-        has_aux: also return a ``FlossingInfo``, as ``jax.value_and_grad`` takes it; says nothing about lost
-            directions otherwise.
+        has_aux: also return a ``FlossingInfo``, as ``jax.value_and_grad`` takes it, and do not warn of lost
+            directions.
 
     Returns:
         A scalar, or ``(scalar, FlossingInfo)``.
@@ -126,8 +126,7 @@ def flossing_loss(
                 spectrum, log_growth, state_warmup + warmup, whole_number(renormalise_every)
             )
     else:
-        state = state if tangents is None else PartialState(*eqx.partition(state, tangents))
-        exponents, lost = _mean_over_starts(step, state, inputs, key, plan, num_starts)
+        exponents, lost = _mean_over_starts(step, state, inputs, tangents, key, plan, num_starts)
     if not has_aux:
         _say_lost(lost)
 
@@ -144,11 +143,19 @@ def flossing_loss(
 
 @eqx.filter_jit
 def _mean_over_starts(
-    step: Step, states: PyTree, inputs: PyTree, key: PRNGKeyArray, plan: Plan, num_starts: int
+    step: Step,
+    states: PyTree,
+    inputs: PyTree,
+    tangents: PyTree,
+    key: PRNGKeyArray,
+    plan: Plan,
+    num_starts: int,
 ) -> tuple[Array, Array]:
     """Exponents averaged over trajectories, and which directions were lost along any of them."""
 
     def of_one(state: PyTree, inputs: PyTree, key: Array) -> tuple[Array, Array]:
+        if tangents is not None:
+            state = PartialState(*eqx.partition(state, tangents))
         spectrum, _ = compute_spectrum(step, state, inputs, None, key, plan)
         return spectrum.exponents, spectrum.lost
 

@@ -1,5 +1,6 @@
 """Checks of a step, a state and inputs against each other, and what users are told about them."""
 
+import weakref
 from typing import Any
 
 import equinox as eqx
@@ -39,8 +40,10 @@ def check_run(
     """Checks step, state and inputs against each other; returns them and the number of steps.
 
     With ``tangents``, a filter of the state's leaves, step and state come back as a ``StepOfPart`` and a
-    ``PartialState``. A step without forward mode comes back as ``ByReverseMode``. Warns of both, and, where
-    nothing is traced, of leaves that are no part of the dynamics and of a batch.
+    ``PartialState``. A step without forward mode comes back as ``ByReverseMode``, with a warning. Where
+    nothing is traced, users are also told of leaves that are no part of the dynamics, of a batch (unless
+    there is no forward mode), and of functions that are made anew. What is traced for all this is traced
+    once for the same step and shapes.
     """
     if not callable(step):
         raise TypeError(
@@ -57,22 +60,62 @@ def check_run(
     steps = count_steps(inputs, num_steps)
     _check_finite(state, inputs)
     first = jax.tree.map(lambda x: x[0], inputs)
-    _check_step(step, state, first)
+    # Within jax.jit nothing has a known value, not even a sum of constants.
+    traced = not is_concrete((state, inputs, jnp.zeros(()) + 0))
+    key = None if traced else _identity((step, state, first, tangents))
+    forward = _forward.get(key)
+    if forward is None:
+        _check_step(step, state, first)
+    if not traced:
+        _say_if_made_anew(step=step, tangents=tangents, state=state)
     if tangents is not None:
         step, state = _part(step, state, tangents)
-    if not _has_forward_mode(step, state, first):
-        step = ByReverseMode(step)
-    elif is_concrete((state, first)):
-        _advise(step, state, first, chosen=tangents is not None)
-    place = note_function(step, (state, inputs)) if is_concrete((state, inputs)) else None
-    if place:
-        warn(
-            f"step: compiled for the third time, because a new function is made each time at {place}. Make "
-            "one function, and pass what differs as arrays: a step that is an Equinox module, or "
-            "jax.tree_util.Partial(function, parameters), which calls function(parameters, state, input).",
-            StepWarning,
-        )
-    return step, state, inputs, steps
+    if forward is None:
+        forward = _has_forward_mode(step, state, first)
+        if forward and not traced:
+            _advise(step, state, first, chosen=tangents is not None)
+        if key is not None:
+            if len(_forward) >= _MOST:
+                _forward.clear()
+            _forward[key] = forward
+    return step if forward else ByReverseMode(step), state, inputs, steps
+
+
+_MOST = 64
+_forward: dict[Any, bool] = {}
+"""Whether steps that have been looked at have forward mode, by ``_identity``."""
+
+
+def _identity(tree: PyTree) -> Any:
+    """What is the same for the same functions and for arrays of the same shapes; ``None`` if nothing is."""
+    leaves, structure = jax.tree.flatten(tree)
+    key = structure, tuple(map(_identity_of_leaf, leaves))
+    try:
+        hash(key)
+    except TypeError:
+        return None
+    return key
+
+
+def _identity_of_leaf(leaf: Any) -> Any:
+    if hasattr(leaf, "shape") and hasattr(leaf, "dtype"):
+        return leaf.shape, str(leaf.dtype)
+    try:
+        return weakref.ref(leaf)
+    except TypeError:
+        return leaf
+
+
+def _say_if_made_anew(*, state: PyTree, **parts: Any) -> None:
+    for name, part in parts.items():
+        if place := note_function(part, state):
+            warn(
+                f"{name}: compiled for the third time, for functions made at {place}: each is compiled by "
+                "itself. Make one function, and pass what differs as arrays: a step that is an Equinox "
+                "module, or jax.tree_util.Partial(function, parameters), which calls "
+                "function(parameters, state, input).",
+                StepWarning,
+            )
 
 
 _EQUINOX_ORDER = (
@@ -160,22 +203,24 @@ def _part(step: Step, state: PyTree, tangents: PyTree) -> tuple[StepOfPart, Part
 
 
 def _has_forward_mode(step: Step, state: PyTree, input: PyTree) -> bool:
+    """Tries to push a tangent; without forward mode, warns that reverse mode is used if that is there."""
+    arguments = state, flatten(state).vector[None], input
     try:
-        eqx.filter_eval_shape(push, step, state, flatten(state).vector[None], input)
+        eqx.filter_eval_shape(push, step, *arguments)
+        return True
     except Exception as error:
         if "custom_vjp" not in str(error):
-            next_step = _next_step(error)
-            if not next_step:
-                raise
-            raise ValueError(f"step: has no derivative: {error}.{next_step}") from error
-        warn(
-            "step: has a function with jax.custom_vjp, which has no forward mode; its tangents are found by "
-            "reverse mode twice. With jax.custom_jvp it would be faster, and derivatives of "
-            "exponents would see its rule everywhere.",
-            StepWarning,
-        )
-        return False
-    return True
+            raise ValueError(f"step: has no derivative: {error}{_next_step(error)}") from error
+    try:
+        eqx.filter_eval_shape(push, ByReverseMode(step), *arguments)
+    except Exception as error:
+        raise ValueError(f"step: has neither forward nor reverse mode: {error}") from error
+    warn(
+        "step: has a function with jax.custom_vjp, which has no forward mode; its tangents are found by "
+        "reverse mode twice. With jax.custom_jvp it would be faster.",
+        StepWarning,
+    )
+    return False
 
 
 def _advise(step: Step, state: PyTree, input: PyTree, chosen: bool) -> None:
@@ -184,7 +229,7 @@ def _advise(step: Step, state: PyTree, input: PyTree, chosen: bool) -> None:
     if rows:
         warn(
             f"state: its {rows} rows along the first axis evolve without each other, as the examples of a "
-            f"batch do. This is measured as one system of {dimension(state)} dimensions; for one "
+            f"batch do. They are measured as one system of {dimension(state)} dimensions; for one "
             "result per example, use jax.vmap over the first axis of state and inputs.",
             StepWarning,
         )
@@ -231,8 +276,5 @@ def _signature(tree: PyTree) -> Any:
 
 def _brief(tree: PyTree) -> str:
     leaves = jax.tree.leaves(tree)
-    parts = [
-        f"{jnp.dtype(x.dtype).name}{list(x.shape)}" if hasattr(x, "shape") else repr(x)
-        for x in leaves
-    ]
+    parts = [f"{x.dtype}{list(x.shape)}" if hasattr(x, "shape") else repr(x) for x in leaves]
     return parts[0] if len(parts) == 1 else f"{type(tree).__name__}({', '.join(parts)})"

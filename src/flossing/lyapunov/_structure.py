@@ -64,12 +64,17 @@ def independent_rows(step: Any, state: PyTree, input: PyTree) -> int:
     leaves, _ = moving_leaves(state)
     lengths = {leaf.shape[0] if leaf.ndim else 0 for leaf in leaves}
     rows = lengths.pop()
-    if lengths or rows < 2 or all(leaf.ndim < 2 for leaf in leaves):
+    if (
+        lengths
+        or rows < 2
+        or all(leaf.ndim < 2 for leaf in leaves)
+        or not min(map(np.size, leaves))
+    ):
         return 0
-    marks = _marked(step, state, input)
+    marks = [_marked(step, s, input) for s in (state, _elsewhere(state))]
     if not is_concrete(marks):
         return 0
-    by_row = [np.asarray(mark).reshape(rows, -1) for mark in marks]
+    by_row = [np.asarray(a | b).reshape(rows, -1) for a, b in zip(*marks, strict=True)]
     stays = not any(mark[1:].any() for mark in by_row)
     spreads = any(mark[0, 1:].any() for mark in by_row)
     return rows if stays and spreads else 0
@@ -122,26 +127,55 @@ def _sources(program: Any, of_inputs: list[set[int]]) -> list[set[int]]:
 
     for equation in program.eqns:
         operands = [of(variable) for variable in equation.invars]
-        inner = equation.params.get("jaxpr") if equation.primitive.name in _CALLS else None
-        if inner is None:
-            results = [set().union(*operands)] * len(equation.outvars)
+        name, parameters = equation.primitive.name, equation.params
+        if name in _CALLS:
+            results = _sources(_open(parameters["jaxpr"]), operands)
+        elif name == "cond":
+            each = [_sources(_open(b), operands[1:]) for b in parameters["branches"]]
+            results = [operands[0].union(*branches) for branches in zip(*each, strict=True)]
+        elif name == "scan":
+            results = _sources_of_scan(parameters, operands)
         else:
-            results = _sources(getattr(inner, "jaxpr", inner), operands)
+            results = [set().union(*operands)] * len(equation.outvars)
         known.update(zip(equation.outvars, results, strict=True))
     return [of(variable) for variable in program.outvars]
+
+
+def _open(program: Any) -> Any:
+    """A JAX program without the constants that it may be closed over."""
+    return getattr(program, "jaxpr", program)
+
+
+def _sources_of_scan(parameters: Any, operands: list[set[int]]) -> list[set[int]]:
+    """What carries and outputs depend on after any number of turns."""
+    first, count = parameters["num_consts"], parameters["num_carry"]
+    operands = list(operands)
+    while True:
+        results = _sources(_open(parameters["jaxpr"]), operands)
+        carries = [operands[first + i] | results[i] for i in range(count)]
+        if carries == operands[first : first + count]:
+            return [*carries, *results[count:]]
+        operands[first : first + count] = carries
 
 
 def _constant_factor(step: Any, state: PyTree, input: PyTree, index: int) -> float | None:
     """By what one step multiplies every perturbation of a leaf; ``None`` where there is no such number."""
     leaf = moving_leaves(state)[0][index]
     tangent = jnp.asarray(np.random.default_rng(0).uniform(1, 2, leaf.shape), leaf.dtype)
-    pushed = _pushed(step, state, input, tangent, index)
-    if not is_concrete(pushed):
+    pushed = [_pushed(step, s, input, tangent, index) for s in (state, _elsewhere(state))]
+    if not is_concrete(pushed) or not leaf.size:
         return None
-    factors = np.asarray(pushed / tangent).ravel()
+    factors = np.concatenate([np.asarray(p / tangent).ravel() for p in pushed])
     tolerance = 1e-5 if jnp.finfo(leaf.dtype).bits >= 32 else 1e-2
     same = np.allclose(factors, factors[0], rtol=tolerance, atol=0)
-    return complex(factors[0]).real if same and np.isfinite(factors[0]) else None
+    return float(abs(factors[0])) if same and np.isfinite(factors[0]) else None
+
+
+def _elsewhere(state: PyTree) -> PyTree:
+    """Another state: what is the same at one point, where units are silent, say, differs at another."""
+    leaves, with_leaves = moving_leaves(state)
+    random = np.random.default_rng(1)
+    return with_leaves([x + jnp.asarray(3 * random.normal(size=x.shape), x.dtype) for x in leaves])
 
 
 @eqx.filter_jit

@@ -256,7 +256,7 @@ def _log_gradient_norms(
         cotangent = jax.grad(lambda flat: loss(whole(unravel(flat))))(vector)
 
     def normalise(vector: Array) -> tuple[Array, Array]:
-        return with_norm(vector, norm(vector), 1), log_norm(vector)
+        return with_norm(vector, 1), log_norm(vector)
 
     def back(carry: tuple, at: tuple) -> tuple[tuple, Array]:
         unit, total = carry

@@ -10,7 +10,7 @@ import optax
 from jaxtyping import Array, Bool, PyTree
 
 from .._checks import check_fraction, check_positive
-from .._norms import norm, tree_norm, with_norm
+from .._norms import clipped, tree_norm, with_norm
 
 
 def clip_by_array_norm(max_norm: float) -> optax.GradientTransformation:
@@ -20,9 +20,7 @@ def clip_by_array_norm(max_norm: float) -> optax.GradientTransformation:
     own, unlike ``clip_by_global_norm``.
     """
     check_positive("max_norm", max_norm)
-    return _stateless(
-        lambda updates: jax.tree.map(lambda x: _clipped(x, norm(x), max_norm), updates)
-    )
+    return _stateless(lambda updates: jax.tree.map(lambda x: clipped(x, max_norm), updates))
 
 
 def clip_by_global_norm(max_norm: float) -> optax.GradientTransformation:
@@ -31,16 +29,7 @@ def clip_by_global_norm(max_norm: float) -> optax.GradientTransformation:
     Like ``optax.clip_by_global_norm``, which makes zeros of gradients whose squares overflow.
     """
     check_positive("max_norm", max_norm)
-
-    def clip(updates: PyTree) -> PyTree:
-        together = tree_norm(updates)
-        return jax.tree.map(lambda x: _clipped(x, together, max_norm), updates)
-
-    return _stateless(clip)
-
-
-def _clipped(x: Array, length: Array, max_norm: float) -> Array:
-    return with_norm(x, length, jnp.minimum(length, max_norm))
+    return _stateless(lambda updates: clipped(updates, max_norm))
 
 
 def _stateless(change: Callable[[PyTree], PyTree]) -> optax.GradientTransformation:
@@ -66,7 +55,7 @@ def normalised_descent(
     check_fraction("beta1", beta1)
 
     def normalise(updates: PyTree) -> PyTree:
-        return jax.tree.map(lambda x: with_norm(x, norm(x), math.sqrt(x.size)), updates)
+        return jax.tree.map(lambda x: with_norm(x, math.sqrt(x.size)), updates)
 
     return optax.chain(
         _stateless(normalise),
@@ -102,7 +91,7 @@ def polyak_descent(longest: optax.ScalarOrSchedule) -> optax.GradientTransformat
         slope = tree_norm(updates)
         bound = longest(state.count) if callable(longest) else longest
         length = jnp.minimum(bound, 2 * value / jnp.where(slope > 0, slope, 1))
-        step = jax.tree.map(lambda x: with_norm(x, slope, -length), updates)
+        step = with_norm(updates, -length)
         return step, optax.ScaleByScheduleState(optax.safe_increment(state.count))
 
     return optax.GradientTransformationExtraArgs(init, update)
