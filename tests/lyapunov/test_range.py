@@ -27,12 +27,12 @@ def test_spectrum_of_a_diagonal_map_at_every_size(decades):
     np.testing.assert_allclose(found.exponents, np.log(factors.astype(float)), rtol=2e-6, atol=1e-5)
 
 
-@pytest.mark.parametrize("every", [1, 3, "auto"])
-@pytest.mark.parametrize("size", [1e-20, 1e-10, 1e10, 1e20])
-@pytest.mark.parametrize("k", [1, 3, 6])
+@pytest.mark.parametrize(
+    ("every", "size"),  # three steps of 1e-20 would leave float32 themselves
+    [(1, 1e-20), (1, 1e20), ("auto", 1e-20), ("auto", 1e20), (3, 1e-10), (3, 1e10)],
+)
+@pytest.mark.parametrize("k", [1, 6])
 def test_spectrum_of_a_rotation_times_a_factor(size, k, every, key):
-    if every == 3 and not 1e-11 < size < 1e11:
-        pytest.skip("three such steps leave float32 themselves")
     rotation = np.linalg.qr(np.random.default_rng(0).normal(size=(6, 6)))[0]
     step = jax.tree_util.Partial(lambda m, x, u: m @ x, jnp.asarray(size * rotation, jnp.float32))
     found = fl.lyapunov_spectrum(

@@ -100,7 +100,7 @@ def test_the_second_run_of_a_demo_waits_for_the_first_block():
         assert reporter.begun.is_set()
 
 
-@pytest.mark.parametrize("name", ["q[/x]", "exp[a]/r", "a :smile: b", "a$x_$"])
+@pytest.mark.parametrize("name", ["q[/x] :smile: a$x_$", "exp[a]/r"])
 def test_directories_are_printed_as_they_are(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("flossing.commands.train.use_devices", lambda options: None)
