@@ -42,9 +42,9 @@ def lyapunov_spectrum(
 
     Tangent vectors are pushed by forward mode and orthonormalised: ``Q_t R_t = D_t Q_{t-1}`` with ``D_t``
     the Jacobian of the step, ``lambda_i`` the mean of ``log R_ii`` over the counted steps. The dense
-    Jacobian is never formed. Differentiable, also repeatedly, in everything ``step`` closes over or
-    holds as a pytree, and in ``state`` and ``inputs``. Gradients of long-time exponents of a chaotic
-    system grow like ``exp(lambda_1 T)``: keep windows short there.
+    Jacobian is never formed. Differentiable, also repeatedly (once where directions are lost), in
+    everything ``step`` closes over or holds as a pytree, and in ``state`` and ``inputs``. Gradients of
+    long-time exponents of a chaotic system grow like ``exp(lambda_1 T)``: keep windows short there.
 
     Args:
         step: ``step(state, input) -> state``.
