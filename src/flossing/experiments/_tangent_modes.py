@@ -11,7 +11,7 @@ from jaxtyping import Array, Key
 from ..lyapunov import covariant_vectors, gradient_norms, log_singular_values
 from ..training import Network
 from ..training.devices import over_realisations, spread
-from ..training.losses import binary_cross_entropy
+from ..tasks import binary_cross_entropy
 from ..training.updates import sample
 
 _WARMUP = 200

@@ -15,11 +15,12 @@ from .._checks import (
     check_single,
     settle_integers,
 )
-from .bits import Parity, Sample
+from .bits import Parity
+from .task import Trial
 
 
 @dataclasses.dataclass(frozen=True)
-class SpikingBits(Parity):
+class SpikingBits(Parity, name="spiking-bits"):
     """The parity of earlier bits (order 0: copy, order 1: delayed XOR), each shown for one time bin.
 
     A bin lasts ``bin_steps`` steps. While a bit is shown, the first half of the channels fires if it is 0
@@ -34,21 +35,26 @@ class SpikingBits(Parity):
     in bin 0. In all other bins every channel fires with half the probability, so they say nothing, and the
     rate stays. The answer is the same from bin ``delay`` to the end of the trial. A network then keeps
     ``2^order`` bits at a time instead of ``delay``.
-
-    Args:
-        delay: the largest lag in bins, a positive multiple of ``2^order``.
-        order: h; ``2^h`` bits make the answer.
-        amplitude: of a spike, not 0.
-        bin_steps: steps per bit.
-        channels: number of inputs, even.
-        probability: of a spike per step, for the channels of the current bit; at most 1.
-        single: one answer per trial.
     """
 
+    delay: int = 20
+    """The largest lag in bins, a positive multiple of 2^order."""
+    _: dataclasses.KW_ONLY
+    order: int = 1
+    """2^order bits make the answer: 0 is copy, 1 delayed XOR."""
+    amplitude: float = 1.0
+    """Of a spike, not 0."""
+    num_steps: int | None = None
+    """Steps per trial, whole bins and more than the delay; by default one bin more than the delay if there is
+    one answer per trial, else twice the delay."""
     bin_steps: int = 10
+    """Steps for which a bit is shown."""
     channels: int = 20
+    """Number of inputs, even; half of them fire for a 0, the others for a 1."""
     probability: float = 0.2
+    """Of a spike per step, for the channels of the current bit; at most 1."""
     single: bool = False
+    """One answer per trial, in which only its bits are shown; else a stream of bits."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -71,6 +77,11 @@ class SpikingBits(Parity):
     def horizon(self) -> int:
         """The longest delay, in steps."""
         return self.delay * self.bin_steps
+
+    def _length(self, num_steps: int | None) -> int:
+        bins = self.delay + 1 if self.single else 2 * self.delay
+        given = self.num_steps if num_steps is None else num_steps
+        return bins * self.bin_steps if given is None else given
 
     def check_length(self, num_steps: int) -> None:
         """Raises ``ValueError`` if ``num_steps`` are not whole bins, or none of them is scored."""
@@ -120,13 +131,14 @@ class SpikingBits(Parity):
         bits = jax.random.bernoulli(bits_key, 0.5, (bins, 1))
         return self.spikes(spike_key, bits, self._shown(bins, self.delay + 1))[:num_steps]
 
-    def sample(self, key: PRNGKeyArray, num_steps: int) -> Sample:
+    def sample(self, key: PRNGKeyArray, *, num_steps: int | None = None) -> Trial:
         """One trial of ``num_steps`` steps: spikes for every step, targets and mask for every bin.
 
         Raises:
             ValueError: ``num_steps`` are not whole bins, or no more than ``delay`` of them.
         """
         check_key("key", key)
+        num_steps = self._length(num_steps)
         self.check_length(num_steps)
         bits_key, spike_key = jax.random.split(key)
         bins = num_steps // self.bin_steps
@@ -135,7 +147,7 @@ class SpikingBits(Parity):
         targets, mask = self._answers(bits)
         if self.single:
             targets = jnp.broadcast_to(targets[self.delay], targets.shape)
-        return Sample(spikes, targets, mask)
+        return Trial(spikes, targets, mask)
 
     def _shown(self, bins: int, trial: int) -> Bool[Array, " bins"] | None:
         """Which bins show a bit, if trials of that many bins follow each other; none: all."""
@@ -144,16 +156,24 @@ class SpikingBits(Parity):
         lag = self.delay - jnp.arange(bins) % trial
         return jnp.isin(lag, jnp.asarray(self.lags))
 
-    def read(self, outputs: Shaped[ArrayLike, "time output"]) -> Float[Array, "bins output"]:
+    def read(
+        self, outputs: Shaped[ArrayLike, "*batch time output"]
+    ) -> Float[Array, "*batch bins output"]:
         """Means over the bins.
 
         Raises:
             ValueError: the outputs are not those of whole bins.
         """
         values = as_floats("outputs", outputs)
-        if values.ndim != 2 or len(values) % self.bin_steps:
+        if values.ndim < 2 or values.shape[-2] % self.bin_steps:
             raise ValueError(
-                f"outputs: expected shape (time, output) with whole bins of {self.bin_steps} steps, "
+                f"outputs: expected shape (..., time, output) with whole bins of {self.bin_steps} steps, "
                 f"got {values.shape}."
             )
-        return values.reshape(-1, self.bin_steps, values.shape[-1]).mean(1)
+        shape = (*values.shape[:-2], -1, self.bin_steps, values.shape[-1])
+        return values.reshape(shape).mean(-2)
+
+    def describe(self) -> str:
+        """A few words for titles."""
+        name = {0: "copy task", 1: "delayed XOR"}.get(self.order, f"parity of {2**self.order} bits")
+        return f"{name} of spike patterns, d = {self.delay} bins"

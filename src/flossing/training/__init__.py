@@ -10,7 +10,7 @@ from .loop import (
     floss_block as floss_block,
     train_block as train_block,
 )
-from .losses import binary_accuracy as binary_accuracy, binary_cross_entropy as binary_cross_entropy
+
 from .measuring import (
     Evaluation as Evaluation,
     evaluate as evaluate,
@@ -23,17 +23,6 @@ from .optimisers import (
     normalised_descent as normalised_descent,
     polyak_descent as polyak_descent,
     smorms3 as smorms3,
-)
-from .spike_losses import (
-    lower_rate_penalty as lower_rate_penalty,
-    max_over_time_accuracy as max_over_time_accuracy,
-    max_over_time_cross_entropy as max_over_time_cross_entropy,
-    population_rate_penalty as population_rate_penalty,
-    softmax_sum_cross_entropy as softmax_sum_cross_entropy,
-    spike_count_loss as spike_count_loss,
-    squared_distance as squared_distance,
-    upper_rate_penalty as upper_rate_penalty,
-    van_rossum_distance as van_rossum_distance,
 )
 from .tuning import networks_starting_at as networks_starting_at
 from .updates import FlossMetrics as FlossMetrics, TrainMetrics as TrainMetrics

@@ -12,7 +12,7 @@ from ..lyapunov import lyapunov_spectrum
 from ..tasks.bits import Parity
 from ._streams import Stream, fold_all
 from .devices import everywhere, over_realisations, spread
-from .losses import binary_accuracy, binary_cross_entropy
+from ..tasks.losses import binary_accuracy, binary_cross_entropy
 from .network import Network
 from .updates import sample
 

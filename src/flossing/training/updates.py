@@ -15,7 +15,7 @@ from ..lyapunov._steps import dimension
 from ..tasks.bits import Parity
 from .configuration import Training
 from .jacobian_penalty import no_nudges, nudged, penalty_gradient
-from .losses import binary_accuracy, binary_cross_entropy
+from ..tasks.losses import binary_accuracy, binary_cross_entropy
 from .network import Network
 from .optimisers import (
     all_finite,
