@@ -4,7 +4,12 @@ from ._base import Cell as Cell, check_cell as check_cell
 from .binary import BinaryCell as BinaryCell
 from .convolution import ConvLIFCell as ConvLIFCell, Convolution as Convolution
 from .fluctuations import fluctuation_driven as fluctuation_driven
-from .gated import GRUCell as GRUCell, LSTMCell as LSTMCell, LSTMState as LSTMState
+from .gated import (
+    GRUCell as GRUCell,
+    LSTMCell as LSTMCell,
+    LSTMState as LSTMState,
+    open_gates as open_gates,
+)
 from .linear import LinearRecurrentCell as LinearRecurrentCell, LinearState as LinearState
 from .readout import LeakyReadout as LeakyReadout, ReadoutState as ReadoutState
 from .relu import ReLUCell as ReLUCell
