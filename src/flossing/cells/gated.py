@@ -1,6 +1,6 @@
 """Gated cells with their full state, so that an LSTM of N units has 2N tangent directions."""
 
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -21,16 +21,6 @@ class _GatedCell(Cell):
 
     _open: ClassVar[tuple[int, ...]]
     """Signs of the biases with which gates are open, in their order; 0 for the candidate."""
-
-    def with_open_gates(self, openness: float = 3.0) -> Self:
-        """The same cell with gates that start open; as it is if gate biases are not all 0.
-
-        Biases may have axes of networks before their own.
-        """
-        signs = jnp.repeat(jnp.asarray(self._open, self.bias.dtype), self.hidden_size)
-        as_made = ((self.bias == 0) | (signs == 0)).all(-1, keepdims=True)
-        bias = jnp.where(as_made & (signs != 0), openness * signs, self.bias)
-        return eqx.tree_at(lambda cell: cell.bias, self, bias)
 
     def _build(
         self,
@@ -244,7 +234,15 @@ def open_gates(model: Any) -> Any:
         model: a pytree with any number of such cells, perhaps with axes of networks.
     """
     return jax.tree.map(
-        lambda part: part.with_open_gates() if isinstance(part, _GatedCell) else part,
+        lambda part: _opened(part, 3.0) if isinstance(part, _GatedCell) else part,
         model,
         is_leaf=lambda part: isinstance(part, _GatedCell),
     )
+
+
+def _opened(cell: _GatedCell, openness: float) -> _GatedCell:
+    """The cell with open gates, or as it is if its gates have biases already; networks' axes lead."""
+    signs = jnp.repeat(jnp.asarray(cell._open, cell.bias.dtype), cell.hidden_size)
+    as_made = ((cell.bias == 0) | (signs == 0)).all(-1, keepdims=True)
+    bias = jnp.where(as_made & (signs != 0), openness * signs, cell.bias)
+    return eqx.tree_at(lambda cell: cell.bias, cell, bias)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from .._checks import check_key
 from ..lyapunov._check_run import check_run
-from ..lyapunov._steps import Step, flatten, push
+from ..lyapunov._steps import Step, flatten, pull, push
 
 _DIRECTIONS = 8
 """Random perturbations of every state, for the norms of the rows of the Jacobian."""
@@ -23,8 +23,8 @@ _KEPT = 0.25
 """A variable is kept where perturbations change it by less than this fraction of themselves."""
 _LESS = 3.0
 """Fewer changes and weaker responses by this factor are due to flossing."""
-_DEAF = 10.0
-"""A variable is deaf where it responds so many times less than variables did in the median."""
+_LOST = 10.0
+"""A variable is lost where it responds, or is responded to, so many times less than was usual."""
 _LOUD = 3.0
 """Activity is up where its mean is so many times higher."""
 _EXPLODED = 1e3
@@ -44,6 +44,8 @@ class Signs(NamedTuple):
     """Root mean squared change of a variable where the input of another step comes instead."""
     sensitivity: Float[Array, " n"]
     """Norms of the rows of the Jacobian."""
+    influence: Float[Array, " n"]
+    """Norms of the columns of the Jacobian."""
     activity: Float[Array, ""]
     """Mean absolute output of the step, or state if it has no outputs."""
     exponent: Float[Array, ""]
@@ -69,7 +71,7 @@ def flossing_harm(
     - activity that is up: three times higher in the mean, as spiking rates become when the means of rows
       of the weights rise;
     - units that are saturated, or silent: a quarter of the state variables or more hardly respond to
-      states and inputs any more;
+      states and inputs any more, or nothing responds to them;
     - perturbations that explode: a thousand times larger at the end, and a thousand times more than before.
 
     Args:
@@ -94,7 +96,11 @@ def flossing_harm(
     steps = num_steps if inputs is None else len(jax.tree.leaves(inputs)[0])
     assert steps is not None
     counted = steps - steps // _SETTLE
-    found = (_shut(was, now), _loud(was, now), _deaf(was, now), _exploded(was, now, counted))
+    found = (
+        _shut(was, now) or _saturated(was, now),
+        _loud(was, now),
+        _exploded(was, now, counted),
+    )
     return [text for text in found if text is not None]
 
 
@@ -116,6 +122,7 @@ def _signs(
         drawn = jax.random.normal(jax.random.fold_in(key, number), (_DIRECTIONS, size))
         new, pushed = push(step, state, jnp.concatenate([tangent[None], drawn]), input)
         tangent, moved = pushed[0], pushed[1:]
+        pulled = jax.vmap(lambda error: pull(step, state, error, input))(drawn)
         growth = jnp.linalg.norm(tangent)
         vector = flatten(new).vector
         response = vector - flatten(step(state, other)).vector
@@ -123,6 +130,7 @@ def _signs(
             jnp.square(moved - drawn).mean(0),
             jnp.square(response),
             jnp.square(moved).mean(0),
+            jnp.square(pulled).mean(0),
             jnp.abs(output(new)).mean(),
             jnp.log(growth),
         )
@@ -131,8 +139,8 @@ def _signs(
     start = state, tangent / jnp.linalg.norm(tangent)
     _, signs = jax.lax.scan(one, start, (inputs, others, jnp.arange(steps)))
     mean = jax.tree.map(lambda x: x[steps // _SETTLE :].mean(0), signs)
-    roots = [jnp.sqrt(x) for x in mean[:3]]
-    return Signs(*roots, *mean[3:])
+    roots = [jnp.sqrt(x) for x in mean[:4]]
+    return Signs(*roots, *mean[4:])
 
 
 def _shut(was: Signs, now: Signs) -> str | None:
@@ -142,8 +150,8 @@ def _shut(was: Signs, now: Signs) -> str | None:
         return None
     weaker = float(jnp.median((was.response / now.response)[shut]))
     return (
-        f"gates are shut: {_count(shut)} are now kept from step to step whatever the input is (an input moves "
-        f"them {weaker:.3g} times less than before flossing), so exponents near zero are worth nothing here. "
+        f"gates are shut: {_count(shut)} are now kept from step to step whatever the input is (an input "
+        f"moves them {weaker:.3g} times less than before), so exponents near zero are worth nothing here. "
         "Start with open gates (fl.open_gates(model) before flossing, or openness=3 for a GRU or LSTM cell), "
         "or floss fewer exponents, fewer steps, or at a lower rate."
     )
@@ -153,28 +161,28 @@ def _loud(was: Signs, now: Signs) -> str | None:
     if not now.activity > _LOUD * was.activity:
         return None
     return (
-        f"activity is up: its mean is {_value(now.activity)} after flossing and {_value(was.activity)} before. "
-        "Units that are never negative, such as spiking ones, drive each other up when the means of the rows "
-        "of their weights rise: floss with keep_row_means=True (an attribute of the cell, or of fl.Flosser), "
-        "fewer steps, or at a lower rate."
+        f"activity is up: its mean is {_value(now.activity)} after flossing, {_value(was.activity)} before. "
+        "Units that are never negative, such as spiking ones, drive each other up when the means of the "
+        "rows of their weights rise: floss with keep_row_means=True (an attribute of the cell, or of "
+        "fl.Flosser), fewer steps, or at a lower rate."
     )
 
 
-def _deaf(was: Signs, now: Signs) -> str | None:
-    usual = jnp.median(was.sensitivity), jnp.median(was.response)
+def _saturated(was: Signs, now: Signs) -> str | None:
+    usual = jax.tree.map(jnp.median, was)
 
-    def deaf(signs: Signs) -> Array:
-        quiet = signs.sensitivity * _DEAF < usual[0]
-        return quiet & (signs.response * _DEAF <= usual[1])
+    def lost(signs: Signs) -> Array:
+        deaf = signs.sensitivity * _LOST < usual.sensitivity
+        deaf &= signs.response * _LOST <= usual.response
+        return deaf | (signs.influence * _LOST < usual.influence)
 
-    lost = deaf(now) & ~deaf(was)
-    if jnp.mean(lost) < _MANY:
+    new = lost(now) & ~lost(was)
+    if jnp.mean(new) < _MANY:
         return None
-    weaker = float(usual[0] / jnp.median(now.sensitivity[lost]))
     return (
-        f"units are saturated or silent: {_count(lost)} respond {weaker:.3g} times less to states than was "
-        "usual before flossing, and hardly to inputs. Floss fewer steps, at a lower rate, or with targets "
-        "nearer to the exponents that the model starts with."
+        f"units are saturated or silent: {_count(new)} hardly respond to states and inputs any more, or "
+        f"nothing responds to them ({_LOST:.0f} times less than was usual before flossing). Floss fewer "
+        "steps, at a lower rate, or with targets nearer to the exponents that the model starts with."
     )
 
 
@@ -184,10 +192,10 @@ def _exploded(was: Signs, now: Signs, steps: int) -> str | None:
     if grown <= limit or grown - before <= limit:
         return None
     return (
-        f"perturbations explode: the first exponent is {_value(now.exponent)} nats per step after flossing and "
-        f"{_value(was.exponent)} before, so errors grow by a factor of 10^{grown / np.log(10):.0f} over {steps} "
-        "steps. For units that are never negative, floss with keep_row_means=True; else with fewer steps, or "
-        "at a lower rate."
+        f"perturbations explode: the first exponent is {_value(now.exponent)} nats per step after flossing, "
+        f"{_value(was.exponent)} before, and errors grow by a factor of 10^{grown / np.log(10):.0f} over "
+        f"{steps} steps. For units that are never negative, floss with keep_row_means=True; else with fewer "
+        "steps, or at a lower rate."
     )
 
 
