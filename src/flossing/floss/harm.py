@@ -85,8 +85,8 @@ def flossing_harm(
         key: random key of perturbations and exchanged inputs.
 
     Returns:
-        One entry per harm, of a few sentences: what is measured, and what to do. To give it as a warning,
-        there is ``fl.FlossingHarmWarning``.
+        Of the first three the first that is found, and the last if it is; each a few sentences: what is
+        measured, and what to do. To give it as a warning, there is ``fl.FlossingHarmWarning``.
 
     Raises:
         ValueError, TypeError: step, state and inputs that do not fit.
@@ -96,11 +96,8 @@ def flossing_harm(
     steps = num_steps if inputs is None else len(jax.tree.leaves(inputs)[0])
     assert steps is not None
     counted = steps - steps // _SETTLE
-    found = (
-        _shut(was, now) or _saturated(was, now),
-        _loud(was, now),
-        _exploded(was, now, counted),
-    )
+    told = _shut(was, now) or _saturated(was, now) or _loud(was, now)
+    found = told, _exploded(was, now, counted)
     return [text for text in found if text is not None]
 
 
@@ -163,8 +160,9 @@ def _loud(was: Signs, now: Signs) -> str | None:
     return (
         f"activity is up: its mean is {_value(now.activity)} after flossing, {_value(was.activity)} before. "
         "Units that are never negative, such as spiking ones, drive each other up when the means of the "
-        "rows of their weights rise: floss with keep_row_means=True (an attribute of the cell, or of "
-        "fl.Flosser), fewer steps, or at a lower rate."
+        "rows of their weights rise: floss them with keep_row_means=True (an attribute of the cell, or of "
+        "fl.Flosser). Let gated cells start with open gates (fl.open_gates(model) before flossing). Or floss "
+        "fewer steps, or at a lower rate."
     )
 
 
