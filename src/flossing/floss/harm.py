@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from .._checks import check_key
+from ..cells import Cell
 from ..lyapunov._check_run import check_run
 from ..lyapunov._steps import Step, flatten, pull, push
 
@@ -93,8 +94,7 @@ def flossing_harm(
     """
     check_key("key", key)
     was, now = (_signs(model, step, state, inputs, num_steps, key) for model in (before, after))
-    steps = num_steps if inputs is None else len(jax.tree.leaves(inputs)[0])
-    assert steps is not None
+    steps = len(jax.tree.leaves(inputs)[0]) if num_steps is None else num_steps
     counted = steps - steps // _SETTLE
     told = _shut(was, now) or _saturated(was, now) or _loud(was, now)
     found = told, _exploded(was, now, counted)
@@ -105,18 +105,21 @@ def flossing_harm(
 def _signs(
     model: Any, make: Callable, state: PyTree, inputs: PyTree, num_steps: int | None, key: Array
 ) -> Signs:
-    step, state, inputs, steps = check_run(make(model), state, inputs, num_steps)
+    made = make(model)
+    step, state, inputs, steps = check_run(made, state, inputs, num_steps)
     swap_key, key = jax.random.split(key)
     order = jax.random.permutation(swap_key, steps)
     others = jax.tree.map(lambda x: x[order], inputs)
-    size = flatten(state).vector.size
-    output = getattr(step, "output", lambda state: flatten(state).vector)
-    tangent = jax.random.normal(jax.random.fold_in(key, steps), (size,))
+    like = flatten(state).vector
+    output = made.output if isinstance(made, Cell) else lambda state: flatten(state).vector
+
+    def random(number: Array | int, *lead: int) -> Array:
+        return jax.random.normal(jax.random.fold_in(key, number), (*lead, like.size), like.dtype)
 
     def one(carry: tuple, at: tuple) -> tuple[tuple, Signs]:
         state, tangent = carry
         input, other, number = at
-        drawn = jax.random.normal(jax.random.fold_in(key, number), (_DIRECTIONS, size))
+        drawn = random(number, _DIRECTIONS)
         new, pushed = push(step, state, jnp.concatenate([tangent[None], drawn]), input)
         tangent, moved = pushed[0], pushed[1:]
         pulled = jax.vmap(lambda error: pull(step, state, error, input))(drawn)
@@ -133,6 +136,7 @@ def _signs(
         )
         return (new, tangent / jnp.where(growth > 0, growth, 1)), signs
 
+    tangent = random(steps)
     start = state, tangent / jnp.linalg.norm(tangent)
     _, signs = jax.lax.scan(one, start, (inputs, others, jnp.arange(steps)))
     mean = jax.tree.map(lambda x: x[steps // _SETTLE :].mean(0), signs)
