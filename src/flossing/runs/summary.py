@@ -5,7 +5,6 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from .config import RunConfig
 from .record import epochs_to
 
 
@@ -64,14 +63,3 @@ def leading(data: xr.Dataset, label: str) -> np.ndarray | None:
         return None
     index = data["measurement_label"].values.tolist().index(label)
     return data["exponents"].values[index, :, 0]
-
-
-def describe(config: RunConfig) -> str:
-    """One line on what a run is."""
-    task, cell = config.task, config.cell
-    name = {"xor": "delayed XOR", "copy": "copy task", "parity": f"parity of {2**task.order} bits"}
-    layers = "" if cell.layers == 1 else f"{cell.layers} x "
-    return (
-        f"{name[task.name]}, d = {task.delay}, {layers}{cell.name} N = {cell.hidden_size}, "
-        f"flossing: {config.flossing.schedule}"
-    )
