@@ -211,9 +211,12 @@ _FORMER = {
 """Groups of files of versions up to 0.1.0, and what has taken their place."""
 
 
-def differences(one: RunConfig, other: RunConfig) -> list[str]:
-    """The fields in which two configurations differ, with both values; not those that hold no result."""
-    a, b = _flat(to_mapping(one)), _flat(to_mapping(other))
+def differences(kept: dict[str, Any], config: RunConfig) -> list[str]:
+    """The fields in which a configuration differs from one as it was written, with both values.
+
+    The directory does not count.
+    """
+    a, b = _flat(kept), _flat(to_mapping(config))
     names = [name for name in {**a, **b} if name not in ("directory",)]
     absent = "nothing"
     return [

@@ -1,4 +1,4 @@
-"""What came out of a run, one line per network, and what a run is in one line."""
+"""What came out of a run, one line per network."""
 
 from typing import NamedTuple
 
@@ -13,10 +13,11 @@ class NetworkSummary(NamedTuple):
 
     network: int
     """Number, counted from 1."""
-    test_accuracy: float | None
-    """Fraction of right answers on held-out trials."""
+    test: float | None
+    """The first metric of the task, or the loss, on held-out trials."""
     epochs_to_95: int | None
-    """First epoch with a mean accuracy of 95 % or more over 10 epochs; ``None``: not reached."""
+    """First epoch with a mean of 95 % or more over 10 epochs, for a fraction of right answers; ``None``: not
+    reached, or no such fraction."""
     gradient_first: float | None
     """Mean norm of dL/dh_0 over the first 10 epochs."""
     gradient_last: float | None
@@ -31,12 +32,50 @@ class NetworkSummary(NamedTuple):
     """Updates left out because the gradient was not finite."""
 
 
+class Headline(NamedTuple):
+    """The number that says most about a run: the first metric of its task, or the loss."""
+
+    name: str
+    unit: str
+    higher_is_better: bool
+    chance: float | None
+
+    def show(self, value: float) -> str:
+        """A value with its unit."""
+        return shown(value, self.unit)
+
+    @property
+    def is_fraction(self) -> bool:
+        """Whether it is a fraction of right answers, which is shown in percent."""
+        return self.unit == "1" and self.higher_is_better
+
+
+def headline(data: xr.Dataset) -> Headline:
+    """The headline of a run's dataset."""
+    names = str(data.attrs.get("metrics", "")).split()
+    if not names:
+        return Headline("loss", "nats", False, None)
+    kept = data[names[0]].attrs
+    return Headline(
+        names[0], kept["units"], bool(kept["higher_is_better"]), kept.get("chance", None)
+    )
+
+
+def shown(value: float, unit: str) -> str:
+    """A number with its unit; fractions in percent."""
+    return f"{100 * value:.1f} %" if unit == "1" else f"{value:.3g} {unit}"
+
+
 def summarise(data: xr.Dataset) -> list[NetworkSummary]:
     """One summary per network of a run's dataset, finished or not."""
     count = data.sizes.get("realisation", 0)
-    trained = "accuracy" in data
-    reached = epochs_to(data["accuracy"].values) if trained else [None] * count
+    trained = "loss" in data
+    main = headline(data)
+    reached: list[int | None] = [None] * count
+    if trained and main.is_fraction:
+        reached = epochs_to(data[main.name].values)
     moments = [leading(data, label) for label in ("start", "before training", "end")]
+    test = data.get(f"test_{main.name}")
     summaries = []
     for r in range(count):
         norms = data["gradient_norm"].values[:, r] if trained else None
@@ -46,7 +85,7 @@ def summarise(data: xr.Dataset) -> list[NetworkSummary]:
         summaries.append(
             NetworkSummary(
                 r + 1,
-                float(data["test_accuracy"][r]) if "test_accuracy" in data else None,
+                None if test is None else float(test[r]),
                 reached[r],
                 None if norms is None else float(norms[:10].mean()),
                 None if norms is None else float(norms[-10:].mean()),
