@@ -13,13 +13,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
 from matplotlib.figure import Figure
 
-from ..cells import BinaryCell, LIFCell
+from ..cells import BinaryCell, LIFCell, with_escape
+from ..escape_noise import EscapeNoise, Noisy, SigmoidNoise
 from ..runs.plots import COLOURS, style
-from ..surrogates import Sigmoid
-from ._driven import Bits, Plan, Poisson, firing_rates, floss, spectra
-from ._escape import Noisy, WithNoise, mean_field_exponent
+from ..surrogates import Sigmoid, Surrogate
+from ._driven import Bits, Inputs, Plan, Poisson, firing_rates, floss, spectra
 from ._lif import at_rate, lif_networks
 from ._result import Claim, Result
 
@@ -73,6 +74,51 @@ QUICK = Settings(
 )
 
 
+class NoiseBesideSurrogate(EscapeNoise):
+    """Logistic escape noise whose spikes have the derivative of a surrogate, whatever the noise."""
+
+    noise: SigmoidNoise
+    surrogate: Surrogate
+    rule: str = eqx.field(static=True, default="surrogate")
+
+    @property
+    def width(self) -> Any:
+        """That of the noise."""
+        return self.noise.width
+
+    def probability(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        """Probability of a spike, between 0 and 1."""
+        return self.noise.probability(x)
+
+    def slope(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        """Derivative of the probability."""
+        return self.noise.slope(x)
+
+    def derivative(
+        self, x: Float[Array, "*shape"], spikes: Float[Array, "*shape"]
+    ) -> Float[Array, "*shape"]:
+        """The declared derivative of the spikes."""
+        return self.surrogate.derivative(x)
+
+
+class WithNoise(eqx.Module):
+    """Input together with the uniform numbers of ``units`` stochastic units.
+
+    With another ``seed`` (a number or an array) the same key gives the same input and other noise.
+    """
+
+    inputs: Inputs
+    units: int
+    seed: Any = 0
+
+    def __call__(self, key: PRNGKeyArray, num_steps: int) -> Noisy:
+        """Input and uniform numbers."""
+        noise = jax.random.fold_in(key, self.seed + 1)
+        return Noisy(
+            self.inputs(key, num_steps), jax.random.uniform(noise, (num_steps, self.units))
+        )
+
+
 def run(quick: bool = False, settings: Settings | None = None) -> Result:
     """Runs the experiment; the quick version has fewer, smaller networks and fewer noise levels."""
     settings = settings or (QUICK if quick else Settings())
@@ -113,20 +159,44 @@ def _binary(settings: Settings) -> dict[float, dict[str, Any]]:
     keys = jax.random.split(jax.random.key(settings.seed), settings.binary_networks)
     found = {}
     for steepness in settings.steepnesses:
-        values = jnp.full(len(keys), steepness)
-        cells = eqx.filter_vmap(
-            lambda key, b: BinaryCell(
-                1, settings.units, surrogate=Sigmoid(b, normalise="area"), key=key
+        values, bits = jnp.full(len(keys), steepness), Bits()
+        cells, noisy = (
+            eqx.filter_vmap(
+                lambda key, b, make=make: BinaryCell(1, settings.units, key=key, **make(b))
+            )(keys, values)
+            for make in (
+                lambda b: {"surrogate": Sigmoid(b, normalise="area")},
+                lambda b: {"escape": SigmoidNoise(b)},
             )
-        )(keys, values)
-        bits = Bits()
-        noisy = WithNoise(bits, settings.units)
+        )
         found[steepness] = {
-            "stochastic": _first(Noisy(cells, values), keys, noisy, settings),
+            "stochastic": _first(noisy, keys, WithNoise(bits, settings.units), settings),
             "deterministic": _first(cells, keys, bits, settings),
             "mean_field": [mean_field_exponent(steepness, noisy) for noisy in (True, False)],
         }
     return found
+
+
+def mean_field_exponent(steepness: float, noisy: bool, bias_range: float = 0.1) -> float:
+    """First exponent of large binary networks ``W ~ N(0, 2/N)`` on random bits, matched surrogate.
+
+    ``1/2 log(2 <p'(x)^2>)``, averaged over the bit, with ``x`` Gaussian of the variance that the
+    activity of the units brings about (Engelken & Abbott 2024 have such networks; the theory is that of
+    Sompolinsky, Crisanti & Sommers 1988). ``noisy`` says whether units spike with probability ``p`` or
+    by the sign of ``x``.
+    """
+    z = np.linspace(-8, 8, 32001)
+    weight = np.exp(-np.square(z) / 2)
+    weight /= weight.sum()
+    mean, spread = bias_range / 2, bias_range**2 / 12
+    activity, p = 0.5, [z, z]
+    for _ in range(50):
+        fields = [mean + np.sqrt(2 * activity + spread + bit) * z for bit in (0, 1)]
+        p = [0.5 * (1 + np.tanh(steepness * x / 2)) for x in fields]
+        spikes = p if noisy else [x > 0 for x in fields]
+        activity = float(np.mean([weight @ s for s in spikes]))
+    squares = [weight @ np.square(steepness * s * (1 - s)) for s in p]
+    return float(np.mean(0.5 * np.log(2 * np.array(squares))))
 
 
 def _first(cells: Any, keys: jax.Array, inputs: Any, settings: Settings) -> np.ndarray:
@@ -151,7 +221,8 @@ def _small_noise(settings: Settings) -> dict[float, dict[str, np.ndarray]]:
         }
     }
     for steepness in settings.lif_steepnesses:
-        noisy = Noisy(cells, jnp.full(len(keys), steepness))
+        noise = eqx.filter_vmap(SigmoidNoise)(jnp.full(len(keys), steepness))
+        noisy = with_escape(cells, NoiseBesideSurrogate(noise, cells.surrogate))
         each = [
             WithNoise(inputs, settings.neurons, jnp.asarray(seed))
             for seed in range(settings.noise_seeds)
@@ -167,7 +238,8 @@ def _flossed(settings: Settings) -> dict[str, dict[str, np.ndarray]]:
     """Leading exponents of noisy LIF networks before and after flossing, on noise never seen."""
     keys = jax.random.split(jax.random.key(settings.seed + 2), settings.networks)
     inputs = WithNoise(Poisson(100), settings.neurons)
-    cells = Noisy(_lif(settings, keys, settings.noise), jnp.full(len(keys), settings.noise))
+    noise = eqx.filter_vmap(SigmoidNoise)(jnp.full(len(keys), settings.noise))
+    cells = with_escape(_lif(settings, keys, settings.noise), noise)
     plan = Plan(
         num_exponents=settings.flossed,
         phases=settings.phases,
