@@ -22,6 +22,7 @@ from ..runs.plots import COLOURS, style
 from ..surrogates import Sigmoid, Surrogate
 from ._driven import Bits, Inputs, Plan, Poisson, firing_rates, floss, spectra
 from ._lif import at_rate, lif_networks
+from ._mean_field import binary_exponent
 from ._result import Claim, Result
 
 
@@ -160,43 +161,20 @@ def _binary(settings: Settings) -> dict[float, dict[str, Any]]:
     found = {}
     for steepness in settings.steepnesses:
         values, bits = jnp.full(len(keys), steepness), Bits()
-        cells, noisy = (
-            eqx.filter_vmap(
-                lambda key, b, make=make: BinaryCell(1, settings.units, key=key, **make(b))
-            )(keys, values)
-            for make in (
-                lambda b: {"surrogate": Sigmoid(b, normalise="area")},
-                lambda b: {"escape": SigmoidNoise(b)},
+        cells = eqx.filter_vmap(
+            lambda key, b: BinaryCell(
+                1, settings.units, surrogate=Sigmoid(b, normalise="area"), key=key
             )
-        )
+        )(keys, values)
+        noisy = eqx.filter_vmap(
+            lambda key, b: BinaryCell(1, settings.units, escape=SigmoidNoise(b), key=key)
+        )(keys, values)
         found[steepness] = {
             "stochastic": _first(noisy, keys, WithNoise(bits, settings.units), settings),
             "deterministic": _first(cells, keys, bits, settings),
-            "mean_field": [mean_field_exponent(steepness, noisy) for noisy in (True, False)],
+            "mean_field": [binary_exponent(steepness, noisy) for noisy in (True, False)],
         }
     return found
-
-
-def mean_field_exponent(steepness: float, noisy: bool, bias_range: float = 0.1) -> float:
-    """First exponent of large binary networks ``W ~ N(0, 2/N)`` on random bits, matched surrogate.
-
-    ``1/2 log(2 <p'(x)^2>)``, averaged over the bit, with ``x`` Gaussian of the variance that the
-    activity of the units brings about (Engelken & Abbott 2024 have such networks; the theory is that of
-    Sompolinsky, Crisanti & Sommers 1988). ``noisy`` says whether units spike with probability ``p`` or
-    by the sign of ``x``.
-    """
-    z = np.linspace(-8, 8, 32001)
-    weight = np.exp(-np.square(z) / 2)
-    weight /= weight.sum()
-    mean, spread = bias_range / 2, bias_range**2 / 12
-    activity, p = 0.5, [z, z]
-    for _ in range(50):
-        fields = [mean + np.sqrt(2 * activity + spread + bit) * z for bit in (0, 1)]
-        p = [0.5 * (1 + np.tanh(steepness * x / 2)) for x in fields]
-        spikes = p if noisy else [x > 0 for x in fields]
-        activity = float(np.mean([weight @ s for s in spikes]))
-    squares = [weight @ np.square(steepness * s * (1 - s)) for s in p]
-    return float(np.mean(0.5 * np.log(2 * np.array(squares))))
 
 
 def _first(cells: Any, keys: jax.Array, inputs: Any, settings: Settings) -> np.ndarray:
