@@ -59,7 +59,12 @@ class RunConfig:
     """Makes the state in which trials start from a network of your own."""
 
     def __post_init__(self) -> None:
-        for name, least in [("epochs", 1), ("realisations", 1), ("batch_size", 1), ("test_trials", 1)]:
+        for name, least in [
+            ("epochs", 1),
+            ("realisations", 1),
+            ("batch_size", 1),
+            ("test_trials", 1),
+        ]:
             object.__setattr__(self, name, check_integer(name, getattr(self, name), least))
         object.__setattr__(self, "seed", check_seed("seed", self.seed))
         for name in ("measure_every", "measure_exponents"):
@@ -77,7 +82,9 @@ class RunConfig:
             if not isinstance(value, kinds):
                 got = f"the class {value.__name__}" if isinstance(value, type) else repr(value)
                 raise TypeError(f"{name}: expected an object such as {example}, got {got}.")
-        if not (isinstance(self.cell, CellSpec) or callable(self.cell)) or isinstance(self.cell, type):
+        if not (isinstance(self.cell, CellSpec) or callable(self.cell)) or isinstance(
+            self.cell, type
+        ):
             raise TypeError(
                 "cell: expected settings such as fl.TanhSpec(80), or a function that makes a network from a "
                 f"key, got {self.cell!r}."

@@ -162,9 +162,7 @@ class Job:
         finished = int(self.state.epochs) == self.config.epochs
         if finished:
             self._measure("end")
-            found = evaluate(
-                self.state.networks, self.keys, self.trainer, self.config.test_trials
-            )
+            found = evaluate(self.state.networks, self.keys, self.trainer, self.config.test_trials)
             self.record.evaluation = jax.tree.map(np.asarray, found)
         self._save(last=True)
         return RunResult(self.config, self._dataset(), self.state.networks, self.path, finished)

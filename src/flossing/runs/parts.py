@@ -194,7 +194,9 @@ def read(part: str, content: Any, where: str, base: Any = None) -> Any:
     known = settings(kind)
     if kind is None:
         if given:
-            raise ValueError(f"{where}: without a schedule there are no settings, got {list(given)}.")
+            raise ValueError(
+                f"{where}: without a schedule there are no settings, got {list(given)}."
+            )
         return None
     values = {k: getattr(base, k) for k in known if base is not None and k in settings(type(base))}
     for field, value in given.items():

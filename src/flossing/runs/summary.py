@@ -97,8 +97,11 @@ def summarise(data: xr.Dataset) -> list[NetworkSummary]:
 
 
 def leading(data: xr.Dataset, label: str) -> np.ndarray | None:
-    """Largest exponent of each network at the first measurement of that label; shape (realisations,)."""
-    if "exponents" not in data or label not in data["measurement_label"].values:
+    """Largest exponent of each network at the last measurement of that label; shape (realisations,).
+
+    A run that was extended has more than one end.
+    """
+    labels = data["measurement_label"].values.tolist() if "exponents" in data else []
+    if label not in labels:
         return None
-    index = data["measurement_label"].values.tolist().index(label)
-    return data["exponents"].values[index, :, 0]
+    return data["exponents"].values[len(labels) - 1 - labels[::-1].index(label), :, 0]
