@@ -87,7 +87,7 @@ def test_every_input_of_every_class_is_rescaled(split):
 def test_parts_share_no_sample_and_lose_none(split):
     task, parts = split
     assert [len(part.labels) for part in parts] == [78, 12, 30]
-    everything = task.sample(jax.random.split(jax.random.key(0))[0])
+    everything = task.dataset(jax.random.split(jax.random.key(0))[0])
 
     def rows(times, labels):
         return sorted(map(tuple, np.column_stack([times, labels])))
@@ -125,7 +125,7 @@ def test_wrong_arguments(make, message, untyped):
 def test_an_integer_alpha_is_a_number_like_others(key, untyped):
     options = {"classes": 2, "inputs": 3, "frequencies": 5, "samples": 20}
     for alpha in (0, 1, np.int8(2)):
-        one, two = (Randman(alpha=a, **options).sample(key).times for a in (alpha, float(alpha)))
+        one, two = (Randman(alpha=a, **options).dataset(key).times for a in (alpha, float(alpha)))
         np.testing.assert_array_equal(one, two)
 
 
@@ -143,7 +143,7 @@ def test_products_of_many_dimensions_stay_in_range(dimension, key):
     assert (np.ptp(values, axis=0) > 0).all()
     share = (values - values.min(0)) / np.ptp(values, axis=0)
     expected = np.minimum((share * 50).astype(int), 49)
-    found = np.asarray(task.sample(key).times)
+    found = np.asarray(task.dataset(key).times)
     assert np.abs(found - expected).max() <= 1
     assert (found == expected).mean() > 0.995
     assert (np.ptp(found, axis=0) == 49).all()
@@ -171,9 +171,9 @@ def test_the_ends_of_the_ranges(key):
         num_steps=1,
         spike_steps=1,
     )
-    np.testing.assert_array_equal(least.sample(key).times, [[0], [0]])
-    np.testing.assert_array_equal(least.raster(least.sample(key).times), np.ones((2, 1, 1)))
-    two = Randman(classes=3, inputs=4, samples=2, frequencies=5, alpha=1e9).sample(key).times
+    np.testing.assert_array_equal(least.dataset(key).times, [[0], [0]])
+    np.testing.assert_array_equal(least.raster(least.dataset(key).times), np.ones((2, 1, 1)))
+    two = Randman(classes=3, inputs=4, samples=2, frequencies=5, alpha=1e9).dataset(key).times
     assert {
         tuple(sorted(pair)) for pair in two.reshape(3, 2, 4).swapaxes(1, 2).reshape(-1, 2).tolist()
     } == {(0, 49)}
