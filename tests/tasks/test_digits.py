@@ -32,9 +32,7 @@ def test_permuted_pixels_are_the_same_in_another_order_for_all_digits():
     columns = np.asarray(every(Digits(permuted=True)).inputs[..., 0] * 16).T
     order = np.asarray(jax.random.permutation(jax.random.key(0), 64))
     np.testing.assert_array_equal(columns, IMAGES.T[order])
-    other = every(Digits(permuted=True, order_seed=1)).inputs[..., 0]
-    assert not np.array_equal(other.T * 16, columns)
-    np.testing.assert_array_equal(np.sort(other, 1), np.sort(IMAGES / 16, 1).astype(np.float32))
+    assert sorted(order.tolist()) == list(range(64)) != order.tolist()
 
 
 def test_parts_are_fixed_by_the_seed_and_share_no_digit(key):

@@ -4,7 +4,8 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import ArrayLike, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
+from numpy.typing import ArrayLike
 
 from .._checks import as_numbers, check_fraction, check_single
 

@@ -7,7 +7,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+from numpy.typing import ArrayLike
 
 from .._checks import as_indices, as_numbers, check_integer, check_key, check_shape
 from ._answers import Answers, check_every_class, recognise, stored
@@ -121,8 +122,11 @@ class Arrays(Task, eqx.Module):
         """The loss of the best outputs that know the targets of all examples, but not the inputs."""
         return None if self._answers is None else self._answers.chance_loss
 
-    def examples(self, indices: Int[ArrayLike, " example"]) -> Trial:
+    def examples(self, indices: ArrayLike) -> Trial:
         """These examples as trials, along the leading axis.
+
+        Args:
+            indices: numbers of examples, shape (example,).
 
         Raises:
             ValueError: numbers that no example has, or inputs that would take more than 4 GiB.

@@ -36,8 +36,8 @@ class Heidelberg(DataSet, name="heidelberg"):
     """Length of a step in ms."""
     readout: str = "max"
     """What the class is read from: the largest output over time (max), its mean, or the last one."""
-    validation: float = 0.1
-    """Fraction of the training part of SHD that is kept for validation."""
+    validation: float | None = None
+    """Fraction of the training part that is kept for validation; SHD only, there a tenth by default."""
     seed: int = 0
     """Seed of the choice of recordings for validation."""
 
@@ -46,8 +46,16 @@ class Heidelberg(DataSet, name="heidelberg"):
         check_choice("dataset", self.dataset, tuple(PARTS))
         check_choice("readout", self.readout, READOUTS)
         check_positive("time_step", self.time_step)
+        check_single(time_step=self.time_step)
+        if self.validation is None:
+            return
         check_fraction("validation", self.validation)
-        check_single(time_step=self.time_step, validation=self.validation)
+        check_single(validation=self.validation)
+        if "valid" in PARTS[self.dataset]:
+            raise ValueError(
+                f"validation: {self.dataset} has a validation part of its own, got {self.validation}; "
+                "leave it out."
+            )
 
     @property
     def input_size(self) -> int:
@@ -80,7 +88,8 @@ class Heidelberg(DataSet, name="heidelberg"):
         held = numbers.get("valid")
         if held is None:
             train = np.asarray(jax.random.permutation(key, numbers["train"]))
-            held = train[: round(self.validation * len(train))]
+            share = 0.1 if self.validation is None else self.validation
+            held = train[: round(share * len(train))]
         return Arrays(
             Events(recordings, num_units=UNITS, num_steps=self.num_steps),
             np.concatenate(labels),
