@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 
 import flossing as fl
 from flossing.tasks import Arrays, Metric
@@ -13,9 +13,6 @@ from flossing.tasks import Arrays, Metric
 RNG = np.random.default_rng(0)
 INPUTS = RNG.normal(size=(30, 6, 2))
 LABELS = np.arange(30) % 3
-PROPERTY = settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 
 
 def numbered(count, **options):
@@ -35,8 +32,9 @@ def log_softmax(x):
 # Which examples an update shows
 
 
-@given(count=st.integers(5, 40), size=st.integers(1, 4), seed=st.integers(0, 9))
-@PROPERTY
+@pytest.mark.parametrize(
+    ("count", "size", "seed"), [(5, 1, 0), (17, 4, 1), (40, 32, 2), (40, 8, 3)]
+)
 def test_a_pass_shows_no_example_twice_and_leaves_out_less_than_a_batch(count, size, seed):
     task = numbered(count, validation=0.1, test=0.1)
     key, per_pass = jax.random.key(seed), len(task.train) // size
@@ -48,7 +46,7 @@ def test_a_pass_shows_no_example_twice_and_leaves_out_less_than_a_batch(count, s
         assert set(seen) <= set(task.train.tolist())
         np.testing.assert_array_equal(batches.inputs[..., 0, 0].ravel(), seen)
         orders.append(seen)
-    assert orders[0] != orders[1] or len(task.train) < 8
+    assert orders[0] != orders[1]
 
 
 def test_an_update_is_a_function_of_key_and_number_compiled_or_not(key):
@@ -110,12 +108,12 @@ def test_held_out_is_the_whole_test_part_or_as_much_of_it_as_asked_for(key):
 
 
 @given(
-    count=st.integers(5, 50),
+    count=st.sampled_from([5, 12, 50]),
     validation=st.floats(0, 0.4),
     test=st.floats(0, 0.4),
     seed=st.integers(0, 5),
 )
-@PROPERTY
+@settings(max_examples=30, deadline=None)
 def test_parts_have_their_sizes_and_share_nothing(count, validation, test, seed):
     task = numbered(count, validation=validation, test=test, key=jax.random.key(seed))
     assert [len(task.validation), len(task.test)] == [

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
 
 from flossing.tasks import Arrays, Events, events as module
 
@@ -24,19 +23,12 @@ def raster(recording, num_steps, num_units, time_step=None):
     return expected
 
 
-@given(
-    counts=st.lists(st.integers(0, 12), min_size=1, max_size=6),
-    time_step=st.sampled_from([None, 1.0, 2.5]),
-    dtype=st.sampled_from(["uint8", "int64", "lists"]),
-    seed=st.integers(0, 99),
-)
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-def test_each_recording_is_its_own_raster(counts, time_step, dtype, seed, untyped):
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "lists"])
+@pytest.mark.parametrize("time_step", [None, 1.0, 2.5])
+def test_each_recording_is_its_own_raster(time_step, dtype, untyped):
     """Also recordings without events, and beside longer ones; the first event is always seen."""
-    rng = np.random.default_rng(seed)
-    recordings = []
+    rng = np.random.default_rng(0)
+    recordings, counts = [], [3, 0, 12, 1, 0, 7, 0]
     for count in counts:
         times = rng.integers(0, 20, count)
         times[:1] = 0

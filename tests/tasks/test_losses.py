@@ -10,7 +10,7 @@ from flossing.tasks import accuracy, cross_entropy, mean_squared_error, read_out
 
 pytestmark = pytest.mark.usefixtures("untyped")
 PROPERTY = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
