@@ -8,8 +8,8 @@ import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..escape_noise import EscapeNoise, Noisy, parts
-from ._base import Cell, check_cell
-from ._lif import LIFNeurons, check_escape
+from ._base import Cell, check_cell, check_escape
+from ._lif import LIFNeurons
 
 
 class Stack(Cell):
@@ -42,6 +42,11 @@ class Stack(Cell):
         self.layers = layers
         self.input_size = layers[0].input_size
         self.hidden_size = layers[-1].hidden_size
+
+    @property
+    def keep_row_means(self) -> bool:
+        """Whether flossing steps leave the means of rows of weights as they are: if any layer asks for it."""
+        return any(getattr(layer, "keep_row_means", False) for layer in self.layers)
 
     @property
     def noise_size(self) -> int:
