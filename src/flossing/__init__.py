@@ -38,7 +38,18 @@ from .cells import (
     fluctuation_driven as fluctuation_driven,
     with_escape as with_escape,
 )
-from .floss import Adaptive as Adaptive, Flossing as Flossing, flossing_loss as flossing_loss
+from .floss import (
+    Adaptive as Adaptive,
+    AdaptiveFlosser as AdaptiveFlosser,
+    Before as Before,
+    Flosser as Flosser,
+    Heights as Heights,
+    Joint as Joint,
+    Phases as Phases,
+    SurrogateHeights as SurrogateHeights,
+    flossing_loss as flossing_loss,
+    free_heights as free_heights,
+)
 from .lyapunov import (
     CovariantVectors as CovariantVectors,
     LostDirectionsWarning as LostDirectionsWarning,
@@ -54,7 +65,7 @@ from .lyapunov import (
     long_term_jacobian as long_term_jacobian,
     lyapunov_spectrum as lyapunov_spectrum,
 )
-from .training import Network as Network, Training as Training
+from .training import Network as Network
 
 if TYPE_CHECKING:
     from .sweeps import sweep as sweep

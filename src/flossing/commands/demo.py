@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from .._compiled import compile_quickly
-from ..floss import Flossing
+from ..cells import TanhSpec
+from ..floss import Adaptive
 from ..runs import directory as files
-from ..runs.config import CellConfig, RunConfig, TaskConfig
+from ..runs.config import RunConfig
 from ..runs.console import (
     ConsoleReporter,
     graceful_interrupt,
@@ -24,7 +25,7 @@ from ..runs.console import (
 from ..runs.job import COMPILING, RunResult
 from ..runs.plots import run_figure, save
 from ..runs.train import run
-from ..training import Training
+from ..tasks import DelayedXOR
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,20 +53,18 @@ class Arguments:
 
 def configs(options: Arguments) -> dict[str, RunConfig]:
     """The two runs, by label."""
-    flossing = Flossing(
-        num_exponents=min(75, options.hidden_size), steps_before=options.flossing_steps
-    )
     flossed = RunConfig(
-        task=TaskConfig("xor", options.delay),
-        cell=CellConfig(hidden_size=options.hidden_size),
-        flossing=flossing,
-        training=Training(epochs=options.epochs),
+        task=DelayedXOR(options.delay),
+        cell=TanhSpec(options.hidden_size),
+        schedule=Adaptive(
+            num_exponents=min(75, options.hidden_size), steps_before=options.flossing_steps
+        ),
+        epochs=options.epochs,
         realisations=options.realisations,
         seed=options.seed,
-        measure_every=0,
+        measure_every=None,
     )
-    none = dataclasses.replace(flossing, schedule="none")
-    return {"flossed": flossed, "not flossed": dataclasses.replace(flossed, flossing=none)}
+    return {"flossed": flossed, "not flossed": dataclasses.replace(flossed, schedule=None)}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -87,7 +86,7 @@ def main(arguments: Sequence[str]) -> int:
     data = {label: result.data for label, result in results.items()}
     console.print(results_table(data, f"delayed XOR, d = {options.delay}"))
     title = f"delayed XOR over {options.delay} steps, {options.realisations} networks of each kind"
-    if all("accuracy" in d for d in data.values()):
+    if all("loss" in d for d in data.values()):
         png = save(run_figure(data, title), path / files.FIGURES, "demo")[0]
         console.print(
             "Without flossing, the exponents are far below zero: the error signal shrinks by a factor "
@@ -128,9 +127,7 @@ def _side_by_side(console: Console, path: Path, runs: dict[str, RunConfig]) -> d
 
         def work(label: str, config: RunConfig, reporter: _Signal) -> None:
             try:
-                results[label] = run(
-                    config, reporter=reporter, stop=stop, beside=runs["flossed"].flossing
-                )
+                results[label] = run(config, reporter=reporter, stop=stop)
             except BaseException as error:
                 errors[label] = error
                 stop.set()

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from .._checks import check_integer
 from ..runs import directory as files
-from ..runs.config import RunConfig, differences, from_yaml, to_yaml
+from ..runs.config import RunConfig, from_yaml, to_yaml
 from ..runs.console import (
     ConsoleReporter,
     graceful_interrupt,
@@ -23,10 +23,10 @@ from ..runs.console import (
 )
 from ..runs.job import RunResult
 from ..runs.plots import run_figure, save
-from ..runs.summary import describe
 from ..runs.trackers import TrackerName
 from ..runs.train import read_config, resume, run
 from ._cores import use_cores
+from ._parts import parse as parse_parts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Arguments:
     flossing schedule is adaptive.
     """
 
-    run: Annotated[RunConfig, tyro.conf.arg(name="")] = RunConfig()
+    run: RunConfig = RunConfig()
     config: Annotated[str, tyro.conf.arg(metavar="FILE")] = ""
     """YAML file with settings; options on the command line win over it."""
     save_config: Annotated[str, tyro.conf.arg(metavar="FILE")] = ""
@@ -60,26 +60,18 @@ def parse(arguments: Sequence[str]) -> Arguments:
     """Arguments from the command line, on top of those of ``--config`` or of the run to resume.
 
     Raises:
-        ValueError: a file that cannot be read, or settings that differ from those of the run.
+        ValueError: a file that cannot be read, unknown parts or settings.
     """
-    default = Arguments()
+    base = None
     if path := _value_of("--resume", arguments):
-        stored = read_config(path)
-        default = Arguments(run=stored)
-        options = tyro.cli(Arguments, args=list(arguments), default=default, prog="floss train")
-        if changed := differences(stored, options.run):
-            raise ValueError(
-                f"resume: the run in {path} goes on with its own settings, but has {'; '.join(changed)}. "
-                "Leave these options out, or start another run."
-            )
-        return options
-    if path := _value_of("--config", arguments):
+        base = read_config(path)
+    elif path := _value_of("--config", arguments):
         try:
             text = Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"config: cannot read {path}: {error}") from None
-        default = Arguments(run=from_yaml(text, path))
-    return tyro.cli(Arguments, args=list(arguments), default=default, prog="floss train")
+        base = from_yaml(text, path)
+    return parse_parts(Arguments, arguments, "floss train", base)
 
 
 def _value_of(option: str, arguments: Sequence[str]) -> str | None:
@@ -109,7 +101,9 @@ def main(arguments: Sequence[str]) -> int:
         reporter = ConsoleReporter(progress, "train")
         track: list[TrackerName] = [name for names in options.track for name in names]
         if options.resume:
-            result = resume(options.resume, reporter=reporter, stop=stop, track=track)
+            result = resume(
+                options.resume, config=options.run, reporter=reporter, stop=stop, track=track
+            )
         else:
             result = run(options.run, reporter=reporter, stop=stop, track=track)
     return finish(console, result) if result.directory else 0
@@ -140,14 +134,14 @@ def use_devices(options: Arguments) -> None:
 def finish(console: Console, result: RunResult) -> int:
     """Table, figures, log and last words of a run."""
     assert result.directory is not None
-    title = describe(result.config)
+    title = result.config.describe()
     table = results_table({"": result.data}, title)
     console.print(table)
     text = io.StringIO()
     Console(file=text, width=120).print(table)
     files.append_to_log(result.directory, text.getvalue())
-    if "accuracy" in result.data:
-        figure = run_figure({result.config.flossing.schedule: result.data}, title)
+    if "loss" in result.data:
+        figure = run_figure({result.config.schedule_name: result.data}, title)
         paths = save(figure, result.directory / files.FIGURES, "run")
         say(console, f"figure:  {paths[0]}")
     say(console, f"run:     {result.directory}")

@@ -1,5 +1,25 @@
-"""Gradient flossing: the loss on the exponents, and when to minimise it."""
+"""Gradient flossing: the loss on the exponents, the objects that minimise it, and when to do it."""
 
-from .adaptive import Adaptive as Adaptive
+from .adaptive import (
+    AdaptiveFlosser as AdaptiveFlosser,
+    KeeperState as KeeperState,
+    Look as Look,
+    SurrogateHeights as SurrogateHeights,
+    free_heights as free_heights,
+)
+from .flosser import (
+    FlossInfo as FlossInfo,
+    Flosser as Flosser,
+    FlosserState as FlosserState,
+    flossing_optimiser as flossing_optimiser,
+)
 from .objective import FlossingInfo as FlossingInfo, flossing_loss as flossing_loss
-from .schedules import Flossing as Flossing, Phase as Phase, plan as plan
+from .schedule import (
+    Adaptive as Adaptive,
+    Before as Before,
+    Heights as Heights,
+    Joint as Joint,
+    Phase as Phase,
+    Phases as Phases,
+    Schedule as Schedule,
+)

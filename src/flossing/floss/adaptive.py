@@ -1,76 +1,311 @@
-"""When the adaptive schedule flosses during training."""
+"""Adaptive flossing: look at the exponents from time to time, and floss when they are where they must not be."""
 
-import dataclasses
-from typing import Literal
+from typing import Any, ClassVar, NamedTuple
 
-from .._checks import check_choice, check_finite, check_fraction, check_integer, check_positive
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray, PyTree
+
+from .._checks import check_finite, check_integer, check_key, check_positive
+from ..surrogates import Surrogate
+from .flosser import FlossInfo, Flosser, FlosserState, Window
+
+SETTLE = 0.5
+"""A phase ends when the first exponent is within this fraction of the band around the target."""
+MOST_STEPS = 20
+"""A phase ends after so many steps."""
+MEMORY = 10
+"""Calls over which the loss is averaged, with exponentially decaying weights."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Adaptive:
-    """A band that the leading exponents must not leave while a network learns.
+class SurrogateHeights(Window):
+    """Moves the first surrogate exponent of a network to its target by the heights of surrogate derivatives.
 
-    Every ``every`` epochs each network's leading exponents are measured on its current trajectory, with
-    fresh inputs and a fresh tangent basis. The band is ``band / horizon`` wide to either side of its
-    centre, ``target + centre / horizon``, where the horizon is the longest delay of the task in steps: an
-    exponent of size ``1 / horizon`` shrinks or grows an error signal by a factor of e over the delay.
-    Every network decides for itself. With ``control="parameters"`` it is flossed when
+    The activity of a spiking network does not depend on these heights, so nothing that was learned is
+    disturbed. Where every path of the tangents crosses one surrogate per step (binary units), a factor c
+    adds log c to each exponent. ``init`` and ``update`` are those of ``fl.Flosser``; ``update`` scales all
+    heights once, by ``exp(response * miss)`` where the exponent misses its target so.
 
-    - an exponent is above the band: its gradients are about to explode; or
-    - the first is below the band and the network has not learned yet: its gradients have vanished.
-      A network that has learned needs no slower directions than it uses, and is left alone.
-
-    With ``control="surrogate"`` the heights of its surrogate derivatives are scaled instead, whenever an
-    exponent is outside the band. The activity of a spiking network does not depend on them, so
-    nothing that was learned is disturbed. Where every path of the tangents crosses one surrogate per step
-    (binary units), a factor c adds log c to each exponent.
-
-    With ``control="both"`` heights are scaled in this way, and as long as the network has not learned each
-    look is followed by one flossing step of its parameters: heights move all exponents together, and
-    parameters keep them together.
-
-    Either is repeated until the exponents that are watched are back within ``settle`` of the band's
-    width, or for ``max_steps`` steps.
+    Args:
+        response: one over the number of surrogates that a path crosses per step; for LIF neurons, whose
+            signals stay in membrane and synapse, about ``(tau_mem + tau_syn) / time_step``.
+        targets, window, warmup, state_warmup, num_starts, tangents, step: as for ``fl.Flosser``.
     """
 
-    control: Literal["parameters", "surrogate", "both"] = "parameters"
-    """What is changed to move the exponents."""
     response: float = 1.0
-    """How far heights are scaled: by ``exp(response * miss)`` per step if an exponent misses the centre so.
 
-    One over the number of surrogates that a path crosses per step: for LIF neurons, whose signals stay in
-    membrane and synapse, about ``(tau_mem + tau_syn) / time_step``.
+    disturbs: ClassVar[bool] = False
+
+    def __check_init__(self) -> None:
+        check_positive("response", self.response)
+
+    def init(self, model: Any) -> FlosserState:
+        """The state before the first step.
+
+        Raises:
+            ValueError: the model has no surrogates, or their heights are no arrays.
+        """
+        found = _surrogates(model)
+        if not found:
+            raise ValueError(
+                "model: expected surrogate derivatives, as binary and LIF cells have them, got "
+                f"{type(model).__name__}."
+            )
+        if not all(eqx.is_array(surrogate.peak) for surrogate in found):
+            raise ValueError(
+                "model: the heights of its surrogates are numbers that cannot change; call "
+                "fl.free_heights(model) first."
+            )
+        return FlosserState(None, jnp.zeros((), jnp.int32))
+
+    def update(
+        self,
+        model: Any,
+        flosser_state: FlosserState,
+        state: Any,
+        inputs: Any = None,
+        *,
+        key: PRNGKeyArray,
+    ) -> tuple[Any, FlosserState, FlossInfo]:
+        """Measures the first exponent, scales the heights, and measures again; see ``fl.Flosser.update``.
+
+        ``info.exponents`` holds the exponent after the scaling.
+        """
+        seen = self.measure(model, state, inputs, key=key)
+        return self.act(model, flosser_state, seen, state, inputs, key=key)
+
+    def act(
+        self,
+        model: Any,
+        flosser_state: FlosserState,
+        seen: Float[Array, ""],
+        state: Any,
+        inputs: Any,
+        *,
+        key: PRNGKeyArray,
+    ) -> tuple[Any, FlosserState, FlossInfo]:
+        """As ``update``, where the exponent has been seen already."""
+        miss = self.response * (first(self.targets) - seen)
+        # Lost directions (-inf) and NaN have no distance: one step of a factor of e, upwards or downwards.
+        change = jnp.nan_to_num(miss, nan=-1, posinf=1, neginf=-1)
+        model = scale_heights(model, jnp.exp(jnp.clip(change, -1, 1)))
+        exponent = self.measure(model, state, inputs, key=key)
+        never = jnp.asarray(False)
+        loss = jnp.square(exponent - first(self.targets))
+        lost = jnp.isneginf(exponent).astype(jnp.int32)
+        info = FlossInfo(loss, exponent[None], lost, never, flosser_state.num_skipped)
+        return model, flosser_state, info
+
+
+class Look(NamedTuple):
+    """What a call of an adaptive flosser saw and did."""
+
+    due: Bool[Array, ""]
+    """Whether it looked at the exponents."""
+    exponent: Float[Array, ""]
+    """The first exponent as it was found, nats per step; NaN where nobody looked."""
+    learned: Bool[Array, ""]
+    """Whether the averaged loss says that the model has learned."""
+    steps: Int[Array, ""]
+    """Flossing steps taken."""
+
+
+class KeeperState(NamedTuple):
+    """What an adaptive flosser remembers between its calls."""
+
+    flosser: FlosserState
+    calls: Int[Array, ""]
+    mean_loss: Float[Array, ""]
+    """Average over the last losses; infinite before the first."""
+    chance: Float[Array, ""]
+    """The loss of a model that has learned nothing."""
+
+
+class AdaptiveFlosser(eqx.Module):
+    """Keeps the first exponent of a model within a band while it learns; called once per training step.
+
+    Every ``every`` calls it looks at the exponent, with fresh inputs (if they are a function of a key) and a
+    fresh tangent basis. The band is ``band / horizon`` wide to either side of the target: an exponent of
+    size ``1 / horizon`` shrinks or grows an error signal by a factor of e over the horizon. It flosses when
+
+    - the exponent is above the band: gradients are about to explode; or
+    - it is below the band and the model has not learned yet: its gradients have vanished. A model that has
+      learned needs no slower directions than it uses, and is left alone; not so with
+      ``SurrogateHeights``, which change nothing that was learned.
+
+    It goes on until the exponent is within half the band's width, or for 20 steps.
+
+    Args:
+        flosser: a ``fl.Flosser``, or ``fl.SurrogateHeights``.
+        horizon: the longest time that the model has to bridge, in steps.
+        band: half the width of the band, times the horizon.
+        every: calls between looks.
+        learned: the model has learned when its loss, averaged over the last calls, is below this fraction of
+            the loss of one that has learned nothing.
+        chance: the loss of one that has learned nothing; default the first loss that ``update`` gets.
     """
-    every: int = 20
-    """Training epochs between looks at the exponents."""
-    watched: int = 1
-    """How many leading exponents are watched."""
-    look_starts: int | None = None
-    """Trajectories over which a look averages; none: as many as a flossing step. The exponents along one
-    scatter more than a narrow band is wide."""
-    band: float = 2.0
-    """Half the width of the band, times the task's horizon."""
-    centre: float = 0.0
-    """Middle of the band, relative to the target and times the task's horizon."""
-    settle: float = 0.5
-    """A phase ends when the exponents are within this fraction of the band around its centre."""
-    max_steps: int = 20
-    """A phase ends after so many steps."""
-    learned: float = 0.5
-    """A network has learned when its training loss is below this fraction of the loss at chance."""
-    memory: int = 10
-    """Epochs over which that loss is averaged, with exponentially decaying weights."""
 
-    def __post_init__(self) -> None:
-        check_choice("flossing.adaptive.control", self.control, ("parameters", "surrogate", "both"))
-        check_finite("flossing.adaptive.centre", self.centre)
-        check_positive("flossing.adaptive.response", self.response)
-        check_integer("flossing.adaptive.every", self.every, 1)
-        check_integer("flossing.adaptive.watched", self.watched, 1)
-        if self.look_starts is not None:
-            check_integer("flossing.adaptive.look_starts", self.look_starts, 1)
-        check_positive("flossing.adaptive.band", self.band)
-        check_fraction("flossing.adaptive.settle", self.settle)
-        check_integer("flossing.adaptive.max_steps", self.max_steps, 1)
-        check_positive("flossing.adaptive.learned", self.learned, zero=True)
-        check_integer("flossing.adaptive.memory", self.memory, 1)
+    flosser: Flosser | SurrogateHeights
+    horizon: int | float = eqx.field(kw_only=True)
+    band: float = eqx.field(kw_only=True, default=2.0)
+    every: int = eqx.field(kw_only=True, default=20)
+    learned: float = eqx.field(kw_only=True, default=0.5)
+    chance: float | None = eqx.field(kw_only=True, default=None)
+
+    def __check_init__(self) -> None:
+        if not isinstance(self.flosser, Window):
+            raise TypeError(
+                f"flosser: expected a fl.Flosser or fl.SurrogateHeights, got {type(self.flosser).__name__}."
+            )
+        check_positive("horizon", self.horizon)
+        check_positive("band", self.band)
+        check_integer("every", self.every, 1)
+        check_positive("learned", self.learned, zero=True)
+        if self.chance is not None:
+            check_finite("chance", self.chance)
+
+    def init(self, model: Any) -> KeeperState:
+        """The state before the first call."""
+        chance = jnp.asarray(
+            jnp.nan if self.chance is None else self.chance, jnp.result_type(float)
+        )
+        return KeeperState(
+            self.flosser.init(model),
+            jnp.zeros((), jnp.int32),
+            jnp.full_like(chance, jnp.inf),
+            chance,
+        )
+
+    @eqx.filter_jit
+    def update(
+        self,
+        model: Any,
+        keeper_state: KeeperState,
+        state: Any,
+        inputs: Any = None,
+        *,
+        loss: ArrayLike | None = None,
+        key: PRNGKeyArray,
+    ) -> tuple[Any, KeeperState, Look]:
+        """What is due after a training step, or nothing.
+
+        Args:
+            model, state, inputs: as for ``fl.Flosser.update``.
+            keeper_state: from ``init`` or the last ``update``.
+            loss: training loss of that step; without it the model never counts as one that has learned.
+            key: random key of this call.
+
+        Returns:
+            The model, the new state, and a ``Look``.
+        """
+        check_key("key", key)
+        keeper_state = _remembered(keeper_state, loss)
+        calls, mean = keeper_state.calls, keeper_state.mean_loss
+        due = (calls > 0) & (calls % self.every == 0)
+        learned = mean <= self.learned * keeper_state.chance
+        nothing = jnp.asarray(jnp.nan, mean.dtype), jnp.zeros((), jnp.int32)
+
+        def look(model: Any, flosser_state: FlosserState) -> tuple:
+            return self._look(model, flosser_state, state, inputs, learned, key)
+
+        model, flosser_state, (exponent, steps) = when(
+            due, look, (model, keeper_state.flosser), nothing
+        )
+        keeper_state = keeper_state._replace(flosser=flosser_state, calls=calls + 1)
+        return model, keeper_state, Look(due, exponent, learned, steps)
+
+    def _look(
+        self,
+        model: Any,
+        flosser_state: FlosserState,
+        state: Any,
+        inputs: Any,
+        learned: Array,
+        key: Array,
+    ) -> tuple:
+        """Looks at the first exponent, and moves it as long as it is where it must not be."""
+        flosser, target, width = self.flosser, first(self.flosser.targets), self.band / self.horizon
+        look_key, floss_key = jax.random.split(key)
+        found = flosser.measure(model, state, inputs, key=look_key)
+        above = ~(found - target <= width)  # true for NaN, too
+        below = found - target < -width
+        if flosser.disturbs:
+            below &= ~learned
+        arrays, rest = eqx.partition((model, flosser_state), eqx.is_array)
+
+        def step(carry: tuple) -> tuple:
+            arrays, done, seen = carry
+            model, flosser_state = eqx.combine(arrays, rest)
+            if isinstance(flosser, SurrogateHeights):
+                new = flosser.act(model, flosser_state, seen, state, inputs, key=look_key)
+            else:
+                step_key = jax.random.fold_in(floss_key, done)
+                new = flosser.update(model, flosser_state, state, inputs, key=step_key)
+            *changed, info = new
+            return eqx.filter(tuple(changed), eqx.is_array), done + 1, info.exponents[0]
+
+        def go_on(carry: tuple) -> Array:
+            _, done, seen = carry
+            settled = jnp.abs(seen - target) <= SETTLE * width
+            return jnp.where(done == 0, above | below, ~settled & (done < MOST_STEPS))
+
+        arrays, done, _ = jax.lax.while_loop(go_on, step, (arrays, jnp.zeros((), jnp.int32), found))
+        return *eqx.combine(arrays, rest), (found, done)
+
+
+def _remembered(keeper_state: KeeperState, loss: ArrayLike | None) -> KeeperState:
+    """The state with one more loss in its average."""
+    if loss is None:
+        return keeper_state
+    mean, new = keeper_state.mean_loss, jnp.asarray(loss, keeper_state.mean_loss.dtype)
+    change = jnp.where(jnp.isfinite(new), new - mean, 0) / MEMORY
+    mean = jnp.where(jnp.isfinite(mean), mean + change, new)
+    known = jnp.isfinite(keeper_state.chance) | ~jnp.isfinite(new)
+    chance = jnp.where(known, keeper_state.chance, new)
+    return keeper_state._replace(mean_loss=mean, chance=chance)
+
+
+def first(targets: Any) -> Array:
+    """The target of the first exponent."""
+    return jnp.ravel(jnp.asarray(targets))[0]
+
+
+def when(condition: Array, change: Any, carry: tuple, idle: PyTree) -> tuple:
+    """``(*carry, out)`` of ``change(*carry)`` where the condition holds, else the carry and ``idle``."""
+    arrays, rest = eqx.partition(carry, eqx.is_array)
+
+    def do(arrays: PyTree) -> tuple[PyTree, PyTree]:
+        *new, out = change(*eqx.combine(arrays, rest))
+        return eqx.filter(tuple(new), eqx.is_array), out
+
+    arrays, out = jax.lax.cond(condition, do, lambda arrays: (arrays, idle), arrays)
+    return *eqx.combine(arrays, rest), out
+
+
+def scale_heights(model: Any, factor: Float[Array, "*networks"]) -> Any:
+    """The same activity, with surrogate derivatives ``factor`` times as high."""
+    return jax.tree.map(
+        lambda part: part.scaled(factor) if isinstance(part, Surrogate) else part,
+        model,
+        is_leaf=lambda part: isinstance(part, Surrogate),
+    )
+
+
+def free_heights(model: Any) -> Any:
+    """The same model, with heights of surrogate derivatives that are arrays, as ``SurrogateHeights`` needs.
+
+    Raises:
+        ValueError: the model has no surrogates.
+    """
+    if not _surrogates(model):
+        raise ValueError(
+            "model: expected surrogate derivatives, as binary and LIF cells have them, got "
+            f"{type(model).__name__}."
+        )
+    return scale_heights(model, jnp.ones(()))
+
+
+def _surrogates(model: Any) -> list[Surrogate]:
+    parts = jax.tree.leaves(model, is_leaf=lambda part: isinstance(part, Surrogate))
+    return [part for part in parts if isinstance(part, Surrogate)]

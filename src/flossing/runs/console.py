@@ -23,7 +23,7 @@ from rich.text import Text
 
 from .._system import command_line
 from .job import COMPILING, RunResult
-from .summary import summarise
+from .summary import headline, summarise
 
 
 def say(console: Console, text: str, style: str = "") -> None:
@@ -72,7 +72,7 @@ class ConsoleReporter:
 
 @contextmanager
 def progress_display(console: Console) -> Iterator[Progress]:
-    """A display for progress bars with rate, accuracy and time left."""
+    """A display for progress bars with rate, metric and time left."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
@@ -88,7 +88,8 @@ def progress_display(console: Console) -> Iterator[Progress]:
 
 
 def results_table(runs: dict[str, xr.Dataset], title: str) -> Table:
-    """One row per network and run: accuracy, epochs to 95 %, gradient norm, exponents."""
+    """One row per network and run: headline metric, epochs to 95 %, gradient norm, exponents."""
+    main = headline(next(iter(runs.values())))
     rows = [row for label, data in runs.items() for row in _rows(label, data)]
     table = Table(
         title=Text(title),
@@ -100,8 +101,8 @@ def results_table(runs: dict[str, xr.Dataset], title: str) -> Table:
     table.add_column("network", no_wrap=True)
     skipped = any(row[-1] != "0" for row in rows)
     for name in (
-        "held-out\naccuracy",
-        "epochs\nto 95 %",
+        f"held-out\n{main.name}",
+        *(["epochs\nto 95 %"] if main.is_fraction else []),
         "dL/dh0\nfirst",
         "dL/dh0\nlast",
         "lambda1\nstart",
@@ -116,14 +117,15 @@ def results_table(runs: dict[str, xr.Dataset], title: str) -> Table:
 
 
 def _rows(label: str, data: xr.Dataset) -> Iterator[Sequence[str]]:
+    main = headline(data)
     for found in summarise(data):
-        accuracy, reached = found.test_accuracy, found.epochs_to_95
+        reached = found.epochs_to_95
         norms = (found.gradient_first, found.gradient_last)
         exponents = (found.leading_start, found.leading_before, found.leading_end)
         yield (
             f"{label} {found.network}".strip(),
-            "-" if accuracy is None else f"{100 * accuracy:.1f} %",
-            "-" if reached is None else str(reached),
+            "-" if found.test is None else main.show(found.test),
+            *(["-" if reached is None else str(reached)] if main.is_fraction else []),
             *("-" if norm is None else f"{norm:.1e}" for norm in norms),
             *("-" if exponent is None else f"{exponent:+.3f}" for exponent in exponents),
             str(found.skipped),

@@ -5,18 +5,17 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from ..floss import Flossing, plan
+from ..floss import Phase
 from ..lyapunov._steps import dimension
 from ..training import (
     FlossMetrics,
-    Network,
     TrainMetrics,
     TrainState,
     any_process,
@@ -27,8 +26,9 @@ from ..training import (
 )
 from . import checkpoint, directory as files
 from .clock import BlockKind, Moment, add_to_clock
-from .config import RunConfig, to_yaml
+from .config import RunConfig, to_mapping, to_yaml
 from .record import Measurement, Record, tell
+from .summary import shown, summarise
 from .trackers import JsonLines, Tracker, TrackerName, make_trackers
 
 BLOCK = 50
@@ -64,17 +64,39 @@ class Silent:
         """Nothing."""
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(repr=False)
 class RunResult:
     """What a run leaves: the numbers, the trained networks, and where they are."""
 
     config: RunConfig
     data: xr.Dataset
-    networks: Network
+    networks: Any
     """Realisations along the leading axis."""
     directory: Path | None
     finished: bool
     """False after an interrupt."""
+
+    def __repr__(self) -> str:
+        lines = [self.config.describe()]
+        lines += [str(row) for row in summarise(self.data)]
+        if self.directory is not None:
+            lines.append(f"directory: {self.directory}")
+        if not self.finished:
+            lines.append("stopped early")
+        return "\n".join(lines)
+
+    def plot(self) -> Any:
+        """Metric and gradient norm against epoch, and spectra, as a Matplotlib figure."""
+        from .plots import run_figure
+
+        return run_figure({self.config.schedule_name: self.data}, self.config.describe())
+
+
+def phases(config: RunConfig) -> list[Phase]:
+    """The phases of a run, in order."""
+    if config.schedule is None:
+        return [Phase("train", 0, config.epochs)]
+    return list(config.schedule.phases(config.epochs))
 
 
 class Job:
@@ -88,7 +110,6 @@ class Job:
         record: Record,
         reporter: Reporter,
         stop: threading.Event | None,
-        beside: Flossing | None = None,
     ):
         self.config = config
         self.path = path
@@ -96,14 +117,12 @@ class Job:
         self.record = record
         self.reporter = reporter
         self.stop = stop or threading.Event()
-        self.beside = beside
         self.keys = config.keys()
-        self.task = config.task.build()
+        self.trainer = config.trainer
         self.compiled: set[BlockKind] = set()
-        self.phases = list(plan(config.flossing, config.training.epochs))
+        self.phases = phases(config)
         self.total = sum(phase.stop - phase.start for phase in self.phases)
-        size = dimension(state.networks.initial_state) // config.realisations
-        self.measured = min(config.measure_exponents or 128, size)
+        self.measured = min(config.measure_exponents or 128, self._dimension())
 
     def run(self, track: Sequence[TrackerName], trackers: Sequence[Tracker]) -> RunResult:
         """Does what is left to do, and writes it."""
@@ -112,7 +131,7 @@ class Job:
         with checkpoint.locked(self.path):
             checkpoint.remove_leftovers(self.path)
             epochs, steps = int(self.state.epochs), int(self.state.floss_steps)
-            settings = dataclasses.asdict(self.config)
+            settings = to_mapping(self.config)
             named = make_trackers(
                 track,
                 self.path,
@@ -131,30 +150,20 @@ class Job:
 
     def _run(self, trackers: Sequence[Tracker]) -> RunResult:
         self.trackers = trackers
-        flossed = 0
         if not int(self.state.epochs) + int(self.state.floss_steps):
             self._measure("start")
         for phase in self.phases:
             if phase.kind == "floss":
-                flossed += phase.stop
-                self._floss(flossed)
+                self._floss(phase.stop)
             else:
                 self._train(phase.stop)
             if self._stopping():
                 break
-        finished = int(self.state.epochs) == self.config.training.epochs
+        finished = int(self.state.epochs) == self.config.epochs
         if finished:
             self._measure("end")
-            self.record.evaluation = jax.tree.map(
-                np.asarray,
-                evaluate(
-                    self.state.networks,
-                    self.keys,
-                    self.task,
-                    self.config.training.num_steps,
-                    self.config.test_trials,
-                ),
-            )
+            found = evaluate(self.state.networks, self.keys, self.trainer, self.config.test_trials)
+            self.record.evaluation = jax.tree.map(np.asarray, found)
         self._save(last=True)
         return RunResult(self.config, self._dataset(), self.state.networks, self.path, finished)
 
@@ -176,16 +185,8 @@ class Job:
             count = min(BLOCK, until - done)
             self._say_that_it_compiles("flossing")
             start = Moment()
-            self.state, metrics = floss_block(
-                self.state,
-                self.keys,
-                jnp.asarray(count),
-                BLOCK,
-                self.task,
-                self.config.training,
-                self.config.flossing,
-            )
-            self.record.add_flossing(metrics, count, int(self.state.epochs))
+            self.state, metrics = floss_block(self.state, self.keys, count, BLOCK, self.trainer)
+            self.record.add_flossing(metrics, int(self.state.epochs))
             self._time("flossing", done, count, start)
             self._tell("flossing", done, self.record.flossing[-1])
             if int(self.state.floss_steps) == until:
@@ -200,24 +201,26 @@ class Job:
             count = min(BLOCK, until - done, next_measure - done)
             self._say_that_it_compiles("training")
             start = Moment()
-            self.state, metrics = train_block(
-                self.state,
-                self.keys,
-                jnp.asarray(count),
-                BLOCK,
-                self.task,
-                self.config.training,
-                self.config.flossing,
-                self.beside,
-            )
-            self.record.add_training(metrics, count)
+            self.state, metrics = train_block(self.state, self.keys, count, BLOCK, self.trainer)
+            self.record.add_training(metrics)
             self._time("training", done, count, start)
             self._tell("training", done, self.record.training[-1])
             epochs = int(self.state.epochs)
-            if every and epochs % every == 0 and epochs < self.config.training.epochs:
+            if every and epochs % every == 0 and epochs < self.config.epochs:
                 self._measure("during training")
-            accuracy = float(np.median(self.record.training[-1].accuracy[-10:]))
-            self._after_block("training", f"accuracy {100 * accuracy:.1f} %")
+            self._after_block("training", self._status())
+
+    def _status(self) -> str:
+        """The most important number of the last epochs: the first metric of the task, or the loss."""
+        rows = self.record.training[-1]
+        for name, metric in rows.metrics.items():
+            return f"{name} {shown(np.median(metric.value[-10:]), metric.unit)}"
+        return f"loss {np.median(rows.loss[-10:]):.3g}"
+
+    def _dimension(self) -> int:
+        """State variables of one network."""
+        first = jax.tree.map(lambda x: x[0] if eqx.is_array(x) else x, self.state.networks)
+        return dimension(self.config.state(first))
 
     def _time(self, kind: BlockKind, first: int, count: int, start: Moment) -> None:
         if self.path is not None:
@@ -245,7 +248,8 @@ class Job:
         moment = int(self.state.epochs), int(self.state.floss_steps)
         if self.record.measured(*moment):
             return
-        exponents = measure_exponents(self.state.networks, self.keys, self.task, self.measured)
+        networks, size = self.state.networks, self.measured
+        exponents = measure_exponents(networks, self.keys, self.trainer, size)
         self.record.measurements.append(Measurement(*moment, label, np.asarray(exponents)))
         for tracker in self.trackers:
             tracker.log("spectrum", moment[0], {"exponents": np.asarray(exponents)})

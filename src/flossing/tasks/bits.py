@@ -113,7 +113,9 @@ class Parity(Task, name="parity"):
             answer = answer ^ jnp.roll(answer, spacing * 2**i, axis=0)
         return answer.astype(float), jnp.arange(len(bits)) >= self.delay
 
-    def read(self, outputs: Float[Array, "*batch time output"]) -> Float[Array, "*batch time output"]:
+    def read(
+        self, outputs: Float[Array, "*batch time output"]
+    ) -> Float[Array, "*batch time output"]:
         """What is compared with the targets: the outputs of a network as they are."""
         return outputs
 

@@ -44,11 +44,10 @@ def spread(function: Callable, realisations: PyTree, *shared: PyTree, axes: tupl
     """
     arrays, rest = eqx.partition(realisations, eqx.is_array)
     count = jax.tree.leaves(arrays)[0].shape[0]
-    parts = jax.device_count()
-    if jax.process_count() == 1:  # several processes must not leave one out
-        parts = -(-count // -(-count // parts))
-        if parts == 1:
-            return function(realisations, *shared)
+    devices = _devices_for(count)
+    parts = len(devices)
+    if parts == 1:
+        return function(realisations, *shared)
     share = -(-count // parts)
     static = []
 
@@ -58,7 +57,7 @@ def spread(function: Callable, realisations: PyTree, *shared: PyTree, axes: tupl
         return out
 
     everywhere = PartitionSpec()
-    mesh = Mesh(np.asarray(jax.devices()[:parts]), (_AXIS,))
+    mesh = Mesh(np.asarray(devices), (_AXIS,))
     which = jnp.minimum(jnp.arange(parts * share), count - 1)
     out = jax.shard_map(
         of_arrays,
@@ -71,8 +70,7 @@ def spread(function: Callable, realisations: PyTree, *shared: PyTree, axes: tupl
         jax.tree.map(lambda x, axis=axis: jax.lax.slice_in_dim(x, 0, count, axis=axis), part)
         for part, axis in zip(out, axes, strict=True)
     )
-    if jax.process_count() > 1:
-        out = jax.lax.with_sharding_constraint(out, NamedSharding(mesh, everywhere))
+    out = jax.lax.with_sharding_constraint(out, NamedSharding(mesh, everywhere))
     return eqx.combine(out, static[-1])
 
 
@@ -106,22 +104,36 @@ def over_devices(function: Callable, shared: PyTree, parts: PyTree) -> Any:
     )(arrays, parts)
 
 
-def everywhere(tree: PyTree) -> PyTree:
-    """Arrays that every process holds, as arrays that the processes share; nothing to do for one process."""
-    if jax.process_count() == 1:
-        return tree
-    mesh = Mesh(np.asarray(jax.devices()), (_AXIS,))
-    shared = NamedSharding(mesh, PartitionSpec())
+def placed(tree: PyTree, count: int) -> PyTree:
+    """Arrays of ``count`` realisations, held by every device that takes part in the work on them.
 
-    def share(array: jax.Array) -> jax.Array:
+    Programs are compiled for where their arguments are: arrays that come from elsewhere would have them
+    compiled anew. Where arrays are in the right place, nothing is moved.
+    """
+    devices = _devices_for(count)
+    if len(devices) == 1:
+        return tree
+    shared = NamedSharding(Mesh(np.asarray(devices), (_AXIS,)), PartitionSpec())
+
+    def place(array: jax.Array) -> jax.Array:
+        if jax.process_count() == 1:
+            return jax.device_put(array, shared)
         if not array.is_fully_addressable:
             return array
         if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
-            return jax.random.wrap_key_data(share(jax.random.key_data(array)))
+            return jax.random.wrap_key_data(place(jax.random.key_data(array)))
         return jax.make_array_from_process_local_data(shared, np.asarray(array))
 
     arrays, rest = eqx.partition(tree, eqx.is_array)
-    return eqx.combine(jax.tree.map(share, arrays), rest)
+    return eqx.combine(jax.tree.map(place, arrays), rest)
+
+
+def _devices_for(count: int) -> list[jax.Device]:
+    """The devices that ``count`` realisations are laid over, each with as many as the others, or one less."""
+    parts = jax.device_count()
+    if jax.process_count() == 1:  # several processes must not leave one out
+        parts = -(-count // -(-count // parts))
+    return jax.devices()[:parts]
 
 
 def any_process(flag: bool) -> bool:

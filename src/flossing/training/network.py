@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from .._checks import check_finite, check_integer, check_positive
 from .._warn import refuse_old_names
 from ..cells import Cell, check_cell
+from ..escape_noise import Noisy
 
 
 class Network(eqx.Module):
@@ -15,7 +16,8 @@ class Network(eqx.Module):
 
     Args:
         cell: any cell of the library, or of your own subclass of ``fl.Cell``.
-        output_size: number of outputs.
+        output_size: number of outputs; ``None`` for the outputs of the cell itself, without a readout, as for
+            a stack whose last layer is a ``fl.LeakyReadout``.
         readout_gain: readout weights are drawn from N(0, readout_gain^2).
         readout_bias: start value of the readout's offset.
         state_warmup: the start state is random and relaxed for so many steps without input.
@@ -28,15 +30,15 @@ class Network(eqx.Module):
     """
 
     cell: Cell
-    readout_weight: Float[Array, "output hidden"]
-    readout_bias: Float[Array, " output"]
+    readout_weight: Float[Array, "output hidden"] | None
+    readout_bias: Float[Array, " output"] | None
     initial_state: PyTree
 
     @refuse_old_names
     def __init__(
         self,
         cell: Cell,
-        output_size: int,
+        output_size: int | None,
         *,
         readout_gain: float = 1.0,
         readout_bias: float = 0.001,
@@ -44,26 +46,50 @@ class Network(eqx.Module):
         key: PRNGKeyArray,
     ):
         check_cell("cell", cell)
-        check_integer("output_size", output_size, 1)
+        if output_size is not None:
+            check_integer("output_size", output_size, 1)
         check_positive("readout_gain", readout_gain, zero=True)
         check_finite("readout_bias", readout_bias)
         check_integer("state_warmup", state_warmup, 0)
         weight_key, state_key = jax.random.split(key)
         self.cell = cell
-        shape = (output_size, cell.hidden_size)
-        self.readout_weight = readout_gain * jax.random.normal(weight_key, shape)
-        self.readout_bias = jnp.full(output_size, readout_bias)
+        if output_size is None:
+            self.readout_weight = self.readout_bias = None
+        else:
+            shape = (output_size, cell.hidden_size)
+            self.readout_weight = readout_gain * jax.random.normal(weight_key, shape)
+            self.readout_bias = jnp.full(output_size, readout_bias)
         silence = jnp.zeros((state_warmup, cell.input_size))
         start = cell.initial_state(key=state_key)
         _check_order(cell, start)
         self.initial_state = jax.lax.scan(lambda s, u: (cell(s, u), None), start, silence)[0]
 
     def __call__(
-        self, inputs: Float[Array, "time input"], state: PyTree = None
+        self,
+        inputs: Float[Array, "time input"],
+        state: PyTree = None,
+        *,
+        key: PRNGKeyArray | None = None,
     ) -> Float[Array, "time output"]:
-        """Outputs of one trial, before any nonlinearity, shape ``(time, output_size)``."""
+        """Outputs of one trial, before any nonlinearity, shape ``(time, output_size)``.
+
+        Args:
+            inputs: of the trial.
+            state: where it starts; default ``initial_state``.
+            key: random key of the noise, which a stochastic cell needs.
+        """
         start = self.initial_state if state is None else state
-        return self.cell.over_time(inputs, start) @ self.readout_weight.T + self.readout_bias
+        noise_size = self.cell.noise_size
+        given = inputs
+        if noise_size and not isinstance(inputs, Noisy):
+            if key is None:
+                raise ValueError("key: a stochastic cell needs one for its noise.")
+            shape = (len(inputs), noise_size)
+            given = Noisy(inputs, jax.random.uniform(key, shape, jnp.result_type(float)))
+        activity = self.cell.over_time(given, start)
+        if self.readout_weight is None or self.readout_bias is None:
+            return activity
+        return activity @ self.readout_weight.T + self.readout_bias
 
 
 def _check_order(cell: Cell, state: PyTree) -> None:

@@ -3,7 +3,7 @@
 import enum
 
 import jax
-from jaxtyping import Array, Key
+from jaxtyping import Array, Key, PRNGKeyArray
 
 
 class Stream(enum.IntEnum):
@@ -14,11 +14,17 @@ class Stream(enum.IntEnum):
     EVALUATE = 2
     MEASURE = 3
     ADAPT = 4
+    NOISE = 5
 
 
-def fold(key: Key[Array, ""], kind: Stream, number: Array | int) -> Key[Array, ""]:
+def stream(key: PRNGKeyArray, kind: Stream) -> PRNGKeyArray:
+    """The key of a kind of work; its pieces are numbered by ``jax.random.fold_in``."""
+    return jax.random.fold_in(key, int(kind))
+
+
+def fold(key: PRNGKeyArray, kind: Stream, number: Array | int) -> PRNGKeyArray:
     """The key of the ``number``-th piece of work of a kind."""
-    return jax.random.fold_in(jax.random.fold_in(key, int(kind)), number)
+    return jax.random.fold_in(stream(key, kind), number)
 
 
 def fold_all(

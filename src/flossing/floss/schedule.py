@@ -1,0 +1,293 @@
+"""When to floss around a training: each schedule is a class with its settings."""
+
+import abc
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, NamedTuple, get_args
+
+import equinox as eqx
+import optax
+
+from .._checks import check_choice, check_finite, check_integer, check_positive
+from .._choices import Choice
+from .adaptive import AdaptiveFlosser, SurrogateHeights, free_heights
+from .flosser import Flosser, flossing_optimiser
+from .objective import Penalty
+
+
+class Phase(NamedTuple):
+    """One stretch of a run: flossing steps, or training epochs, from number ``start`` to before ``stop``."""
+
+    kind: Literal["floss", "train"]
+    start: int
+    stop: int
+
+
+class Schedule(Choice, abc.ABC):
+    """When networks are flossed around their training, and how."""
+
+    @abc.abstractmethod
+    def control(
+        self, step: Callable[[Any], Any], horizon: int | None, chance_loss: float | None
+    ) -> Flosser | AdaptiveFlosser:
+        """What flosses: a ``Flosser``, or an ``AdaptiveFlosser`` that is called before every epoch.
+
+        Args:
+            step: makes the step from the network.
+            horizon: of the task, in steps; ``None`` if it has none.
+            chance_loss: loss of a network that has learned nothing; ``None`` if it is not known.
+        """
+
+    def prepared(self, networks: Any) -> Any:
+        """Networks (along a leading axis) as this schedule needs them."""
+        return networks
+
+    def phases(self, epochs: int) -> Iterator[Phase]:
+        """The phases of a run of so many training epochs, in order."""
+        yield Phase("train", 0, epochs)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Before(Schedule, name="before"):
+    """Floss before training."""
+
+    steps_before: int = 200
+    """Flossing steps before training."""
+    num_exponents: int = 75
+    """How many leading exponents are flossed; at most as many as there are state variables."""
+    targets: tuple[float, ...] = (0.0,)
+    """Where exponents are moved, in nats per step: one number for all, or one per exponent."""
+    penalty: Penalty = "two-sided"
+    """Count exponents on both sides of their targets, only those above, or only those below."""
+    window: int = 100
+    """Steps of tangent propagation in each flossing step, warm-up included."""
+    warmup: int = 25
+    """First steps of the window, which turn the random basis and are not counted."""
+    state_warmup: int = 50
+    """Steps before the window in which only the state moves, from the network's initial state."""
+    num_starts: int = 1
+    """Trajectories, with inputs and bases of their own, over which exponents are averaged."""
+    learning_rate: float = 5e-3
+    """Learning rate of flossing's own Adam at its first step."""
+    final_learning_rate: float | None = None
+    """Learning rate to which it falls along a cosine over the steps before training, and where it stays;
+    by default a tenth of the first."""
+    clip_norm: float | None = 0.03
+    """Largest gradient norm of each array in a flossing step."""
+
+    def __post_init__(self) -> None:
+        check_choice("penalty", self.penalty, get_args(Penalty))
+        for name, least in [
+            ("steps_before", 0),
+            ("num_exponents", 1),
+            ("window", 1),
+            ("warmup", 0),
+            ("state_warmup", 0),
+            ("num_starts", 1),
+        ]:
+            check_integer(name, getattr(self, name), least)
+        check_positive("learning_rate", self.learning_rate)
+        for name in ("final_learning_rate", "clip_norm"):
+            if getattr(self, name) is not None:
+                check_positive(name, getattr(self, name))
+        check_finite("targets", self.targets)
+        if len(self.targets) not in (1, self.num_exponents):
+            raise ValueError(
+                f"targets: expected 1 or {self.num_exponents} numbers (num_exponents), "
+                f"got {len(self.targets)}."
+            )
+        if self.warmup >= self.window:
+            raise ValueError(
+                f"warmup: {self.warmup} steps leave none of the window of {self.window} to count."
+            )
+
+    def optimiser(self) -> optax.GradientTransformation:
+        """The optimiser of the flossing steps."""
+        return flossing_optimiser(
+            self.learning_rate,
+            self.final_learning_rate,
+            steps=self.steps_before,
+            clip_norm=self.clip_norm,
+        )
+
+    def flosser(self, step: Callable[[Any], Any]) -> Flosser:
+        """What takes the flossing steps."""
+        return Flosser(
+            self.num_exponents,
+            targets=self.targets if len(self.targets) > 1 else self.targets[0],
+            window=self.window,
+            warmup=self.warmup,
+            state_warmup=self.state_warmup,
+            num_starts=self.num_starts,
+            penalty=self.penalty,
+            optimiser=self.optimiser(),
+            step=step,
+        )
+
+    def control(
+        self, step: Callable[[Any], Any], horizon: int | None, chance_loss: float | None
+    ) -> Flosser | AdaptiveFlosser:
+        """The flosser alone."""
+        del horizon, chance_loss
+        return self.flosser(step)
+
+    def phases(self, epochs: int) -> Iterator[Phase]:
+        """Flossing, then training."""
+        if self.steps_before:
+            yield Phase("floss", 0, self.steps_before)
+        yield Phase("train", 0, epochs)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Phases(Before, name="phases"):
+    """Floss before training and again at intervals during it, whatever the exponents are.
+
+    ``Phases.published()`` has the settings of the published example call (Engelken 2023). Its window of 55
+    steps, of which 39 count, leaves exponents at about -0.045 that it believes to be 0; the defaults have
+    a longer window and larger steps.
+    """
+
+    every: int = 100
+    """Training epochs between phases during training."""
+    max_times: int = 2
+    """Number of phases during training, at most."""
+    steps_between: int = 500
+    """Flossing steps in each of those."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_integer("every", self.every, 1)
+        check_integer("max_times", self.max_times, 0)
+        check_integer("steps_between", self.steps_between, 1)
+
+    @classmethod
+    def published(cls) -> "Phases":
+        """The settings of the published example call (Engelken 2023)."""
+        return cls(
+            window=55,
+            warmup=16,
+            state_warmup=0,
+            steps_before=500,
+            learning_rate=1e-3,
+            final_learning_rate=1e-3,
+            clip_norm=None,
+        )
+
+    def phases(self, epochs: int) -> Iterator[Phase]:
+        """Flossing, then training and flossing in turn."""
+        done, start = self.steps_before, 0
+        if done:
+            yield Phase("floss", 0, done)
+        for stop in range(self.every, min(epochs, self.every * self.max_times + 1), self.every):
+            yield Phase("train", start, stop)
+            yield Phase("floss", done, done + self.steps_between)
+            start, done = stop, done + self.steps_between
+        yield Phase("train", start, epochs)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Adaptive(Before, name="adaptive"):
+    """Floss before training, and during it whenever a network needs it (``fl.AdaptiveFlosser``)."""
+
+    every: int = 20
+    """Training epochs between looks at the exponents."""
+    band: float = 2.0
+    """Half the width of the band that the first exponent must not leave, times the horizon of the task."""
+    learned: float = 0.5
+    """Fraction of the loss at chance below which a network has learned and is no longer moved upwards."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_integer("every", self.every, 1)
+        check_positive("band", self.band)
+        check_positive("learned", self.learned, zero=True)
+
+    def control(
+        self, step: Callable[[Any], Any], horizon: int | None, chance_loss: float | None
+    ) -> Flosser | AdaptiveFlosser:
+        """The keeper of the band."""
+        return AdaptiveFlosser(
+            self.flosser(step),
+            horizon=needed(horizon),
+            band=self.band,
+            every=self.every,
+            learned=self.learned,
+            chance=chance_loss,
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Joint(Before, name="joint"):
+    """Floss before training, and minimise the sum of both losses in every update of the training."""
+
+    weight: float = 1.0
+    """Weight of the flossing loss in that sum; that of the training loss is 1."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_positive("weight", self.weight)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Heights(Schedule, name="heights"):
+    """Keep the first surrogate exponent in a band by the heights of surrogate derivatives alone.
+
+    For binary and spiking networks, whose activity does not depend on these heights
+    (``fl.SurrogateHeights``).
+    """
+
+    every: int = 20
+    """Training epochs between looks at the exponent."""
+    band: float = 2.0
+    """Half the width of the band, times the horizon of the task."""
+    level: float = 0.0
+    """Middle of the band, times the horizon of the task: -1 is a time constant as long as the horizon."""
+    response: float = 1.0
+    """How far heights are scaled where the exponent misses the level; about (tau_mem + tau_syn) / time_step
+    for LIF neurons, 1 for binary ones."""
+    num_starts: int = 1
+    """Trajectories over which a look averages."""
+    window: int = 100
+    """Steps of tangent propagation in each look, warm-up included."""
+    warmup: int = 25
+    """First steps of the window, which turn the random basis and are not counted."""
+    state_warmup: int = 50
+    """Steps before the window in which only the state moves."""
+
+    def __post_init__(self) -> None:
+        check_integer("every", self.every, 1)
+        check_positive("band", self.band)
+        check_finite("level", self.level)
+        check_positive("response", self.response)
+        check_integer("num_starts", self.num_starts, 1)
+
+    def control(
+        self, step: Callable[[Any], Any], horizon: int | None, chance_loss: float | None
+    ) -> Flosser | AdaptiveFlosser:
+        """The keeper of the band."""
+        heights = SurrogateHeights(
+            self.response,
+            targets=self.level / needed(horizon),
+            window=self.window,
+            warmup=self.warmup,
+            state_warmup=self.state_warmup,
+            num_starts=self.num_starts,
+            step=step,
+        )
+        return AdaptiveFlosser(
+            heights, horizon=needed(horizon), band=self.band, every=self.every, chance=chance_loss
+        )
+
+    def prepared(self, networks: Any) -> Any:
+        """Networks whose surrogates have heights of their own."""
+        return eqx.filter_vmap(free_heights)(networks)
+
+
+def needed(horizon: int | None) -> int:
+    """The horizon of a task, which a band is measured in."""
+    if horizon is None:
+        raise ValueError(
+            "schedule: this one needs the horizon of the task, in steps, and the task has none; give the task "
+            "a property horizon, or choose the schedule before."
+        )
+    return horizon

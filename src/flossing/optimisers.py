@@ -1,0 +1,192 @@
+"""Optimisers: parts that Optax does not have, and settings of the usual ones for files and commands."""
+
+import abc
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Literal, NamedTuple, get_args
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, PyTree
+
+from ._checks import check_choice, check_fraction, check_positive
+from ._choices import Choice
+from ._norms import clipped
+
+
+def clip_by_array_norm(max_norm: float) -> optax.GradientTransformation:
+    """Scales each array of the gradient down to a Euclidean norm of at most ``max_norm``.
+
+    This is the clipping of the published gradient-flossing code: each parameter array has a norm of its
+    own, unlike ``clip_by_global_norm``.
+    """
+    check_positive("max_norm", max_norm)
+    return _stateless(lambda updates: jax.tree.map(lambda x: clipped(x, max_norm), updates))
+
+
+def clip_by_global_norm(max_norm: float) -> optax.GradientTransformation:
+    """Scales a gradient down to a Euclidean norm of at most ``max_norm``, over all arrays together.
+
+    Like ``optax.clip_by_global_norm``, which makes zeros of gradients whose squares overflow.
+    """
+    check_positive("max_norm", max_norm)
+    return _stateless(lambda updates: clipped(updates, max_norm))
+
+
+def _stateless(change: Callable[[PyTree], PyTree]) -> optax.GradientTransformation:
+    return optax.stateless(lambda updates, params: change(updates))
+
+
+class OptimiserSpec(Choice):
+    """Settings of an optimiser, from which its Optax transformation is built."""
+
+    @abc.abstractmethod
+    def build(self, epochs: int) -> optax.GradientTransformation:
+        """The transformation for a training of so many updates."""
+
+
+Clip = Literal["array", "global"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Clipped(OptimiserSpec):
+    learning_rate: float = 1e-3
+    """Learning rate at the first update."""
+    final_learning_rate: float | None = None
+    """Learning rate at the last update, to which it falls along a cosine; by default it stays."""
+    clip: Clip | None = "array"
+    """Clip the norm of each array of the gradient (as published), of all together (global), or nothing."""
+    clip_norm: float = 0.03
+    """Largest norm that clipping leaves."""
+
+    def __post_init__(self) -> None:
+        check_positive("learning_rate", self.learning_rate, zero=True)
+        if self.final_learning_rate is not None:
+            check_positive("final_learning_rate", self.final_learning_rate, zero=True)
+        if self.clip is not None:
+            check_choice("clip", self.clip, get_args(Clip))
+        check_positive("clip_norm", self.clip_norm)
+
+    def build(self, epochs: int) -> optax.GradientTransformation:
+        """Clipping, then the method itself."""
+        rate: optax.ScalarOrSchedule = self.learning_rate
+        if self.final_learning_rate is not None and rate > 0:
+            share = self.final_learning_rate / rate
+            rate = optax.cosine_decay_schedule(rate, epochs, share)
+        clip = {"array": clip_by_array_norm, "global": clip_by_global_norm}
+        first = optax.identity() if self.clip is None else clip[self.clip](self.clip_norm)
+        return optax.chain(first, self._method(rate))
+
+    @abc.abstractmethod
+    def _method(self, rate: optax.ScalarOrSchedule) -> optax.GradientTransformation: ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Adam(_Clipped, name="adam"):
+    """Adam (Kingma & Ba 2015) with clipped gradients; Engelken 2023 has these settings."""
+
+    def _method(self, rate: optax.ScalarOrSchedule) -> optax.GradientTransformation:
+        return optax.adam(rate)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SGD(_Clipped, name="sgd"):
+    """Gradient descent with momentum and clipped gradients."""
+
+    momentum: float = 0.9
+    """Decay of the running sum of gradients, from 0 (none) to below 1."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_fraction("momentum", self.momentum)
+
+    def _method(self, rate: optax.ScalarOrSchedule) -> optax.GradientTransformation:
+        return optax.sgd(rate, self.momentum)
+
+
+def as_optimiser(
+    optimiser: OptimiserSpec | optax.GradientTransformation, epochs: int
+) -> optax.GradientTransformationExtraArgs:
+    """The transformation of a specification, or the one that is given; its updates take ``value``."""
+    built = optimiser.build(epochs) if isinstance(optimiser, OptimiserSpec) else optimiser
+    return optax.with_extra_args_support(built)
+
+
+def keep_row_means() -> optax.GradientTransformation:
+    """Takes from the change of every matrix its mean over each row, so that the means of the rows stay.
+
+    For networks whose units are never negative, such as spiking ones, where higher row means are more input
+    from all others at once. Arrays that are no matrices, and matrices of one column, are left alone.
+    """
+    return _stateless(lambda updates: jax.tree.map(without_row_mean, updates))
+
+
+def without_row_mean(update: Array) -> Array:
+    """A change of a matrix that leaves the means of its rows; anything else, and one column, as it is."""
+    if update.ndim != 2 or update.shape[1] == 1:
+        return update
+    return update - update.mean(1, keepdims=True)
+
+
+class Smorms3State(NamedTuple):
+    """Memory length, mean gradient and root of the mean squared gradient, each like the parameters."""
+
+    memory: PyTree
+    mean: PyTree
+    root: PyTree
+
+
+def smorms3(learning_rate: float = 1e-3, *, epsilon: float = 1e-16) -> optax.GradientTransformation:
+    """SMORMS3: each parameter takes steps as large as its gradients agree, at most ``learning_rate``.
+
+    With running means ``g`` and ``s`` of gradient and squared gradient over the last ``m`` steps::
+
+        step = -gradient / (sqrt(s) + epsilon) * min(learning_rate, x),   x = g^2 / (s + epsilon)
+        m' = 1 + m (1 - x)
+
+    Args:
+        learning_rate: largest step.
+        epsilon: keeps divisions finite.
+
+    Source: S. Funk, "RMSprop loses to SMORMS3", 2015.
+    """
+    check_positive("learning_rate", learning_rate)
+    check_positive("epsilon", epsilon)
+
+    def init(params: PyTree) -> Smorms3State:
+        zeros = jax.tree.map(jnp.zeros_like, params)
+        return Smorms3State(jax.tree.map(jnp.ones_like, params), zeros, zeros)
+
+    def one(gradient: Array, memory: Array, mean: Array, root: Array) -> tuple:
+        rate = 1 / (memory + 1)
+        mean = (1 - rate) * mean + rate * gradient
+        root = jnp.hypot(jnp.sqrt(1 - rate) * root, jnp.sqrt(rate) * gradient)
+        agreement = jnp.square(mean / jnp.hypot(root, math.sqrt(epsilon)))
+        size = jnp.minimum(learning_rate, agreement)
+        step = -gradient / (root + epsilon) * size
+        return step, 1 + memory * (1 - agreement), mean, root
+
+    def update(updates: PyTree, state: PyTree, params: PyTree = None) -> tuple:
+        del params
+        leaves, structure = jax.tree.flatten(updates)
+        columns = [leaves, *(jax.tree.leaves(x) for x in state)]
+        results = [one(*row) for row in zip(*columns, strict=True)]
+        trees = [structure.unflatten(column) for column in zip(*results, strict=True)] or [
+            updates
+        ] * 4
+        return trees[0], Smorms3State(*trees[1:])
+
+    return optax.GradientTransformation(init, update)
+
+
+def all_finite(tree: PyTree) -> Bool[Array, ""]:
+    """Whether every floating-point number of a tree is finite."""
+    leaves = [jnp.isfinite(x).all() for x in jax.tree.leaves(tree)]
+    return jnp.all(jnp.stack(leaves)) if leaves else jnp.asarray(True)
+
+
+def apply_if(condition: Bool[Array, ""], new: PyTree, old: PyTree) -> PyTree:
+    """``new`` where the condition holds, else ``old``, leaf by leaf."""
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)

@@ -1,0 +1,239 @@
+"""One training epoch and one flossing step of one network: plain functions, which blocks repeat."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+
+from .._norms import tree_norm
+from ..floss import AdaptiveFlosser, Flosser, FlossInfo, Joint, Schedule
+from ..optimisers import OptimiserSpec, all_finite, apply_if, as_optimiser
+from ..tasks.task import Metric, Task, as_metrics
+from .streams import Stream, fold, stream
+
+
+class TrainMetrics(NamedTuple):
+    """Per epoch and realisation, before that epoch's update, on the trials of that update."""
+
+    loss: Float[Array, "*epochs_realisations"]
+    metrics: dict[str, Metric]
+    """Those of the task."""
+    gradient_norm: Float[Array, "*epochs_realisations"]
+    """Norm of the gradient with respect to the initial state, |dL/dh_0|; NaN where the network takes none."""
+    skipped: Bool[Array, "*epochs_realisations"]
+    """The gradient or the loss was not finite and the update was left out."""
+    floss_steps: Int[Array, "*epochs_realisations"]
+    """Flossing steps that an adaptive schedule took before that epoch; one per epoch if joint."""
+    watched: Float[Array, "*epochs_realisations"]
+    """The first exponent as an adaptive or the joint schedule found it; NaN where it did not look."""
+
+
+class FlossMetrics(NamedTuple):
+    """Per flossing step and realisation, before that step's update."""
+
+    loss: Float[Array, "*steps_realisations"]
+    exponents: Float[Array, "*steps_realisations k"]
+    skipped: Bool[Array, "*steps_realisations"]
+
+
+def cell_of(network: Any) -> Any:
+    """The step of a ``Network``."""
+    return network.cell
+
+
+def start_of(network: Any) -> Any:
+    """The initial state of a ``Network``."""
+    return network.initial_state
+
+
+class Trainer(eqx.Module):
+    """What training consists of; everything that changes is in a ``Realisation``.
+
+    Args:
+        task: trials, loss and metrics.
+        optimiser: a specification, or any Optax transformation; it gets the loss as ``value``.
+        schedule: how networks are flossed; ``None`` for not at all.
+        epochs: number of updates, on which learning rates may depend.
+        batch_size: trials per update.
+        step: makes the recurrent step from a network.
+        state: makes the state in which trials start from a network.
+    """
+
+    task: Task
+    optimiser: OptimiserSpec | optax.GradientTransformation
+    schedule: Schedule | None = None
+    epochs: int = 3001
+    batch_size: int = 16
+    step: Callable[[Any], Any] = cell_of
+    state: Callable[[Any], Any] = start_of
+
+    @property
+    def transformation(self) -> optax.GradientTransformationExtraArgs:
+        """The optimiser as an Optax transformation."""
+        return as_optimiser(self.optimiser, self.epochs)
+
+    @property
+    def control(self) -> Flosser | AdaptiveFlosser | None:
+        """What flosses; ``None`` without a schedule."""
+        if self.schedule is None:
+            return None
+        return self.schedule.control(self.step, self.task.horizon, self.task.chance_loss)
+
+    def driven(self, network: Any) -> tuple[Callable, Callable]:
+        """State and inputs of flossing steps, as functions of a key: the network's start, fresh inputs."""
+        control = self.control
+        assert control is not None
+        window = control if isinstance(control, Flosser) else control.flosser
+        return (
+            lambda key: self.state(network),
+            lambda key: self.task.sample_inputs(key, window.num_steps),
+        )
+
+
+class Realisation(eqx.Module):
+    """One network with everything that changes while it is trained."""
+
+    network: Any
+    optimiser: PyTree
+    flosser: PyTree
+    """The state of what flosses; ``None`` without a schedule."""
+    loss: Float[Array, ""]
+    """Of the last epoch; infinite before the first."""
+
+
+def begin(network: Any, trainer: Trainer) -> Realisation:
+    """A network before its training."""
+    arrays = eqx.filter(network, eqx.is_inexact_array)
+    control = trainer.control
+    return Realisation(
+        network,
+        trainer.transformation.init(arrays),
+        None if control is None else control.init(network),
+        jnp.full((), jnp.inf),
+    )
+
+
+def floss_step(
+    realisation: Realisation, key: PRNGKeyArray, number: Array | int, trainer: Trainer
+) -> tuple[Realisation, FlossMetrics]:
+    """One flossing step on fresh inputs and bases.
+
+    Args:
+        realisation: network and states.
+        key: random key of the realisation.
+        number: counts the flossing steps of a run from 0.
+        trainer: with a schedule that flosses.
+    """
+    control, network = trainer.control, realisation.network
+    driven, step_key = trainer.driven(network), fold(key, Stream.FLOSS, number)
+    if isinstance(control, Flosser):
+        network, flosser, info = control.update(network, realisation.flosser, *driven, key=step_key)
+    else:
+        assert control is not None
+        network, own, info = control.flosser.update(
+            network, realisation.flosser.flosser, *driven, key=step_key
+        )
+        flosser = realisation.flosser._replace(flosser=own)
+    changed = Realisation(network, realisation.optimiser, flosser, realisation.loss)
+    return changed, FlossMetrics(info.loss, info.exponents, info.skipped)
+
+
+def train_epoch(
+    realisation: Realisation, key: PRNGKeyArray, number: Array | int, trainer: Trainer
+) -> tuple[Realisation, TrainMetrics]:
+    """One update on one batch, after the flossing that is due; left out, and counted, if it is not finite.
+
+    Arguments are those of ``floss_step``; ``number`` counts epochs.
+    """
+    network, flosser, floss_steps, watched = _flossed(realisation, key, number, trainer)
+    loss, metrics, norm, gradient = _loss_and_gradient(network, key, number, trainer)
+    control = trainer.control
+    if isinstance(trainer.schedule, Joint):
+        assert isinstance(control, Flosser)
+        adapt_key = fold(key, Stream.ADAPT, number)
+        (_, exponents, _), more = control.gradient(network, *trainer.driven(network), key=adapt_key)
+        floss_steps, watched = jnp.asarray(1), exponents[0]
+        gradient = _sum(gradient, trainer.schedule.weight, more)
+    arrays, rest = eqx.partition(network, eqx.is_inexact_array)
+    good = all_finite((loss, gradient))
+    updates, optimiser = trainer.transformation.update(
+        gradient, realisation.optimiser, arrays, value=loss
+    )
+    arrays = apply_if(good, optax.apply_updates(arrays, updates), arrays)
+    optimiser = apply_if(good, optimiser, realisation.optimiser)
+    changed = Realisation(eqx.combine(arrays, rest), optimiser, flosser, loss)
+    return changed, TrainMetrics(loss, metrics, norm, ~good, floss_steps, watched)
+
+
+def _flossed(
+    realisation: Realisation, key: PRNGKeyArray, number: Array | int, trainer: Trainer
+) -> tuple[Any, PyTree, Array, Array]:
+    """The network after the flossing that an adaptive schedule finds due, its steps and what it saw."""
+    control, network, flosser = trainer.control, realisation.network, realisation.flosser
+    if control is None or isinstance(control, Flosser):
+        return network, flosser, jnp.asarray(0), jnp.full_like(realisation.loss, jnp.nan)
+    network, flosser, look = control.update(
+        network,
+        flosser,
+        *trainer.driven(network),
+        loss=realisation.loss,
+        key=fold(key, Stream.ADAPT, number),
+    )
+    return network, flosser, look.steps, look.exponent
+
+
+def _loss_and_gradient(
+    network: Any, key: PRNGKeyArray, number: Array | int, trainer: Trainer
+) -> tuple[Array, dict[str, Metric], Array, PyTree]:
+    """Loss and metrics of a batch, |dL/dh_0|, and the gradient of the network's arrays."""
+    task = trainer.task
+    trial = task.batch(stream(key, Stream.DATA), number, trainer.batch_size)
+    noise = jax.random.split(fold(key, Stream.NOISE, number), trainer.batch_size)
+    arrays, rest = eqx.partition(network, eqx.is_inexact_array)
+    start = eqx.filter(trainer.state(network), eqx.is_inexact_array)
+
+    def loss_of(arrays: PyTree, nudge: PyTree) -> tuple[Array, dict[str, Metric]]:
+        network = eqx.combine(arrays, rest)
+        moved, other = eqx.partition(trainer.state(network), eqx.is_inexact_array)
+        state = eqx.combine(jax.tree.map(jnp.add, moved, nudge), other)
+        outputs = outputs_of(network, trial.inputs, state, noise)
+        return task.loss(outputs, trial), as_metrics(task.metrics(outputs, trial))
+
+    both = jax.value_and_grad(loss_of, argnums=(0, 1), has_aux=True)
+    (loss, metrics), (gradient, errors) = both(arrays, jax.tree.map(jnp.zeros_like, start))
+    norm = tree_norm(errors) if "state" in _takes(network) else jnp.full_like(loss, jnp.nan)
+    return loss, metrics, norm, gradient
+
+
+def outputs_of(network: Any, inputs: PyTree, state: PyTree, keys: Array) -> PyTree:
+    """Outputs of a network for trials along the leading axis, which all start in ``state``.
+
+    Networks are called as ``network(inputs)``, with ``state`` and ``key`` if they take arguments of these
+    names.
+    """
+    takes = _takes(network)
+
+    def one(inputs: PyTree, key: Array) -> PyTree:
+        more = {"state": state, "key": key}
+        return network(inputs, **{name: more[name] for name in takes})
+
+    return jax.vmap(one)(inputs, keys)
+
+
+def _takes(network: Any) -> list[str]:
+    names = inspect.signature(network).parameters
+    return [name for name in ("state", "key") if name in names]
+
+
+def _sum(gradient: PyTree, weight: float, more: PyTree) -> PyTree:
+    return jax.tree.map(
+        lambda g, m: g if m is None else g + weight * m,
+        gradient,
+        more,
+        is_leaf=lambda leaf: leaf is None,
+    )
