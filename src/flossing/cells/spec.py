@@ -183,10 +183,5 @@ def _arguments(make: Any, name: str) -> tuple[inspect.Parameter, list[inspect.Pa
 
 def _is_plain(hint: Any) -> bool:
     """Whether values of this type can be written in files and on the command line."""
-    return hint is not None and {*(get_args(hint) or (hint,))} <= {
-        int,
-        float,
-        bool,
-        str,
-        type(None),
-    }
+    kinds = get_args(hint) or (hint,)
+    return all(kind in (int, float, bool, str, type(None)) for kind in kinds)
