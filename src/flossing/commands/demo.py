@@ -47,7 +47,7 @@ class Arguments:
     """Flossing steps before training; during training there are as many as it takes (adaptive)."""
     seed: int = 1
     """Of weights and data."""
-    directory: str = ""
+    directory: str | None = None
     """Where it is written; must not exist. Default: runs/ and a name made of the time."""
 
 
