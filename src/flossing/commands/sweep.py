@@ -84,7 +84,7 @@ def settings(options: Arguments) -> grids.Grid:
         wanted = "only one of them" if options.over else "fields and values, as task.delay=10,20"
         raise ValueError(f"over, list: expected {wanted}.")
     if options.over:
-        return grids.grid(options.settings, grids.parse([*chain(*options.over)]))
+        return grids.grid(options.settings, grids.parse([*chain(*options.over)], options.settings))
     try:
         content = yaml_files.load(_text("list", options.list))
     except yaml_files.YAMLError as error:

@@ -84,7 +84,7 @@ class RunConfig:
     def trainer(self) -> Trainer:
         """What training consists of."""
         return Trainer(
-            self.task,
+            self.task.loaded(),
             self.optimiser,
             self.schedule,
             self.epochs,
@@ -99,7 +99,7 @@ class RunConfig:
 
     def networks(self) -> Any:
         """Fresh networks, stacked along a leading axis."""
-        networks = _fresh(self.cell, self.task, self.keys())
+        networks = _fresh(self.cell, self.task.loaded(), self.keys())
         return networks if self.schedule is None else self.schedule.prepared(networks)
 
     def check(self) -> None:

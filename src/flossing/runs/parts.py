@@ -243,9 +243,13 @@ def read(part: str, content: Any, where: str, base: Any = None) -> Any:
 
 def _set_in(base: Any) -> dict[str, Any]:
     """The settings of a part that are not the defaults of its class."""
-    fields = dataclasses.fields(base) if dataclasses.is_dataclass(base) else ()
-    values = {field.name: (getattr(base, field.name), field.default) for field in fields if field.init}
-    return {name: value for name, (value, default) in values.items() if value != default}
+    defaults = {field.name: field.default for field in dataclasses.fields(base)} if base is not None else {}
+    values = {name: getattr(base, name) for name in settings(type(base))} if base is not None else {}
+    return {
+        name: value
+        for name, value in values.items()
+        if not (_can_be_written(value) and value == defaults[name])
+    }
 
 
 def made(part: str, kind: Any, values: dict[str, Any], where: str) -> Any:
