@@ -14,6 +14,7 @@ import optax
 from jaxtyping import Array, Key
 
 from .._checks import check_integer
+from .._compiled import one_thread_first
 from ..cells import CellSpec, TanhSpec
 from ..floss import Adaptive, Schedule
 from ..optimisers import Adam, OptimiserSpec
@@ -140,6 +141,7 @@ def check_network(name: str, network: Any) -> None:
         )
 
 
+@one_thread_first
 @eqx.filter_jit
 def _fresh(cell: Any, task: Task, keys: Array) -> Any:
     """One network per key."""

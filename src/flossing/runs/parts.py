@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+import equinox as eqx
 import numpy as np
 
 from ..cells import CellSpec
@@ -154,7 +155,8 @@ def settled(part: str, value: Any) -> Any:
     Raises:
         ValueError, TypeError: a value of another type, one that is not finite, or too large for JAX.
     """
-    if not (isinstance(value, FAMILIES[part]) and dataclasses.is_dataclass(value)):
+    is_ours = isinstance(value, FAMILIES[part]) and dataclasses.is_dataclass(value)
+    if not is_ours or isinstance(value, eqx.Module):
         return value
     changed = {}
     for field, hint in settings(type(value)).items():
