@@ -55,9 +55,9 @@ class _Clipped(OptimiserSpec):
     learning_rate: float = 1e-3
     """Learning rate at the first update."""
     final_learning_rate: float | None = None
-    """Learning rate at the last update, to which it falls along a cosine; by default it stays."""
+    """Rate to which it falls, along a cosine. By default it stays."""
     clip: Clip | None = "array"
-    """Clip the norm of each array of the gradient (as published), of all together (global), or nothing."""
+    """What is clipped: each array, all together (global). None for nothing; the published code has array."""
     clip_norm: float = 0.03
     """Largest norm that clipping leaves."""
 
@@ -85,7 +85,7 @@ class _Clipped(OptimiserSpec):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Adam(_Clipped, name="adam"):
-    """Adam (Kingma & Ba 2015) with clipped gradients; Engelken 2023 has these settings."""
+    """Adam with clipped gradients. Kingma & Ba 2015; the settings are those of Engelken 2023."""
 
     def _method(self, rate: optax.ScalarOrSchedule) -> optax.GradientTransformation:
         return optax.adam(rate)
@@ -96,7 +96,7 @@ class SGD(_Clipped, name="sgd"):
     """Gradient descent with momentum and clipped gradients."""
 
     momentum: float = 0.9
-    """Decay of the running sum of gradients, from 0 (none) to below 1."""
+    """Decay of the running sum of gradients, 0 for none."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
