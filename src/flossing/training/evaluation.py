@@ -12,7 +12,7 @@ from ..lyapunov import lyapunov_spectrum
 from ..tasks.task import Metric, as_metrics
 from .devices import over_realisations, placed, spread
 from .streams import Stream, fold, fold_all
-from .trainer import Trainer, outputs_of
+from .trainer import Trainer, outputs_of, start_state
 
 
 class Evaluation(NamedTuple):
@@ -35,7 +35,7 @@ def _evaluate(networks: Any, keys: Array, trainer: Trainer, trials: int) -> Eval
         trial = trainer.task.held_out(fold(key, Stream.EVALUATE, 0), trials)
         count = jax.tree.leaves(trial.inputs)[0].shape[0]
         noise = jax.random.split(fold(key, Stream.EVALUATE, 1), count)
-        outputs = outputs_of(network, trial.inputs, trainer.state(network), noise)
+        outputs = outputs_of(network, trial.inputs, start_state(network, trainer), noise)
         metrics = as_metrics(trainer.task.metrics(outputs, trial))
         return Evaluation(trainer.task.loss(outputs, trial), metrics)
 
