@@ -161,7 +161,9 @@ def test_a_plain_transformation_is_taken_as_it_is():
 
 @pytest.mark.parametrize("wrong", ["adam", None, optax.adam, Adam])
 def test_what_is_no_optimiser_is_named(wrong, untyped):
-    with pytest.raises(TypeError, match=r"optimiser: expected an Optax transformation such as optax"):
+    with pytest.raises(
+        TypeError, match=r"optimiser: expected an Optax transformation such as optax"
+    ):
         as_optimiser(wrong, 3)
 
 
@@ -176,7 +178,11 @@ def test_kept_row_means_are_those_of_matrices_with_columns():
 
 
 def test_clipping_by_arrays_and_by_all_of_them():
-    gradient = {"large": jnp.array([3.0, 4.0]), "small": jnp.array([0.1, 0.2]), "zero": jnp.zeros(2)}
+    gradient = {
+        "large": jnp.array([3.0, 4.0]),
+        "small": jnp.array([0.1, 0.2]),
+        "zero": jnp.zeros(2),
+    }
     found, _ = clip_by_array_norm(0.5).update(gradient, optax.EmptyState())
     np.testing.assert_allclose(found["large"], [0.3, 0.4], rtol=1e-6)
     np.testing.assert_array_equal(found["small"], gradient["small"])

@@ -117,8 +117,8 @@ def as_optimiser(
     built = optimiser.build(epochs) if isinstance(optimiser, OptimiserSpec) else optimiser
     if isinstance(built, type) or not (hasattr(built, "init") and hasattr(built, "update")):
         raise TypeError(
-            "optimiser: expected an Optax transformation such as optax.adam(1e-3), or a specification such as "
-            f"fl.optimisers.Adam(), got {built!r} ({type(built).__name__})."
+            "optimiser: expected an Optax transformation such as optax.adam(1e-3), or a specification such "
+            f"as fl.optimisers.Adam(), got {built!r} ({type(built).__name__})."
         )
     return optax.with_extra_args_support(built)
 

@@ -291,7 +291,10 @@ def test_surrogates_are_flossed_only_if_they_are_asked_for(where, changes, key):
 @pytest.mark.parametrize(
     ("where", "text"),
     [
-        (lambda m: m["count"], "where: there is no floating-point array to floss in dict; where has"),
+        (
+            lambda m: m["count"],
+            "where: there is no floating-point array to floss in dict; where has",
+        ),
         (lambda m: m["name"], "where: there is no floating-point array"),
     ],
 )

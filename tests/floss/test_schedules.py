@@ -121,7 +121,9 @@ def test_heights_are_held_at_their_level_over_the_horizon():
 
 @pytest.mark.parametrize("schedule", [fl.Adaptive(), fl.Heights()])
 def test_a_band_needs_a_horizon(schedule):
-    with pytest.raises(ValueError, match="the horizon of the task, in steps, and the task has none"):
+    with pytest.raises(
+        ValueError, match="the horizon of the task, in steps, and the task has none"
+    ):
         schedule.control(lambda network: network, None, None)
 
 

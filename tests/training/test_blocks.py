@@ -91,7 +91,10 @@ def test_a_realisation_does_not_depend_on_its_neighbours(start):
         second = (slice(None), 1) if axis else (1,)
         np.testing.assert_array_equal(whole[second], other[second])
     assert np.asarray(beside[1].skipped).tolist() == [[True, False]] * 3
-    first = [jax.tree.map(lambda x: x[0], eqx.filter(s.networks, eqx.is_array)) for s in (broken, beside[0])]
+    first = [
+        jax.tree.map(lambda x: x[0], eqx.filter(s.networks, eqx.is_array))
+        for s in (broken, beside[0])
+    ]
     assert_same(*first)
     assert not np.isnan(numbers(beside[0].realisations.optimiser)[0]).any()
 

@@ -13,11 +13,14 @@ import json, logging, os, sys
 import jax
 jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
 """
-NUMBERS = SETTINGS + """
+NUMBERS = (
+    SETTINGS
+    + """
 jax.config.update("jax_enable_x64", True)
 from test_devices import numbers
 print(json.dumps({count: numbers(int(count)) for count in sys.argv[2:]}))
 """
+)
 
 
 def trainer(realisations):
@@ -105,7 +108,9 @@ def test_four_devices_give_the_numbers_of_one():
         assert_same(numbers, four[count], rtol=1e-9, atol=1e-12)
 
 
-COMPILED = SETTINGS + """
+COMPILED = (
+    SETTINGS
+    + """
 compiled = []
 class Listener(logging.Handler):
     def emit(self, record):
@@ -126,6 +131,7 @@ for kind in (train_block, floss_block, train_block, train_block, floss_block):
     counts.append([sum(word in name for name in compiled) for word in ("_block", "_evaluate")])
 print(json.dumps(counts))
 """
+)
 
 
 def test_every_program_is_compiled_once():

@@ -1,7 +1,6 @@
 """One training epoch of one network: its gradient, its metrics, and networks and tasks of any kind."""
 
 import dataclasses
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -90,13 +89,14 @@ def test_an_epoch_is_the_gradient_of_the_loss_in_the_optimiser(key, x64):
     slope = float(along(1e-5) - along(-1e-5)) / 2e-5
     step = jax.tree.map(lambda a, b: a - b, arrays, eqx.filter(after.network, eqx.is_array))
     found = sum(
-        jnp.vdot(a, b) for a, b in zip(jax.tree.leaves(step), jax.tree.leaves(direction), strict=True)
+        jnp.vdot(a, b)
+        for a, b in zip(jax.tree.leaves(step), jax.tree.leaves(direction), strict=True)
     )
     assert abs(slope) > 0.01
     assert float(found) == pytest.approx(slope, rel=1e-6)
-    error = jax.grad(
-        lambda state: plain_loss(lambda inputs: net(inputs, state), trial)
-    )(net.initial_state)
+    error = jax.grad(lambda state: plain_loss(lambda inputs: net(inputs, state), trial))(
+        net.initial_state
+    )
     assert float(metrics.gradient_norm) == pytest.approx(float(jnp.linalg.norm(error)), rel=1e-9)
     outputs = jax.vmap(net)(trial.inputs)[:, -1]
     worst = np.abs(outputs - trial.targets).max()
@@ -186,18 +186,11 @@ def test_a_stochastic_cell_trains(key):
     assert not np.array_equal(after.network.cell.recurrent_weight, cell.recurrent_weight)
 
 
-@pytest.mark.parametrize("option", ["state", "step"])
-def test_a_network_that_lacks_something_is_told_what_to_give(option):
-    net: Any = Started(jnp.ones((2, 1)))
-    schedule = fl.Before() if option == "step" else None
-    rules = trainer(schedule=schedule)
-    names = {"state": "initial_state", "step": "cell"}
-    message = f"{option}: Started has no attribute {names[option]}, .* give the trainer {option}="
+@pytest.mark.parametrize(("option", "name"), [("state", "initial_state"), ("step", "cell")])
+def test_a_network_that_lacks_something_is_told_what_to_give(option, name):
+    message = rf"{option}: Started has no attribute {name}, .* give the trainer {option}="
     with pytest.raises(TypeError, match=message):
-        if option == "step":
-            rules.step(net)
-        else:
-            train_epoch(begin(net, rules), KEY, 0, rules)
+        getattr(trainer(), option)(Started(jnp.ones((2, 1))))
 
 
 def test_a_batch_that_is_not_finite_is_skipped_and_said():

@@ -15,7 +15,7 @@ from .._checks import check_integer, check_key
 from ..lyapunov import lyapunov_spectrum
 from ..lyapunov._check_run import as_state
 from ..lyapunov._propagate import RenormaliseEvery
-from ..lyapunov._steps import Step, dimension, flatten
+from ..lyapunov._steps import Step, dimension
 from ..optimisers import (
     all_finite,
     apply_if,
@@ -255,7 +255,10 @@ class Flosser(Window):
     def gradient(
         self, model: Any, state: Any, inputs: Any = None, *, key: PRNGKeyArray
     ) -> tuple[tuple[Float[Array, ""], Float[Array, " k"], Int[Array, ""]], PyTree]:
-        """Loss, exponents and number of lost directions, and the gradient: ``None`` for what is not flossed."""
+        """Loss, exponents and number of lost directions, and the gradient for Optax.
+
+        The gradient is ``None`` for what is not flossed. Arguments are those of ``update``.
+        """
         input_key, basis_key = jax.random.split(key)
         return self._gradient(model, *self.given(state, inputs, input_key), basis_key)
 

@@ -277,7 +277,7 @@ def needed(horizon: int | None) -> int:
     """The horizon of a task, which a band is measured in."""
     if horizon is None:
         raise ValueError(
-            "schedule: this one needs the horizon of the task, in steps, and the task has none; give the task "
-            "a property horizon, or choose the schedule before."
+            "schedule: this one needs the horizon of the task, in steps, and the task has none; give the "
+            "task a property horizon, or choose the schedule before."
         )
     return horizon

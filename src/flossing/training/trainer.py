@@ -11,7 +11,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from .._norms import tree_norm
-from ..floss import AdaptiveFlosser, Flosser, FlossInfo, Joint, Schedule
+from ..floss import AdaptiveFlosser, Flosser, Joint, Schedule
 from ..optimisers import OptimiserSpec, all_finite, apply_if, as_optimiser, ascent
 from ..tasks.task import Metric, Task, as_metrics
 from .streams import Stream, fold, stream
@@ -54,8 +54,8 @@ def start_of(network: Any) -> Any:
 def _part(network: Any, name: str, option: str) -> Any:
     if not hasattr(network, name):
         raise TypeError(
-            f"{option}: {type(network).__name__} has no attribute {name}, as fl.Network has; give the trainer "
-            f"{option}=, a function that makes the {option} from the network."
+            f"{option}: {type(network).__name__} has no attribute {name}, as fl.Network has; give the "
+            f"trainer {option}=, a function that makes the {option} from the network."
         )
     return getattr(network, name)
 
