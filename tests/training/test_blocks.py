@@ -8,7 +8,6 @@ import pytest
 from small_training import TASK, TRAINER, networks
 
 import flossing as fl
-from flossing.floss import free_heights
 from flossing.training import (
     Trainer,
     begin,
@@ -78,6 +77,11 @@ def test_metrics_have_as_many_rows_as_epochs(start):
     rows = {x.shape for x in jax.tree.leaves(metrics)}
     assert rows == {(3, 2)}
     assert floss(state, keys, 2)[1].exponents.shape == (2, 2, 3)
+
+
+def test_more_epochs_than_the_program_has_room_for_are_an_error(start):
+    with pytest.raises(ValueError, match="count: expected at most 4, got 5"):
+        train(*start, SIZE + 1)
 
 
 def test_a_realisation_does_not_depend_on_its_neighbours(start):
@@ -167,6 +171,3 @@ def test_the_schedule_of_heights_moves_exponents_and_leaves_activity_as_it_is(ce
     peak = np.asarray(after.networks.cell.surrogate.peak)
     np.testing.assert_allclose(now, before + np.log(peak)[:, None], atol=1e-3)
     assert (np.abs(np.log(peak)) > 0.01).all()
-    assert eqx.tree_equal(
-        jax.tree.structure(state.networks), jax.tree.structure(eqx.filter_vmap(free_heights)(nets))
-    )

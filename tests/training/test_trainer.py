@@ -11,7 +11,7 @@ import pytest
 
 import flossing as fl
 from flossing.tasks.task import Metric, Task, Trial
-from flossing.training import Realisation, Trainer, TrainMetrics, train_epoch
+from flossing.training import Realisation, Trainer, TrainMetrics, floss_step, train_epoch
 from flossing.training.streams import Stream, fold, stream
 from flossing.training.trainer import begin
 
@@ -38,7 +38,10 @@ class LastInput(Task):
 
     def metrics(self, outputs, trial):
         worst = jnp.max(jnp.abs(outputs[:, -1] - trial.targets))
-        return {"worst": Metric(worst, higher_is_better=False, unit="cm"), "count": len(outputs)}
+        return {
+            "worst": Metric(worst, higher_is_better=False, unit="cm"),
+            "count": float(len(outputs)),
+        }
 
 
 TASK, KEY = LastInput(), jax.random.key(11)
@@ -65,6 +68,11 @@ def batch(number=0, task=TASK):
     return jax.tree.map(lambda *x: jnp.stack(x), *trials)
 
 
+def difference(one, other):
+    one, other = (eqx.filter(tree, eqx.is_inexact_array) for tree in (one, other))
+    return jax.tree.map(lambda a, b: a - b, one, other)
+
+
 def plain_loss(call, trial):
     outputs = jnp.stack([call(inputs)[-1] for inputs in trial.inputs])
     return jnp.mean((outputs - trial.targets) ** 2)
@@ -72,7 +80,7 @@ def plain_loss(call, trial):
 
 def test_an_epoch_is_the_gradient_of_the_loss_in_the_optimiser(key, x64):
     """Against finite differences along a random direction, and against Optax by hand."""
-    net = jax.tree.map(lambda x: x.astype(float), network(key))
+    net = network(key)
     rules = trainer(optax.sgd(1.0))
     after, metrics = trained(net, rules, number=2)
     trial = batch(2)
@@ -87,7 +95,7 @@ def test_an_epoch_is_the_gradient_of_the_loss_in_the_optimiser(key, x64):
         return loss(eqx.combine(jax.tree.map(lambda x, d: x + size * d, arrays, direction), rest))
 
     slope = float(along(1e-5) - along(-1e-5)) / 2e-5
-    step = jax.tree.map(lambda a, b: a - b, arrays, eqx.filter(after.network, eqx.is_array))
+    step = difference(net, after.network)
     found = sum(
         jnp.vdot(a, b)
         for a, b in zip(jax.tree.leaves(step), jax.tree.leaves(direction), strict=True)
@@ -113,9 +121,8 @@ def test_the_optimiser_gets_the_loss(key):
     """A Polyak step: loss / |g|^2 times the gradient, whose length is loss / |g|."""
     net = network(key)
     after, metrics = trained(net, trainer(optax.polyak_sgd(1e6)))
-    step = jax.tree.map(lambda a, b: a - b, net, after.network)
-    _, plain = net, trained(net, trainer(optax.sgd(1.0)))[0]
-    gradient = jax.tree.map(lambda a, b: a - b, net, plain.network)
+    plain, _ = trained(net, trainer(optax.sgd(1.0)))
+    step, gradient = (difference(net, end.network) for end in (after, plain))
     length = float(optax.tree.norm(step))
     assert length == pytest.approx(float(metrics.loss / optax.tree.norm(gradient)), rel=1e-4)
 
@@ -222,6 +229,12 @@ def test_complex_weights_descend():
 
     after, _ = trained(Turn(jnp.zeros((), jnp.complex64)), trainer(optax.sgd(0.25), task=Small()))
     np.testing.assert_allclose(after.network.a, 0.5 + 1j, rtol=1e-5)
+
+
+def test_without_a_schedule_nothing_flosses():
+    rules = trainer()
+    with pytest.raises(ValueError, match="schedule: the trainer has none, so nothing flosses"):
+        floss_step(begin(Plain(jnp.ones((2, 1))), rules), KEY, 0, rules)
 
 
 def test_what_is_no_optimiser_is_named(untyped):

@@ -139,11 +139,14 @@ def floss_step(
         trainer: with a schedule that flosses.
     """
     control, network = trainer.control, realisation.network
+    if control is None:
+        raise ValueError(
+            "schedule: the trainer has none, so nothing flosses; give it one, such as fl.Before()."
+        )
     driven, step_key = trainer.driven(network), fold(key, Stream.FLOSS, number)
     if isinstance(control, Flosser):
         network, flosser, info = control.update(network, realisation.flosser, *driven, key=step_key)
     else:
-        assert control is not None
         network, own, info = control.flosser.update(
             network, realisation.flosser.flosser, *driven, key=step_key
         )
