@@ -101,6 +101,10 @@ class SGD(_Clipped, name="sgd"):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_fraction("momentum", self.momentum)
+        if self.momentum == 1:
+            raise ValueError(
+                "momentum: expected a number below 1, got 1: no gradient would ever be forgotten."
+            )
 
     def _method(self, rate: optax.ScalarOrSchedule) -> optax.GradientTransformation:
         return optax.sgd(rate, self.momentum)

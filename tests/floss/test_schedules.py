@@ -30,7 +30,7 @@ def test_the_published_settings():
     published = fl.Phases.published()
     flosser = published.flosser(lambda network: network)
     assert (flosser.num_exponents, flosser.window, flosser.warmup) == (75, 55, 16)
-    assert (flosser.state_warmup, flosser.targets, flosser.num_starts) == (0, 0.0, 1)
+    assert (flosser.state_warmup, flosser.targets, flosser.num_starts) == (0, (0.0,), 1)
     gradient = {"a": np.array([3e3, -2e3], np.float32)}
     ours, adam = published.optimiser(), optax.adam(1e-3)
     states = [optimiser.init(gradient) for optimiser in (ours, adam)]

@@ -180,7 +180,7 @@ def test_a_network_with_a_key_gets_fresh_noise_for_every_trial_and_epoch():
 
 
 def test_a_stochastic_cell_trains(key):
-    cell = fl.with_escape(fl.BinaryCell(2, 3, key=key), fl.escape_noise.SigmoidNoise(5.0))
+    cell = fl.with_escape(fl.LIFCell(2, 3, key=key), fl.escape_noise.SigmoidNoise(5.0))
     net = network(key, cell)
     rules = trainer()
     after, metrics = trained(net, rules)

@@ -104,7 +104,7 @@ class Before(Schedule, name="before"):
         """What takes the flossing steps."""
         return Flosser(
             self.num_exponents,
-            targets=self.targets if len(self.targets) > 1 else self.targets[0],
+            targets=self.targets,
             window=self.window,
             warmup=self.warmup,
             state_warmup=self.state_warmup,
