@@ -1,5 +1,7 @@
 """A recurrent step with a linear readout and a start state: what is trained."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -85,7 +87,7 @@ class Network(eqx.Module):
         return activity @ self.readout_weight.T + self.readout_bias
 
 
-def _with_noise(cell: Cell, inputs: Array | Noisy, key: PRNGKeyArray | None) -> Array | Noisy:
+def _with_noise(cell: Cell, inputs: Any, key: PRNGKeyArray | None) -> Any:
     """Inputs with the noise that a stochastic cell needs, if they have none yet."""
     if not cell.noise_size or isinstance(inputs, Noisy):
         return inputs
