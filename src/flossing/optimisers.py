@@ -101,6 +101,10 @@ class SGD(_Clipped, name="sgd"):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_fraction("momentum", self.momentum)
+        if self.momentum == 1:
+            raise ValueError(
+                "momentum: expected a number below 1, got 1: no gradient would ever be forgotten."
+            )
 
     def _method(self, rate: optax.ScalarOrSchedule) -> optax.GradientTransformation:
         return optax.sgd(rate, self.momentum)
@@ -109,9 +113,23 @@ class SGD(_Clipped, name="sgd"):
 def as_optimiser(
     optimiser: OptimiserSpec | optax.GradientTransformation, epochs: int
 ) -> optax.GradientTransformationExtraArgs:
-    """The transformation of a specification, or the one that is given; its updates take ``value``."""
+    """The transformation of a specification, or the one that is given; its updates take ``value``.
+
+    Raises:
+        TypeError: ``optimiser`` is neither.
+    """
     built = optimiser.build(epochs) if isinstance(optimiser, OptimiserSpec) else optimiser
+    if isinstance(built, type) or not (hasattr(built, "init") and hasattr(built, "update")):
+        raise TypeError(
+            "optimiser: expected an Optax transformation such as optax.adam(1e-3), or a specification such "
+            f"as fl.optimisers.Adam(), got {built!r} ({type(built).__name__})."
+        )
     return optax.with_extra_args_support(built)
+
+
+def ascent(gradient: PyTree) -> PyTree:
+    """The direction in which a real function grows, as Optax takes it: the conjugate of JAX's gradient."""
+    return jax.tree.map(jnp.conj, gradient)
 
 
 def keep_row_means() -> optax.GradientTransformation:

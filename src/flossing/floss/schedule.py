@@ -12,7 +12,7 @@ from .._checks import check_choice, check_finite, check_integer, check_positive
 from .._choices import Choice
 from ..cells import open_gates
 from .adaptive import AdaptiveFlosser, SurrogateHeights, free_heights
-from .flosser import Flosser, flossing_optimiser
+from .flosser import Flosser, check_window, flossing_optimiser
 from .objective import Penalty
 
 
@@ -78,15 +78,9 @@ class Before(Schedule, name="before"):
 
     def __post_init__(self) -> None:
         check_choice("penalty", self.penalty, get_args(Penalty))
-        for name, least in [
-            ("steps_before", 0),
-            ("num_exponents", 1),
-            ("window", 1),
-            ("warmup", 0),
-            ("state_warmup", 0),
-            ("num_starts", 1),
-        ]:
-            check_integer(name, getattr(self, name), least)
+        check_integer("steps_before", self.steps_before, 0)
+        check_integer("num_exponents", self.num_exponents, 1)
+        check_window(self)
         check_positive("learning_rate", self.learning_rate)
         for name in ("final_learning_rate", "clip_norm"):
             if getattr(self, name) is not None:
@@ -96,10 +90,6 @@ class Before(Schedule, name="before"):
             raise ValueError(
                 f"targets: expected 1 or {self.num_exponents} numbers (num_exponents), "
                 f"got {len(self.targets)}."
-            )
-        if self.warmup >= self.window:
-            raise ValueError(
-                f"warmup: {self.warmup} steps leave none of the window of {self.window} to count."
             )
 
     def optimiser(self) -> optax.GradientTransformation:
@@ -115,7 +105,7 @@ class Before(Schedule, name="before"):
         """What takes the flossing steps."""
         return Flosser(
             self.num_exponents,
-            targets=self.targets if len(self.targets) > 1 else self.targets[0],
+            targets=self.targets,
             window=self.window,
             warmup=self.warmup,
             state_warmup=self.state_warmup,
@@ -265,7 +255,7 @@ class Heights(Schedule, name="heights"):
         check_positive("band", self.band)
         check_finite("level", self.level)
         check_positive("response", self.response)
-        check_integer("num_starts", self.num_starts, 1)
+        check_window(self)
 
     def control(
         self, step: Callable[[Any], Any], horizon: int | None, chance_loss: float | None
@@ -293,7 +283,7 @@ def needed(horizon: int | None) -> int:
     """The horizon of a task, which a band is measured in."""
     if horizon is None:
         raise ValueError(
-            "schedule: this one needs the horizon of the task, in steps, and the task has none; give the task "
-            "a property horizon, or choose the schedule before."
+            "schedule: this one needs the horizon of the task, in steps, and the task has none; give the "
+            "task a property horizon, or choose the schedule before."
         )
     return horizon

@@ -20,7 +20,7 @@ from ..floss import Adaptive, Schedule
 from ..optimisers import Adam, OptimiserSpec
 from ..tasks import DelayedXOR, Task
 from ..training import Network, Trainer
-from ..training.trainer import begin, cell_of, outputs_of, start_of
+from ..training.trainer import begin, cell_of, outputs_of, start_of, start_state
 from . import former, parts, yaml_files
 from .fields import convert
 
@@ -110,7 +110,7 @@ class RunConfig:
             network = jax.tree.map(lambda x: x[0] if eqx.is_array(x) else x, self.networks())
             begin(network, self.trainer)
             trial = self.trainer.task.batch(key, 0, 1)
-            keys, start = key[None], self.state(network)
+            keys, start = key[None], start_state(network, self.state)
             outputs = outputs_of(network, trial.inputs, start, keys)
             return self.task.loss(outputs, trial), self.task.metrics(outputs, trial)
 

@@ -12,7 +12,7 @@ from ..lyapunov import lyapunov_spectrum
 from ..tasks.task import Metric, Task, as_metrics
 from .devices import over_realisations, placed, spread
 from .streams import Stream, fold, fold_all
-from .trainer import Trainer, outputs_of
+from .trainer import Trainer, outputs_of, start_state
 
 
 class Evaluation(NamedTuple):
@@ -39,7 +39,7 @@ def _evaluate(
         trial = task.held_out(fold(key, Stream.EVALUATE, 0), trials)
         count = jax.tree.leaves(trial.inputs)[0].shape[0]
         noise = jax.random.split(fold(key, Stream.EVALUATE, 1), count)
-        outputs = outputs_of(network, trial.inputs, state(network), noise)
+        outputs = outputs_of(network, trial.inputs, start_state(network, state), noise)
         metrics = as_metrics(task.metrics(outputs, trial))
         return Evaluation(task.loss(outputs, trial), metrics)
 
