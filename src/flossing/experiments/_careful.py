@@ -1,4 +1,4 @@
-"""Adam that takes care of networks that have learned: slower where the loss is low, back to the best weights."""
+"""Adam that spares networks that have learned: slower where the loss is low, back to the best weights."""
 
 import dataclasses
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from .._checks import check_positive
 from ..optimisers import Adam, apply_if
@@ -69,7 +69,9 @@ def slow_below(loss: float) -> optax.GradientTransformationExtraArgs:
     def init(params: PyTree) -> Array:
         return jnp.full((), jnp.inf)
 
-    def update(updates: PyTree, mean: Array, params: Any = None, *, value: Array, **more: Any) -> tuple:
+    def update(
+        updates: PyTree, mean: Array, params: Any = None, *, value: Array, **more: Any
+    ) -> tuple:
         pace = jnp.minimum(1, mean / loss)
         return jax.tree.map(lambda u: pace * u, updates), averaged(mean, value)
 
@@ -109,7 +111,9 @@ def roll_back(
     def init(params: PyTree) -> RollBackState:
         state, infinite = inner.init(params), jnp.full((), jnp.inf)
         best = params, eqx.filter(state, eqx.is_inexact_array)
-        return RollBackState(state, infinite, best, infinite, jnp.ones(()), jnp.zeros((), jnp.int32))
+        return RollBackState(
+            state, infinite, best, infinite, jnp.ones(()), jnp.zeros((), jnp.int32)
+        )
 
     def update(
         updates: PyTree, state: RollBackState, params: PyTree = None, *, value: Array, **more: Any
