@@ -45,6 +45,16 @@ class Headline(NamedTuple):
         return shown(value, self.unit)
 
     @property
+    def factor(self) -> int:
+        """What values are multiplied by in charts: 100 for fractions, which are shown in percent."""
+        return 100 if self.is_fraction else 1
+
+    @property
+    def label(self) -> str:
+        """Name and unit, for an axis."""
+        return f"{self.name} ({'%' if self.is_fraction else self.unit})"
+
+    @property
     def is_fraction(self) -> bool:
         """Whether it is a fraction of right answers, which is shown in percent."""
         return self.unit == "1" and self.higher_is_better
@@ -56,9 +66,8 @@ def headline(data: xr.Dataset) -> Headline:
     if not names:
         return Headline("loss", "nats", False, None)
     kept = data[names[0]].attrs
-    return Headline(
-        names[0], kept["units"], bool(kept["higher_is_better"]), kept.get("chance", None)
-    )
+    higher = bool(kept.get("higher_is_better", True))
+    return Headline(names[0], kept.get("units", "1"), higher, kept.get("chance"))
 
 
 def shown(value: float, unit: str) -> str:
