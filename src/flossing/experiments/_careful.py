@@ -69,11 +69,9 @@ def slow_below(loss: float) -> optax.GradientTransformationExtraArgs:
     def init(params: PyTree) -> Array:
         return jnp.full((), jnp.inf)
 
-    def update(
-        updates: PyTree, mean: Array, params: Any = None, *, value: Array, **more: Any
-    ) -> tuple:
-        pace = jnp.minimum(1, mean / loss)
-        return jax.tree.map(lambda u: pace * u, updates), averaged(mean, value)
+    def update(updates: Any, state: Any, params: Any = None, **more: Any) -> tuple[Any, Array]:
+        pace = jnp.minimum(1, state / loss)
+        return jax.tree.map(lambda u: pace * u, updates), averaged(state, more["value"])
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -115,11 +113,9 @@ def roll_back(
             state, infinite, best, infinite, jnp.ones(()), jnp.zeros((), jnp.int32)
         )
 
-    def update(
-        updates: PyTree, state: RollBackState, params: PyTree = None, *, value: Array, **more: Any
-    ) -> tuple[PyTree, RollBackState]:
-        changes, new = inner.update(updates, state.inner, params, value=value, **more)
-        mean = averaged(state.mean, value)
+    def update(updates: Any, state: Any, params: Any = None, **more: Any) -> tuple[Any, Any]:
+        changes, new = inner.update(updates, state.inner, params, **more)
+        mean = averaged(state.mean, more["value"])
         back = (mean > state.lowest + margin) & (state.lowest < chance - margin)
         arrays, rest = eqx.partition(new, eqx.is_inexact_array)
         found = params, eqx.filter(state.inner, eqx.is_inexact_array)

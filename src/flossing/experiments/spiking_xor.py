@@ -25,7 +25,7 @@ from ..cells import LIFSpec
 from ..floss import Before, Flosser, Heights, Schedule
 from ..runs import RunConfig
 from ..tasks import SpikingBits
-from ..training import Network, measure_exponents
+from ..training import measure_exponents
 from ._careful import CarefulAdam
 from ._delays import SOLVED, summary
 from ._result import Claim, Result
@@ -250,8 +250,8 @@ def trial(outcome: Outcome, number: int) -> dict[str, np.ndarray]:
 
 
 @eqx.filter_jit
-def _play(network: Network, inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
-    spikes = network.cell.over_time(inputs, network.initial_state)  # pyright: ignore
+def _play(network: Any, inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
+    spikes = network.cell.over_time(inputs, network.initial_state)
     return spikes, spikes @ network.readout_weight.T + network.readout_bias
 
 
