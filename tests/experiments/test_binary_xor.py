@@ -11,6 +11,7 @@ import pytest
 import flossing as fl
 from flossing.experiments import binary_xor
 from flossing.experiments._binary_kinds import KINDS, HeightsThenWeights, HeldByBoth
+from flossing.runs import from_yaml, to_yaml
 from flossing.tasks import DelayedXOR
 
 
@@ -34,6 +35,7 @@ def test_binary_networks_of_a_kind_differ_in_flossing_only(kind):
     settings = binary_xor.Settings()
     plain, flossed = (settings.run(18, f"{kind},{s}") for s in ("none", "adaptive"))
     assert dataclasses.replace(flossed, schedule=None) == plain
+    assert from_yaml(to_yaml(flossed)) == flossed
     assert plain.epochs == 3001
     assert flossed.trainer.control.flosser.targets == pytest.approx(-1 / 18)
 
@@ -47,6 +49,7 @@ def test_kinds_of_binary_networks():
     assert (gaussian.batch_size, ring.batch_size, lines.batch_size) == (32, 16, 16)
     assert ring.optimiser == dataclasses.replace(gaussian.optimiser, slow_below=0.3)
     before = settings.run(18, "lines,before")
+    assert from_yaml(to_yaml(before)) == before
     assert settings.delays_of("lines,before") == (14, 18, 22, 26)
     assert dataclasses.replace(before, schedule=lines.schedule) == lines
     assert before.schedule.targets == pytest.approx((-1 / 18,))

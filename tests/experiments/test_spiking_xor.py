@@ -10,6 +10,7 @@ import pytest
 from flossing.experiments import spiking_xor
 from flossing.experiments._spiking_xor_figure import NAMES
 from flossing.experiments.spiking_xor import QUICK, Settings
+from flossing.runs import from_yaml, to_yaml
 
 TINY = dataclasses.replace(
     QUICK,
@@ -37,6 +38,9 @@ def test_it_is_complete(result):
 def test_networks_differ_by_nothing_but_their_method():
     settings = Settings(networks=1, cell=dataclasses.replace(Settings.cell, hidden_size=8))
     runs = {m: settings.run("xor", 4, m) for m in ("none", "adaptive", "clipped", "gentle")}
+    before = settings.run("xor", 4, "before")
+    assert from_yaml(to_yaml(before)) == before
+    assert before.schedule.targets == (-2.0 / 40,)
     weights = {m: r.networks().cell.recurrent_weight for m, r in runs.items()}
     for name, weight in weights.items():
         np.testing.assert_array_equal(weight, weights["none"])

@@ -22,6 +22,7 @@ from ..floss import (
     Schedule,
 )
 from ..floss.adaptive import when
+from ..floss.schedule import needed
 from ..runs import RunConfig
 from ..tasks import DelayedXOR
 from ._binary_cells import LinesSpec, MembraneSpec
@@ -93,11 +94,9 @@ class HeldByBoth(Heights):
     ) -> AdaptiveFlosser:
         """The keeper of the band, and the flosser of the weights."""
         keeper = super().control(step, horizon, chance_loss)
-        assert isinstance(keeper, AdaptiveFlosser)
-        heights = keeper.flosser
         weights = Flosser(
             self.num_exponents,
-            targets=heights.targets,
+            targets=self.level / needed(horizon),
             window=self.window,
             warmup=self.warmup,
             state_warmup=self.state_warmup,
@@ -105,11 +104,7 @@ class HeldByBoth(Heights):
             step=step,
         )
         return HeightsThenWeights(
-            heights,
-            horizon=keeper.horizon,
-            band=self.band,
-            every=self.every,
-            chance=chance_loss,
+            **{field.name: getattr(keeper, field.name) for field in dataclasses.fields(keeper)},
             weights=steady(weights, optax.adam(self.learning_rate)),
         )
 
