@@ -137,7 +137,9 @@ def spec_for(make: Any) -> type[CellSpec]:
     size, options = _arguments(make, name)
     hints = get_type_hints(make.__init__ if isinstance(make, type) else make)
     plain = [option for option in options if _is_plain(hints.get(option.name))]
-    fields = [(p.name, hints[p.name], dataclasses.field(default=p.default)) for p in plain]
+    fields = [
+        (p.name, hints[p.name], dataclasses.field(default=p.default, kw_only=True)) for p in plain
+    ]
     if size.default is not size.empty:
         fields.append(("hidden_size", int, dataclasses.field(default=size.default)))
 
@@ -153,7 +155,6 @@ def spec_for(make: Any) -> type[CellSpec]:
         bases=(CellSpec,),
         namespace={"layer": layer, "__doc__": inspect.getdoc(make), "__module__": make.__module__},
         frozen=True,
-        kw_only=True,
     )
 
 
@@ -182,10 +183,5 @@ def _arguments(make: Any, name: str) -> tuple[inspect.Parameter, list[inspect.Pa
 
 def _is_plain(hint: Any) -> bool:
     """Whether values of this type can be written in files and on the command line."""
-    return hint is not None and {*(get_args(hint) or (hint,))} <= {
-        int,
-        float,
-        bool,
-        str,
-        type(None),
-    }
+    kinds = get_args(hint) or (hint,)
+    return all(kind in (int, float, bool, str, type(None)) for kind in kinds)

@@ -21,6 +21,7 @@ from ..runs.console import graceful_interrupt, say
 from ..sweeps import grid as grids
 from ..sweeps.board import Board, sweep_display
 from ..sweeps.conduct import Where, conduct, require_extra
+from ._parts import parse as parse_parts
 
 Repeated = tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]]
 """Words of an option that may be given several times, in groups."""
@@ -34,7 +35,7 @@ class Arguments:
     on from their last block. All options of ``floss train`` set what is not swept.
     """
 
-    run: Annotated[RunConfig, tyro.conf.arg(name="")] = RunConfig()
+    run: RunConfig = RunConfig()
     over: Annotated[Repeated, tyro.conf.arg(metavar="FIELD=VALUE,VALUE ...")] = ()
     """Fields and their values, as task.delay=10,20 flossing.schedule=none,before: all combinations."""
     list: Annotated[str, tyro.conf.arg(metavar="FILE")] = ""
@@ -69,10 +70,9 @@ def parse(arguments: Sequence[str]) -> Arguments:
     """Arguments from the command line, on top of those of ``--config``."""
     from .train import _value_of
 
-    default = Arguments()
-    if path := _value_of("--config", arguments):
-        default = Arguments(run=from_yaml(_text("config", path), path))
-    return tyro.cli(Arguments, args=list(arguments), default=default, prog="floss sweep")
+    path = _value_of("--config", arguments)
+    base = from_yaml(_text("config", path), path) if path else None
+    return parse_parts(Arguments, arguments, "floss sweep", base)
 
 
 def _text(option: str, path: str) -> str:
@@ -88,7 +88,7 @@ def settings(options: Arguments) -> grids.Grid:
         wanted = "only one of them" if options.over else "fields and values, as task.delay=10,20"
         raise ValueError(f"over, list: expected {wanted}.")
     if options.over:
-        return grids.grid(options.run, grids.parse([*chain(*options.over)]))
+        return grids.grid(options.run, grids.parse([*chain(*options.over)], options.run))
     try:
         content = yaml_files.load(_text("list", options.list))
     except yaml_files.YAMLError as error:

@@ -63,7 +63,7 @@ class Headline(NamedTuple):
 def headline(data: xr.Dataset) -> Headline:
     """The headline of a run's dataset."""
     names = str(data.attrs.get("metrics", "")).split()
-    if not names:
+    if not names or names[0] not in data:
         return Headline("loss", "nats", False, None)
     kept = data[names[0]].attrs
     higher = bool(kept.get("higher_is_better", True))
