@@ -218,54 +218,44 @@ def side_by_side(network: Stack, inputs: Any, state: Any = None, keys: Any = Non
     return tuple(jnp.swapaxes(x, 0, 1) for x in outputs)
 
 
-class Labelled(Task, eqx.Module):
-    """Spike trains of a batch with labels, for networks whose outputs are those of every layer."""
+class LargestReadout(Task, eqx.Module):
+    """The class is that of the largest readout over time; outputs are those of every layer of a stack."""
 
-    inputs: Any
-    """Rasters with the trial as leading axis, and noise beside them for stochastic neurons."""
-    labels: Any
-    schedule: Schedule = eqx.field(static=True)
-
-    @property
-    def input_size(self) -> int:
-        """Of the rasters."""
-        return jax.tree.leaves(self.inputs)[0].shape[-1]
-
-    @property
-    def output_size(self) -> int:
-        """As many as there are labels in the batch."""
-        return int(self.labels.max()) + 1
-
-    def sample(self, key: Any, *, num_steps: int | None = None) -> Trial:
-        """One of the trials."""
-        chosen = jax.random.randint(key, (), 0, len(self.labels))
-        return jax.tree.map(lambda x: x[chosen], Trial(self.inputs, self.labels))
-
-    def batch(self, key: Any, number: Any, size: int) -> Trial:
-        """All of them."""
-        return Trial(self.inputs, self.labels)
+    schedule: eqx.AbstractVar[Schedule]
 
     def loss(self, outputs: tuple, trial: Trial) -> Any:
-        """Cross-entropy of the largest readouts, and a penalty on high rates."""
-        *hidden, values = outputs
-        by_trial = jax.vmap(
-            functools.partial(
-                upper_rate_penalty,
-                limit=self.schedule.spike_limit,
-                strength=self.schedule.penalty,
-            )
-        )
-        penalty = sum(by_trial(spikes).mean() for spikes in hidden)
+        """Cross-entropy, and a penalty on high rates."""
+        *below, values = outputs
+        limit, strength = self.schedule.spike_limit, self.schedule.penalty
+        by_trial = jax.vmap(lambda x: upper_rate_penalty(x, limit=limit, strength=strength))
+        penalty = sum(by_trial(spikes).mean() for spikes in below)
         return max_over_time_cross_entropy(values, trial.targets) + penalty
 
     def metrics(self, outputs: tuple, trial: Trial) -> dict[str, Metric]:
         """Accuracy, and spikes per trial of each layer."""
-        *hidden, values = outputs
-        counts = jnp.stack([spikes.shape[1] * spikes.mean() for spikes in hidden])
+        *below, values = outputs
+        counts = jnp.stack([spikes.shape[1] * spikes.mean() for spikes in below])
         return {
             "accuracy": Metric(max_over_time_accuracy(values, trial.targets)),
             "spikes": Metric(counts, higher_is_better=False),
         }
+
+
+class Batch(LargestReadout):
+    """A task that has one batch: that of the next update."""
+
+    trials: Trial
+    """Rasters, with uniform numbers beside them for stochastic neurons, and labels."""
+    schedule: Schedule = eqx.field(static=True)
+
+    def sample(self, key: Any, *, num_steps: int | None = None) -> Trial:
+        """One of its trials."""
+        chosen = jax.random.randint(key, (), 0, len(self.trials.targets))
+        return jax.tree.map(lambda x: x[chosen], self.trials)
+
+    def batch(self, key: Any, number: Any, size: int) -> Trial:
+        """The batch."""
+        return self.trials
 
 
 def train(
@@ -284,8 +274,8 @@ def train(
     for epoch in range(schedule.epochs):
         found = []
         for rasters, labels in data.batches("train", schedule.batch_size, seed=1000 * seed + epoch):
-            task = Labelled(with_noise(network, rasters, random), jnp.asarray(labels), schedule)
-            trainer = schedule.trainer(task, steps, schedule.part)
+            batch = Trial(with_noise(network, rasters, random), jnp.asarray(labels))
+            trainer = schedule.trainer(Batch(batch, schedule), steps, schedule.part)
             realisation = realisation or begin(network, trainer)
             realisation, metrics = _update(realisation, key, 0, trainer)
             found.append((metrics.loss, *(m.value for m in metrics.metrics.values())))

@@ -35,7 +35,8 @@ def _evaluate(networks: Any, keys: Array, trainer: Trainer, trials: int) -> Eval
         trial = trainer.task.held_out(fold(key, Stream.EVALUATE, 0), trials)
         count = jax.tree.leaves(trial.inputs)[0].shape[0]
         noise = jax.random.split(fold(key, Stream.EVALUATE, 1), count)
-        outputs = outputs_of(network, trial.inputs, trainer.state(network), noise)
+        outputs_from = trainer.outputs or outputs_of
+        outputs = outputs_from(network, trial.inputs, trainer.state(network), noise)
         metrics = as_metrics(trainer.task.metrics(outputs, trial))
         return Evaluation(trainer.task.loss(outputs, trial), metrics)
 
