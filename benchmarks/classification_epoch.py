@@ -75,7 +75,7 @@ def problem(batch: int, dtype: Any = np.float32, architecture: Architecture | No
 def our_side(network: Any, rasters: Any, labels: Any, schedule: Schedule, optimiser: Any) -> tuple:
     """Arguments of ``train_epoch`` for one update on this batch."""
     batch = Trial(jnp.asarray(rasters).swapaxes(0, 1), jnp.asarray(labels))
-    trainer = schedule.trainer(Batch(batch, schedule), 1, schedule.part)
+    trainer = schedule.trainer(Batch(schedule, batch), 1, schedule.part)
     trainer = dataclasses.replace(trainer, optimiser=optimiser)
     return begin(network, trainer), jax.random.key(0), 0, trainer
 

@@ -100,7 +100,7 @@ def test_the_loss_has_a_penalty_on_every_layer_and_the_largest_readout_counts():
     spikes = random.random((4, 10, 3)) < 0.4
     values, labels = random.normal(size=(4, 10, 5)), np.array([0, 3, 1, 4])
     outputs = tuple(np.asarray(x, np.float32) for x in (spikes, spikes[..., :2], values))
-    task = _classifier.Batch(Trial(outputs[0], labels), schedule)
+    task = _classifier.Batch(schedule, Trial(outputs[0], labels))
     best = values.max(1)
     errors = np.log(np.exp(best).sum(1)) - best[range(4), labels]
     over = [np.maximum(0, x.sum(1) - 2) for x in (spikes, spikes[..., :2])]

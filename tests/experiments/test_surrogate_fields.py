@@ -124,7 +124,7 @@ def test_a_stream_is_made_of_samples(data):
     spikes = stream(data.train.times, TASK.num_steps, jax.random.key(2), 75)
     assert spikes.shape == (75, TASK.inputs)
     np.testing.assert_array_equal(spikes[:60].reshape(2, 30, -1).sum(1), 1)
-    task = Samples(data, jnp.zeros((1, 1), int), TASK.num_steps, Schedule())
+    task = Samples(Schedule(), data, jnp.zeros((1, 1), int), TASK.num_steps)
     np.testing.assert_array_equal(task.sample_inputs(jax.random.key(2), 75), spikes)
 
 

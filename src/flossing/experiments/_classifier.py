@@ -178,7 +178,7 @@ class Schedule:
     clip_norm: float | None = None
     """Largest norm of the gradient of all weights together."""
 
-    def trainer(self, task: Task, steps: int, part: int | None = None) -> Trainer:
+    def trainer(self, task: Any, steps: int, part: int | None = None) -> Trainer:
         """What trains a stack, from rest, in so many steps."""
         return Trainer(
             task,
@@ -221,7 +221,7 @@ def side_by_side(network: Stack, inputs: Any, state: Any = None, keys: Any = Non
 class LargestReadout(Task, eqx.Module):
     """The class is that of the largest readout over time; outputs are those of every layer of a stack."""
 
-    schedule: eqx.AbstractVar[Schedule]
+    schedule: Schedule = eqx.field(static=True)
 
     def loss(self, outputs: tuple, trial: Trial) -> Any:
         """Cross-entropy, and a penalty on high rates."""
@@ -246,7 +246,6 @@ class Batch(LargestReadout):
 
     trials: Trial
     """Rasters, with uniform numbers beside them for stochastic neurons, and labels."""
-    schedule: Schedule = eqx.field(static=True)
 
     def sample(self, key: Any, *, num_steps: int | None = None) -> Trial:
         """One of its trials."""
@@ -267,7 +266,8 @@ def train(
 ) -> tuple[Stack, dict[str, Any]]:
     """A trained network and its record, one entry per epoch."""
     steps = schedule.epochs * sum(1 for _ in data.batches("train", schedule.batch_size, seed=0))
-    realisation, key = None, jax.random.key(seed)
+    trainer = schedule.trainer(None, steps, schedule.part)
+    realisation, key = begin(network, trainer), jax.random.key(seed)
     random = np.random.default_rng((seed, 1))
     record: dict[str, Any] = {"loss": [], "train": [], "validation": [], "spikes": []}
     start, seconds = time.perf_counter(), 0.0
@@ -275,11 +275,9 @@ def train(
         found = []
         for rasters, labels in data.batches("train", schedule.batch_size, seed=1000 * seed + epoch):
             batch = Trial(with_noise(network, rasters, random), jnp.asarray(labels))
-            trainer = schedule.trainer(Batch(batch, schedule), steps, schedule.part)
-            realisation = realisation or begin(network, trainer)
-            realisation, metrics = _update(realisation, key, 0, trainer)
+            now = dataclasses.replace(trainer, task=Batch(schedule, batch))
+            realisation, metrics = _update(realisation, key, 0, now)
             found.append((metrics.loss, *(m.value for m in metrics.metrics.values())))
-        assert realisation is not None
         loss, right, counts = (np.mean([np.asarray(m[i]) for m in found], 0) for i in range(3))
         seconds = time.perf_counter() - start
         held = accuracy(realisation.network, data, "validation", schedule.batch_size, seed)

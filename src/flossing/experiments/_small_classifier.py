@@ -121,7 +121,6 @@ class Samples(LargestReadout):
     data: LabelledSplit
     order: Int[Array, "update trial"]
     num_steps: int = eqx.field(static=True)
-    schedule: Schedule = eqx.field(static=True)
 
     def _trials(self, part: SpikeTimes) -> Trial:
         return Trial(jax.nn.one_hot(part.times, self.num_steps, axis=-2), part.labels)
@@ -147,7 +146,7 @@ class Samples(LargestReadout):
 def loss_of(network: Stack, rasters: PyTree, labels: Array) -> Array:
     """Cross-entropy of the largest readouts, and the penalty on spikes; ``(trial, time, input)``."""
     trial = Trial(rasters, labels)
-    return Batch(trial, Schedule()).loss(side_by_side(network, rasters), trial)
+    return Batch(Schedule(), trial).loss(side_by_side(network, rasters), trial)
 
 
 class Trained(NamedTuple):
@@ -171,7 +170,7 @@ def train(
     """Adam with a cosine decay over whole batches, which all networks see in the same random order."""
     epochs = schedule.epochs
     order = batches(jax.random.split(key, epochs), len(data.train.labels), schedule.batch_size)
-    trainer = schedule.trainer(Samples(data, order, num_steps, schedule), len(order))
+    trainer = schedule.trainer(Samples(schedule, data, order, num_steps), len(order))
     keys = jnp.broadcast_to(key, (len(networks),))
     start = begin(stacked(networks), trainer)
     state, metrics = train_block(start, keys, len(order), len(order), trainer)

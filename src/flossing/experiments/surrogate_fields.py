@@ -74,7 +74,7 @@ class Weights(Before):
         """Means of rows move, too."""
         return dataclasses.replace(
             super().flosser(step),
-            where=lambda network: [x.recurrent_weight for x in hidden(network).layers],
+            where=lambda network: [x.recurrent_weight for x in network.layers[:-1]],
             keep_row_means=False,
         )
 
@@ -208,7 +208,7 @@ def _append(lists: dict[str, list], values: dict[str, Any]) -> None:
 def _floss_weights(settings: Settings, every: list, data: Any, key: Any) -> list[Any]:
     """Networks of area one whose recurrent weights have been flossed, one for each steepness."""
     plan, schedule = settings.plan, settings.schedule
-    task = Samples(data, jnp.zeros((1, 1), int), settings.task.num_steps, schedule)
+    task = Samples(schedule, data, jnp.zeros((1, 1), int), settings.task.num_steps)
     trainer = dataclasses.replace(schedule.trainer(task, 1), schedule=plan, state=_rest)
     state = begin(stacked([row[0] for row in every]), trainer)
     keys = jax.random.split(key, len(every))
