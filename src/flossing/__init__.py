@@ -36,6 +36,7 @@ from .cells import (
     TanhCell as TanhCell,
     TanhSpec as TanhSpec,
     fluctuation_driven as fluctuation_driven,
+    open_gates as open_gates,
     with_escape as with_escape,
 )
 from .floss import (
@@ -43,10 +44,12 @@ from .floss import (
     AdaptiveFlosser as AdaptiveFlosser,
     Before as Before,
     Flosser as Flosser,
+    FlossingHarmWarning as FlossingHarmWarning,
     Heights as Heights,
     Joint as Joint,
     Phases as Phases,
     SurrogateHeights as SurrogateHeights,
+    flossing_harm as flossing_harm,
     flossing_loss as flossing_loss,
     free_heights as free_heights,
 )

@@ -13,6 +13,10 @@ from .flosser import (
     FlosserState as FlosserState,
     flossing_optimiser as flossing_optimiser,
 )
+from .harm import (
+    FlossingHarmWarning as FlossingHarmWarning,
+    flossing_harm as flossing_harm,
+)
 from .objective import FlossingInfo as FlossingInfo, flossing_loss as flossing_loss
 from .schedule import (
     Adaptive as Adaptive,

@@ -10,6 +10,7 @@ import optax
 
 from .._checks import check_choice, check_finite, check_integer, check_positive
 from .._choices import Choice
+from ..cells import open_gates
 from .adaptive import AdaptiveFlosser, SurrogateHeights, free_heights
 from .flosser import Flosser, flossing_optimiser
 from .objective import Penalty
@@ -130,6 +131,10 @@ class Before(Schedule, name="before"):
         """The flosser alone."""
         del horizon, chance_loss
         return self.flosser(step)
+
+    def prepared(self, networks: Any) -> Any:
+        """Networks whose gated cells start with open gates, unless their biases were chosen."""
+        return open_gates(networks)
 
     def phases(self, epochs: int) -> Iterator[Phase]:
         """Flossing, then training."""

@@ -20,7 +20,7 @@ from ..floss import Adaptive, Schedule
 from ..optimisers import Adam, OptimiserSpec
 from ..tasks import DelayedXOR, Task
 from ..training import Network, Trainer
-from ..training.trainer import cell_of, start_of
+from ..training.trainer import begin, cell_of, outputs_of, start_of
 from . import parts, yaml_files
 from .fields import convert
 
@@ -94,7 +94,7 @@ class RunConfig:
     def trainer(self) -> Trainer:
         """What training consists of."""
         return Trainer(
-            self.task,
+            self.task.loaded(),
             self.optimiser,
             self.schedule,
             self.epochs,
@@ -109,17 +109,19 @@ class RunConfig:
 
     def networks(self) -> Any:
         """Fresh networks, stacked along a leading axis."""
-        networks = _fresh(self.cell, self.task, self.keys())
+        networks = _fresh(self.cell, self.task.loaded(), self.keys())
         return networks if self.schedule is None else self.schedule.prepared(networks)
 
     def check(self) -> None:
         """Raises what starting this run would raise, without computing anything or starting JAX's devices."""
-        from ..training.trainer import begin, train_epoch
 
         def first(key: Array) -> Any:
             network = jax.tree.map(lambda x: x[0] if eqx.is_array(x) else x, self.networks())
-            realisation = begin(network, self.trainer)
-            return train_epoch(realisation, key, 0, self.trainer)[1]
+            begin(network, self.trainer)
+            trial = self.trainer.task.batch(key, 0, 1)
+            keys, start = key[None], self.state(network)
+            outputs = outputs_of(network, trial.inputs, start, keys)
+            return self.task.loss(outputs, trial), self.task.metrics(outputs, trial)
 
         eqx.filter_eval_shape(first, jax.eval_shape(lambda: jax.random.key(0)))
 

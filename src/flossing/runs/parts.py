@@ -7,6 +7,7 @@ names; others are found by where they are: ``my_tasks.py:Adding`` or ``package.m
 
 import dataclasses
 import difflib
+import hashlib
 import importlib
 import importlib.util
 import inspect
@@ -15,6 +16,10 @@ import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
 
 from ..cells import CellSpec
 from ..cells.spec import spec_for
@@ -164,8 +169,15 @@ def _is_plain(value: Any) -> bool:
 
 
 def _short(value: Any) -> str:
-    """Something that tells objects apart, and is the same in the next process."""
-    return getattr(value, "__qualname__", "").replace("<locals>.", "")
+    """Something that tells objects apart, and is the same in the next process: a name, a digest of arrays."""
+    arrays = [x for x in jax.tree.leaves(value) if isinstance(x, jax.Array | np.ndarray)]
+    if not arrays:
+        return getattr(value, "__qualname__", "").replace("<locals>.", "")
+    digest = hashlib.sha256()
+    for array in arrays:
+        key = jnp.issubdtype(array.dtype, jax.dtypes.prng_key)
+        digest.update(np.asarray(jax.random.key_data(array) if key else array).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def read(part: str, content: Any, where: str, base: Any = None) -> Any:

@@ -1,5 +1,7 @@
 """A recurrent step with a linear readout and a start state: what is trained."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -59,7 +61,10 @@ class Network(eqx.Module):
             shape = (output_size, cell.hidden_size)
             self.readout_weight = readout_gain * jax.random.normal(weight_key, shape)
             self.readout_bias = jnp.full(output_size, readout_bias)
-        silence = jnp.zeros((state_warmup, cell.input_size))
+        silence: Any = jnp.zeros((state_warmup, cell.input_size))
+        if cell.noise_size:
+            state_key, noise_key = jax.random.split(state_key)
+            silence = _noisy(silence, cell.noise_size, noise_key)
         start = cell.initial_state(key=state_key)
         _check_order(cell, start)
         self.initial_state = jax.lax.scan(lambda s, u: (cell(s, u), None), start, silence)[0]
@@ -84,12 +89,16 @@ class Network(eqx.Module):
         if noise_size and not isinstance(inputs, Noisy):
             if key is None:
                 raise ValueError("key: a stochastic cell needs one for its noise.")
-            shape = (len(inputs), noise_size)
-            given = Noisy(inputs, jax.random.uniform(key, shape, jnp.result_type(float)))
+            given = _noisy(inputs, noise_size, key)
         activity = self.cell.over_time(given, start)
         if self.readout_weight is None or self.readout_bias is None:
             return activity
         return activity @ self.readout_weight.T + self.readout_bias
+
+
+def _noisy(inputs: Float[Array, "time input"], noise_size: int, key: PRNGKeyArray) -> Noisy:
+    """Inputs with the uniform numbers that a stochastic cell needs in each step."""
+    return Noisy(inputs, jax.random.uniform(key, (len(inputs), noise_size)))
 
 
 def _check_order(cell: Cell, state: PyTree) -> None:
