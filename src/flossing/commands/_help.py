@@ -60,7 +60,9 @@ def _of_part(part: str, run: RunConfig) -> Iterator[str]:
     docs = field_docs(kind)
     for field, hint in parts.settings(kind).items():
         value = getattr(getattr(run, part), field)
-        yield from _row(f"{part}.{field}", _shown(hint, value), _with_choices(docs.get(field, ""), hint))
+        yield from _row(
+            f"{part}.{field}", _shown(hint, value), _with_choices(docs.get(field, ""), hint)
+        )
 
 
 def _described(kind: Any, run: RunConfig, name: str) -> tuple[str, str]:
@@ -91,7 +93,9 @@ def _with_choices(text: str, hint: Any) -> str:
     text = _sentence(text)
     options = typing.get_args(hint)
     if typing.get_origin(hint) is not Literal:
-        options = [x for h in options if typing.get_origin(h) is Literal for x in typing.get_args(h)]
+        options = [
+            x for h in options if typing.get_origin(h) is Literal for x in typing.get_args(h)
+        ]
     return f"{text.rstrip('.')}: {', '.join(options)}." if len(options) > 1 else text
 
 

@@ -85,9 +85,7 @@ def value_of(option: str, arguments: Sequence[str]) -> str | None:
     return found
 
 
-def _choices(
-    arguments: Sequence[str], names: Sequence[str]
-) -> tuple[dict[str, str], list[str]]:
+def _choices(arguments: Sequence[str], names: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     """The names of the chosen parts, and all other words."""
     chosen: dict[str, str] = {}
     rest: list[str] = []

@@ -182,7 +182,9 @@ class Job:
     def _compile_ahead(self) -> None:
         """Compiles the training beside the flossing: a block of no epochs, in a thread of its own."""
         self.ahead: threading.Thread | None = None
-        flosses = self.phases[0].kind == "floss" and int(self.state.floss_steps) < self.phases[0].stop
+        flosses = (
+            self.phases[0].kind == "floss" and int(self.state.floss_steps) < self.phases[0].stop
+        )
         if not flosses or jax.process_count() > 1:  # processes must do the same in the same order
             return
 

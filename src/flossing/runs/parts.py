@@ -245,8 +245,14 @@ def read(part: str, content: Any, where: str, base: Any = None) -> Any:
 
 def _set_in(base: Any) -> dict[str, Any]:
     """The settings of a part that are not the defaults of its class."""
-    defaults = {field.name: field.default for field in dataclasses.fields(base)} if base is not None else {}
-    values = {name: getattr(base, name) for name in settings(type(base))} if base is not None else {}
+    defaults = (
+        {field.name: field.default for field in dataclasses.fields(base)}
+        if base is not None
+        else {}
+    )
+    values = (
+        {name: getattr(base, name) for name in settings(type(base))} if base is not None else {}
+    )
     return {
         name: value
         for name, value in values.items()

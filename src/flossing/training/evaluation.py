@@ -27,19 +27,24 @@ def evaluate(
 ) -> Evaluation:
     """Loss and metrics on held-out trials, from a random stream that training never uses."""
     given = placed((networks, keys), len(keys))
-    return _evaluate(*given, trainer.task, trainer.state, trials)
+    return _evaluate(*given, trainer.task, trainer.state, trainer.outputs, trials)
 
 
 # What does not depend on schedules and optimisers does not get them: runs that differ there share programs.
 @eqx.filter_jit
 def _evaluate(
-    networks: Any, keys: Array, task: Task, state: Callable, trials: int
+    networks: Any,
+    keys: Array,
+    task: Task,
+    state: Callable,
+    batched: Callable | None,
+    trials: int,
 ) -> Evaluation:
     def one(network: Any, key: Array) -> Evaluation:
         trial = task.held_out(fold(key, Stream.EVALUATE, 0), trials)
         count = jax.tree.leaves(trial.inputs)[0].shape[0]
         noise = jax.random.split(fold(key, Stream.EVALUATE, 1), count)
-        outputs = outputs_of(network, trial.inputs, start_state(network, state), noise)
+        outputs = (batched or outputs_of)(network, trial.inputs, start_state(network, state), noise)
         metrics = as_metrics(task.metrics(outputs, trial))
         return Evaluation(task.loss(outputs, trial), metrics)
 
