@@ -31,27 +31,39 @@ FIRST = 4
 """Entries of a list that are kept as they are."""
 IGNORED = {"environment", "wall_seconds", "seconds", "wall_time", "command", "finished", "settings"}
 SHORT = (
-    "--epochs 30 --batch-size 4 --num-steps 60 --task.delay 8 --cell.hidden-size 16 --realisations 2 "
-    "--test-trials 64 --flossing.num-exponents 8 --flossing.window 30 --flossing.warmup 8 "
-    "--flossing.state-warmup 5 --flossing.steps-before 10 --flossing.adaptive.every 10 --seed 3"
+    "--epochs 30 --batch-size 4 --cell.hidden-size 16 --realisations 2 --test-trials 64 --seed 3"
+)
+FLOSSED = (
+    "--schedule.num-exponents 8 --schedule.window 30 --schedule.warmup 8 "
+    "--schedule.state-warmup 5 --schedule.steps-before 10"
 )
 CELLS = ("tanh", "relu", "linear", "gru", "lstm", "binary", "lif")
-TASKS = {"xor": "", "copy": "", "parity": "--task.order 2", "spikes": "--task.bin-steps 5"}
-SCHEDULES = ("none", "before", "between", "both", "adaptive", "joint")
+TASKS = {
+    "xor": "--task.num-steps 60",
+    "copy": "--task.num-steps 60",
+    "parity": "--task.order 2 --task.num-steps 60",
+    "spiking-bits": "--task.bin-steps 5 --task.num-steps 100",
+}
+SCHEDULES = {
+    "none": "",
+    "before": FLOSSED,
+    "phases": FLOSSED,
+    "between": f"{FLOSSED} --schedule.steps-before 0",
+    "adaptive": f"{FLOSSED} --schedule.every 10",
+    "joint": FLOSSED,
+}
 
 
 def jobs() -> dict[str, list[str]]:
     """Arguments of ``floss`` by name; a directory is added to each."""
     found = {f"reproduce {name}": ["reproduce", name, "--quick"] for name in NAMES}
-    variants = {f"cell {cell}": f"--cell.name {cell}" for cell in CELLS}
-    variants |= {f"task {task}": text for task, text in TASKS.items() if task == "spikes"}
-    variants |= {
-        f"task {t}": f"--task.name {t} {more}" for t, more in TASKS.items() if t != "spikes"
-    }
-    variants |= {f"schedule {name}": f"--flossing.schedule {name}" for name in SCHEDULES}
-    for name, text in variants.items():
-        steps = "--num-steps 100" if "bin-steps" in text else ""
-        found[f"train {name}"] = ["train", *f"{SHORT} {text} {steps}".split()]
+    cases = {f"cell {cell}": ("xor", cell, "adaptive") for cell in CELLS}
+    cases |= {f"task {task}": (task, "tanh", "adaptive") for task in TASKS}
+    cases |= {f"schedule {name}": ("xor", "tanh", name) for name in SCHEDULES}
+    for name, (task, cell, schedule) in cases.items():
+        chosen = "phases" if schedule == "between" else schedule
+        text = f"--task {task} --task.delay 8 {TASKS[task]} --cell {cell} --schedule {chosen}"
+        found[f"train {name}"] = ["train", *f"{SHORT} {text} {SCHEDULES[schedule]}".split()]
     return found | {"demo": ["demo"]}
 
 

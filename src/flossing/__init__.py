@@ -14,19 +14,27 @@ from . import (
 )
 from .cells import (
     BinaryCell as BinaryCell,
+    BinarySpec as BinarySpec,
     Cell as Cell,
+    CellSpec as CellSpec,
     ConvLIFCell as ConvLIFCell,
     GRUCell as GRUCell,
+    GRUSpec as GRUSpec,
     LeakyReadout as LeakyReadout,
     LIFCell as LIFCell,
+    LIFSpec as LIFSpec,
     LIFState as LIFState,
     LinearRecurrentCell as LinearRecurrentCell,
+    LinearSpec as LinearSpec,
     LinearState as LinearState,
     LSTMCell as LSTMCell,
+    LSTMSpec as LSTMSpec,
     LSTMState as LSTMState,
     ReLUCell as ReLUCell,
+    ReLUSpec as ReLUSpec,
     Stack as Stack,
     TanhCell as TanhCell,
+    TanhSpec as TanhSpec,
     fluctuation_driven as fluctuation_driven,
     open_gates as open_gates,
     with_escape as with_escape,
@@ -60,14 +68,20 @@ from .lyapunov import (
     long_term_jacobian as long_term_jacobian,
     lyapunov_spectrum as lyapunov_spectrum,
 )
+from .optimisers import SGD as SGD, Adam as Adam
 from .training import Network as Network
 
 if TYPE_CHECKING:
+    from .runs import train as train
     from .sweeps import sweep as sweep
 
 
 def __getattr__(name: str) -> Any:
-    """``sweep`` is loaded when it is used: figures, datasets and Dask would slow the import down."""
+    """``train`` and ``sweep`` are loaded when used: figures, datasets and Dask would slow the import down."""
+    if name == "train":
+        from .runs import train
+
+        return train
     if name == "sweep":
         from .sweeps import sweep
 

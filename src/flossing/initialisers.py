@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ._checks import check_finite, check_fraction, check_integer, check_positive, check_single
+from ._checks import check_finite, check_fraction, check_positive, check_single
+from ._choices import spelled
 
 
 @runtime_checkable
@@ -99,67 +100,19 @@ class Permutation:
 class Ring:
     """``gain`` times a permutation matrix of one cycle: all units in one ring, each listens to the last one.
 
-    A bit can go around all ``size`` units, and without shortcuts what ``Permutation`` says of exponents holds
-    here too. Source: the simple cycle reservoir of Rodan & Tino 2011.
-
-    With ``shortcuts``, each of the other entries is there with probability ``density``, from
-    N(0, shortcuts^2 / (density N)): the sum of all shortcuts onto a unit has that standard deviation.
+    A bit can go around all ``size`` units, and what ``Permutation`` says of exponents holds here too.
+    Source: the simple cycle reservoir of Rodan & Tino 2011.
     """
 
     gain: float = 1.0
-    shortcuts: float = 0.0
-    density: float = 0.1
 
     def __post_init__(self) -> None:
         check_positive("gain", self.gain, zero=True)
         check_single(gain=self.gain)
-        check_positive("shortcuts", self.shortcuts, zero=True)
-        check_single(shortcuts=self.shortcuts, density=self.density)
-        check_positive("density", self.density)
-        check_fraction("density", self.density)
 
     def __call__(self, key: PRNGKeyArray, size: int) -> Float[Array, "size size"]:
-        """A ``(size, size)`` matrix; without shortcuts the key is not used."""
-        ring = jnp.roll(jnp.eye(size), 1, axis=0)
-        if not self.shortcuts:
-            return self.gain * ring
-        others = Sparse(self.shortcuts, self.density)(key, size)
-        return jnp.where(ring > 0, self.gain, others)
-
-
-@dataclasses.dataclass(frozen=True)
-class LineInputs:
-    """Input weights that cut a ``Ring`` into ``lines`` delay lines of equal length.
-
-    The first unit of each line has an input weight of ``start`` with a random sign; if that is more than the
-    gain of the ring, it takes the new bit and drops what the ring brings. The weights of all other units are
-    uniform with mean zero and standard deviation ``others``. Unlike the other initialisers it is called with
-    two sizes, and returns a matrix whose columns belong to the inputs, each divided by their number.
-    """
-
-    lines: int
-    start: float
-    others: float
-
-    def __post_init__(self) -> None:
-        check_integer("lines", self.lines, 1)
-        check_positive("start", self.start, zero=True)
-        check_positive("others", self.others, zero=True)
-        check_single(start=self.start, others=self.others)
-
-    def __call__(
-        self, key: PRNGKeyArray, size: int, input_size: int
-    ) -> Float[Array, "size input_size"]:
-        """A ``(size, input_size)`` matrix. Raises ``ValueError`` for more lines than units."""
-        check_integer("lines", self.lines, 1, size)
-        sign_key, other_key = jax.random.split(key)
-        shape = (size, input_size)
-        first = [round(line * size / self.lines) for line in range(self.lines)]
-        starts = self.start * jax.random.rademacher(sign_key, shape, float)
-        limit = math.sqrt(3) * self.others
-        others = jax.random.uniform(other_key, shape, minval=-limit, maxval=limit)
-        is_first = jnp.zeros((size, 1), bool).at[jnp.array(first)].set(True)
-        return jnp.where(is_first, starts, others) / input_size
+        """A ``(size, size)`` matrix; the key is not used."""
+        return self.gain * jnp.roll(jnp.eye(size), 1, axis=0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,6 +139,13 @@ class Sparse:
         weights = self.gain * jax.random.normal(weight_key, (size, size))
         mask = jax.random.bernoulli(mask_key, self.density, (size, size))
         return jnp.where(mask, weights / math.sqrt(self.density * size), 0)
+
+
+BY_NAME = {
+    spelled(kind.__name__): kind
+    for kind in (Gaussian, Orthogonal, Identity, Permutation, Ring, Sparse)
+}
+"""Initialisers that are made from a gain, by the names that specifications of cells have for them."""
 
 
 def check_dale(excitatory: float) -> float:

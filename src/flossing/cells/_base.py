@@ -2,15 +2,15 @@
 
 import abc
 import inspect
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import check_shape, positive_parameter, real_array
-from ..escape_noise import Noisy, parts
+from .._checks import check_instance, check_shape, positive_parameter, real_array
+from ..escape_noise import EscapeNoise, Noisy, parts
 from ..initialisers import Initialiser
 
 PerUnit = float | Float[Array, " hidden"]
@@ -107,6 +107,27 @@ def decay(time_step: float, time_constant: PerUnit, dtype: Any) -> tuple[Array, 
     return jnp.exp(exponent).astype(dtype), (-jnp.expm1(exponent)).astype(dtype)
 
 
+def check_escape(escape: Any) -> None:
+    """Raises ``TypeError`` unless it is an escape noise or ``None``."""
+    if escape is not None:
+        check_instance("escape", escape, EscapeNoise, "an escape noise or None")
+
+
+def as_bits(uniform: Array, dtype: Any) -> Array:
+    """Uniform numbers as integers, which have no tangent directions; ``from_bits`` gives them back."""
+    if uniform.dtype.itemsize <= jnp.dtype(dtype).itemsize:
+        uniform = uniform.astype(dtype)
+    else:  # still below 1, where a lower precision would round up
+        uniform = jnp.minimum(uniform.astype(dtype), 1 - jnp.finfo(dtype).epsneg)
+    kind = {4: jnp.int32, 8: jnp.int64, 2: jnp.int16}[uniform.dtype.itemsize]
+    return jax.lax.bitcast_convert_type(uniform, kind)
+
+
+def from_bits(bits: Array, dtype: Any) -> Array:
+    """The uniform numbers that ``as_bits`` made integers of."""
+    return jax.lax.bitcast_convert_type(bits, dtype)
+
+
 def precision(state: Any) -> Any:
     """The dtype of the floating-point numbers of a state."""
     floats = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.floating)]
@@ -146,6 +167,12 @@ class Cell(eqx.Module):
 
     input_size: eqx.AbstractVar[int]
     hidden_size: eqx.AbstractVar[int]
+    keep_row_means: ClassVar[bool] = False
+    """Whether flossing steps leave the means of the rows of the weight matrices as they are.
+
+    True for LIF neurons. There flossing raises the means of rows: one exponent becomes large and many small
+    ones fit their target, while firing rates explode.
+    """
 
     @abc.abstractmethod
     def __call__(self, state: Any, input: Float[Array, " input"]) -> Any:
@@ -155,9 +182,14 @@ class Cell(eqx.Module):
     def initial_state(self, *, key: PRNGKeyArray | None = None) -> Any:
         """The state a network starts in: zeros, or random when a key is given."""
 
-    @abc.abstractmethod
     def output(self, state: Any) -> Float[Array, " hidden"]:
-        """What a readout or the next layer sees of a state."""
+        """What a readout or the next layer sees of a state: the state itself, unless a subclass differs."""
+        if not hasattr(state, "shape"):
+            raise TypeError(
+                f"state: {type(self).__name__} has a state of several arrays; its output(state) has to say "
+                "what a readout sees."
+            )
+        return state
 
     @property
     def noise_size(self) -> int:

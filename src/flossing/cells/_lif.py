@@ -1,17 +1,30 @@
 """The dynamics that all layers of LIF neurons share, whatever connects them."""
 
 import abc
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from .._checks import check_choice, check_instance, check_positive, check_single
+from .._checks import check_choice, check_positive, check_single
 from ..escape_noise import EscapeNoise, Noisy, parts
 from ..surrogates import SuperSpike, Surrogate, check_surrogate
-from ._base import Cell, PerUnit as Neurons, check_sequence, decay, per_unit, start_of
+from ._base import (
+    Cell,
+    PerUnit as Neurons,
+    as_bits,
+    check_escape,
+    check_sequence,
+    decay,
+    from_bits,
+    per_unit,
+    start_of,
+)
+
+Reset = Literal["to_zero", "subtract", "none"]
+ResetGradient = Literal["detached", "differentiated", "ignored"]
 
 
 class LIFState(NamedTuple):
@@ -35,6 +48,8 @@ class LIFNeurons(Cell):
     A subclass has ``feedforward(inputs)``, linear in its last axis, and ``feedback(spikes)``, the current
     that the layer's own spikes cause, or ``None`` without recurrence.
     """
+
+    keep_row_means: ClassVar[bool] = True
 
     membrane_time_constant: Neurons
     synapse_time_constant: Neurons
@@ -81,8 +96,8 @@ class LIFNeurons(Cell):
         check_positive("time_step", time_step)
         check_single(time_step=time_step)
         self.time_step = float(time_step)
-        check_choice("reset", reset, ("to_zero", "subtract", "none"))
-        check_choice("reset_gradient", reset_gradient, ("detached", "differentiated", "ignored"))
+        check_choice("reset", reset, get_args(Reset))
+        check_choice("reset_gradient", reset_gradient, get_args(ResetGradient))
         n = self.hidden_size
         self.membrane_time_constant = per_unit("membrane_time_constant", membrane_time_constant, n)
         self.synapse_time_constant = per_unit("synapse_time_constant", synapse_time_constant, n)
@@ -159,7 +174,7 @@ class LIFNeurons(Cell):
         beta, rest = decay(self.time_step, self.membrane_time_constant, self.dtype)
         membrane = beta * state.membrane + rest * synapse
         membrane = self._after_reset(membrane, out, state)
-        noise = None if uniform is None else _bits(_below_one(uniform, self.dtype))
+        noise = None if uniform is None else as_bits(uniform, self.dtype)
         if self.adaptation_time_constant is None:
             return LIFState(membrane, synapse, None, noise)
         assert state.adaptation is not None
@@ -197,7 +212,7 @@ class LIFNeurons(Cell):
             threshold = jax.lax.stop_gradient(jnp.asarray(self.threshold, zeros.dtype))
             membrane = threshold * jax.random.uniform(key, zeros.shape, zeros.dtype)
         adaptation = None if self.adaptation_time_constant is None else zeros
-        noise = None if self.escape is None else _bits(jnp.ones_like(zeros))
+        noise = None if self.escape is None else as_bits(jnp.ones_like(zeros), self.dtype)
         return LIFState(membrane, zeros, adaptation, noise)
 
     def output(self, state: LIFState) -> Float[Array, "*trial hidden"]:
@@ -207,26 +222,4 @@ class LIFNeurons(Cell):
             return self.surrogate(distance)
         if state.noise is None:
             raise ValueError("state.noise: expected the bits of uniform numbers, got None.")
-        return self.escape(distance, _uniform(state.noise, self.dtype))
-
-
-def check_escape(escape: Any) -> None:
-    """Raises ``TypeError`` unless it is an escape noise or ``None``."""
-    if escape is not None:
-        check_instance("escape", escape, EscapeNoise, "an escape noise or None")
-
-
-def _below_one(uniform: Array, dtype: Any) -> Array:
-    """In the precision of the cell, and still below 1, where a lower precision would round up."""
-    if uniform.dtype.itemsize <= jnp.dtype(dtype).itemsize:
-        return uniform.astype(dtype)
-    return jnp.minimum(uniform.astype(dtype), 1 - jnp.finfo(dtype).epsneg)
-
-
-def _bits(uniform: Array) -> Array:
-    kind = {4: jnp.int32, 8: jnp.int64, 2: jnp.int16}[uniform.dtype.itemsize]
-    return jax.lax.bitcast_convert_type(uniform, kind)
-
-
-def _uniform(bits: Array, dtype: Any) -> Array:
-    return jax.lax.bitcast_convert_type(bits, dtype)
+        return self.escape(distance, from_bits(state.noise, self.dtype))

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .._checks import check_finite, check_integer, check_key, check_single, real_array
 from ..escape_noise import EscapeNoise
 from ..surrogates import Surrogate
-from ._lif import LIFNeurons, Neurons
+from ._lif import LIFNeurons, Neurons, Reset, ResetGradient
 
 
 class Convolution(eqx.Module):
@@ -162,8 +162,8 @@ class ConvLIFCell(LIFNeurons):
         synapse_time_constant: Neurons = 10.0,
         threshold: Neurons = 1.0,
         surrogate: Surrogate | None = None,
-        reset: Literal["to_zero", "subtract", "none"] = "to_zero",
-        reset_gradient: Literal["detached", "differentiated", "ignored"] = "detached",
+        reset: Reset = "to_zero",
+        reset_gradient: ResetGradient = "detached",
         key: PRNGKeyArray,
     ):
         check_key("key", key)

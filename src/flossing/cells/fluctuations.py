@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from .._checks import check_fraction, check_key, check_positive, check_single, is_concrete
+from .._checks import check_fraction, check_key, check_positive, check_single
 from ._base import Cell
 from .convolution import ConvLIFCell
 from .readout import LeakyReadout
-from .spiking import LIFCell
+from .spiking import LIFCell, check_rate
 from .stack import Stack
 
 
@@ -96,17 +96,6 @@ def fluctuation_driven(
     kernel = own.kernel
     new = draw(recurrent_key, kernel, kernel.shape[0] * kernel.shape[1], 1 - share)
     return eqx.tree_at(lambda c: c.recurrent_convolution.kernel, cell, new)
-
-
-def check_rate(name: str, rate: float) -> None:
-    """Raises unless it is one number of at least 0.5 (Hz): what is less was meant per ms."""
-    check_positive(name, rate)
-    check_single(**{name: rate})
-    if is_concrete(rate) and rate < 0.5:
-        raise ValueError(
-            f"{name}: expected a rate in Hz, at least 0.5, got {rate}; for {rate} spikes per ms write "
-            f"{1000 * rate:g}."
-        )
 
 
 def _energy(tau_mem: Any, tau_syn: Any) -> Any:

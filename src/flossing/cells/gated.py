@@ -1,5 +1,6 @@
 """Gated cells with their full state, so that an LSTM of N units has 2N tangent directions."""
 
+import dataclasses
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
@@ -10,6 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .._checks import check_finite, check_integer, check_key, check_single
 from ..initialisers import Gaussian, Initialiser
 from ._base import Cell, drawn, product
+from .spec import RecurrentSpec
 
 
 class _GatedCell(Cell):
@@ -47,32 +49,40 @@ class _GatedCell(Cell):
         )
 
 
-def _gate_bias(
-    name: str,
-    bias: float,
-    chrono: float | None,
-    openness: float,
-    size: int,
-    key: PRNGKeyArray,
-) -> Float[Array, " size"]:
-    """Start values of the gate that remembers."""
-    check_finite("openness", openness)
+def _check_gates(name: str, bias: float, chrono: float | None, openness: float) -> None:
+    """Raises unless one of the three at most says how the gate that remembers starts."""
     check_single(**{name: bias, "openness": openness})
     if openness != 0:
         for other, given in ((name, bias != 0), ("chrono", chrono is not None)):
             if given:
                 raise ValueError(f"{other}: openness = {openness} takes its place; leave one out.")
-        return jnp.full(size, -float(openness))
     if chrono is None:
-        return jnp.full(size, float(bias))
+        return
     if bias != 0:
         raise ValueError(f"{name}: chrono = {chrono} takes its place; leave one of them out.")
-    check_finite("chrono", chrono)
     check_single(chrono=chrono)
     if chrono < 2:
         raise ValueError(f"chrono: expected at least 2 steps, got {chrono}.")
+
+
+def _gate_bias(
+    bias: float, chrono: float | None, openness: float, size: int, key: PRNGKeyArray
+) -> Float[Array, " size"]:
+    """Start values of the gate that remembers, from settings that are checked."""
+    if chrono is None:
+        return jnp.full(size, -float(openness) if openness != 0 else float(bias))
     times = jax.random.uniform(jax.random.fold_in(key, 0xC0), (size,), minval=1, maxval=chrono - 1)
     return jnp.log(jnp.maximum(times, 1))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _GatedSpec(RecurrentSpec):
+    chrono: float | None = None
+    """Longest time to remember, in steps, for the chrono initialisation of the gates (Tallec & Ollivier
+    2018); None for gates that start with the same bias in all units."""
+    openness: float | None = None
+    """Start biases at which a step replaces the state: minus this for the gate that remembers, this for all
+    others. At 3 a step replaces 95 % of the state; None for biases of 0."""
 
 
 class GRUCell(_GatedCell):
@@ -116,8 +126,8 @@ class GRUCell(_GatedCell):
         key: PRNGKeyArray,
     ):
         self._build(3, input_size, hidden_size, recurrent, input_gain, key)
-        check_finite("update_bias", update_bias)
-        update = _gate_bias("update_bias", update_bias, chrono, openness, hidden_size, key)
+        _check_gates("update_bias", update_bias, chrono, openness)
+        update = _gate_bias(update_bias, chrono, openness, hidden_size, key)
         zeros = jnp.zeros(hidden_size)
         self.bias = jnp.concatenate([zeros + openness, update, zeros])
         self.recurrent_bias = jnp.zeros(hidden_size)
@@ -140,9 +150,29 @@ class GRUCell(_GatedCell):
             return jnp.zeros(self.hidden_size, self.bias.dtype)
         return jax.random.uniform(key, (self.hidden_size,), self.bias.dtype, -1, 1)
 
-    def output(self, state: Float[Array, " hidden"]) -> Float[Array, " hidden"]:
-        """The state itself."""
-        return state
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GRUSpec(_GatedSpec, name="gru"):
+    """A gated recurrent unit (``fl.GRUCell``)."""
+
+    update_bias: float | None = None
+    """Start value of the update gate's bias; larger values remember longer. Default 0."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_gates("update_bias", self.update_bias or 0.0, self.chrono, self.openness or 0.0)
+
+    def layer(self, input_size: int, *, key: PRNGKeyArray) -> GRUCell:
+        """One cell with fresh weights."""
+        return GRUCell(
+            input_size,
+            self.hidden_size,
+            update_bias=self.update_bias or 0.0,
+            chrono=self.chrono,
+            openness=self.openness or 0.0,
+            key=key,
+            **self._matrices(),
+        )
 
 
 class LSTMState(NamedTuple):
@@ -191,8 +221,8 @@ class LSTMCell(_GatedCell):
         key: PRNGKeyArray,
     ):
         self._build(4, input_size, hidden_size, recurrent, input_gain, key)
-        check_finite("forget_bias", forget_bias)
-        forget = _gate_bias("forget_bias", forget_bias, chrono, openness, hidden_size, key)
+        _check_gates("forget_bias", forget_bias, chrono, openness)
+        forget = _gate_bias(forget_bias, chrono, openness, hidden_size, key)
         zeros = jnp.zeros(hidden_size)
         enter = zeros + openness if chrono is None else -forget
         self.bias = jnp.concatenate([enter, forget, zeros, zeros + openness])
@@ -218,6 +248,30 @@ class LSTMCell(_GatedCell):
     def output(self, state: LSTMState) -> Float[Array, " hidden"]:
         """The hidden part of the state."""
         return state.hidden
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LSTMSpec(_GatedSpec, name="lstm"):
+    """A long short-term memory (``fl.LSTMCell``)."""
+
+    forget_bias: float | None = None
+    """Start value of the forget gate's bias; larger values remember longer. Default 0."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_gates("forget_bias", self.forget_bias or 0.0, self.chrono, self.openness or 0.0)
+
+    def layer(self, input_size: int, *, key: PRNGKeyArray) -> LSTMCell:
+        """One cell with fresh weights."""
+        return LSTMCell(
+            input_size,
+            self.hidden_size,
+            forget_bias=self.forget_bias or 0.0,
+            chrono=self.chrono,
+            openness=self.openness or 0.0,
+            key=key,
+            **self._matrices(),
+        )
 
 
 def open_gates(model: Any) -> Any:

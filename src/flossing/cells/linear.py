@@ -1,5 +1,6 @@
 """A linear recurrent layer with a diagonal matrix, whose exponents are known exactly."""
 
+import dataclasses
 import math
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from .._checks import (
     check_single,
 )
 from ._base import Cell, product
+from .spec import CellSpec
 
 
 class LinearState(NamedTuple):
@@ -79,22 +81,9 @@ class LinearRecurrentCell(Cell):
         self.input_size = check_integer("input_size", input_size, 1)
         self.hidden_size = check_integer("hidden_size", hidden_size, 1)
         check_finite("input_gain", input_gain)
-        check_fraction("min_radius", min_radius)
-        check_fraction("max_radius", max_radius)
-        if not min_radius < max_radius:
-            raise ValueError(
-                f"max_radius: expected more than min_radius = {min_radius}, got {max_radius}."
-            )
+        _check_radii(min_radius, max_radius)
         check_positive("max_phase", max_phase)
-        check_single(
-            input_gain=input_gain, min_radius=min_radius, max_radius=max_radius, max_phase=max_phase
-        )
-        # Single precision has neither the square of a smaller radius nor the distance of a larger one from 1.
-        if not (max_radius >= 1e-12 and min_radius <= 0.999999):
-            raise ValueError(
-                "min_radius, max_radius: expected at most 0.999999 and at least 1e-12, "
-                f"got {min_radius} and {max_radius}."
-            )
+        check_single(input_gain=input_gain, max_phase=max_phase)
         check_key("key", key)
         n = hidden_size
         radius_key, phase_key, input_key, output_key = jax.random.split(key, 4)
@@ -138,3 +127,48 @@ class LinearRecurrentCell(Cell):
     def output(self, state: LinearState) -> Float[Array, " hidden"]:
         """``tanh`` of a linear map of the modes."""
         return jnp.tanh(product(self.output_weight, jnp.concatenate(state)) + self.bias)
+
+
+def _check_radii(min_radius: float, max_radius: float) -> None:
+    """Raises unless these are the radii of a ring within the unit circle."""
+    check_fraction("min_radius", min_radius)
+    check_fraction("max_radius", max_radius)
+    check_single(min_radius=min_radius, max_radius=max_radius)
+    if not min_radius < max_radius:
+        raise ValueError(
+            f"max_radius: expected more than min_radius = {min_radius}, got {max_radius}."
+        )
+    # Single precision has neither the square of a smaller radius nor the distance of a larger one from 1.
+    if not (max_radius >= 1e-12 and min_radius <= 0.999999):
+        raise ValueError(
+            "min_radius, max_radius: expected at most 0.999999 and at least 1e-12, "
+            f"got {min_radius} and {max_radius}."
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LinearSpec(CellSpec, name="linear"):
+    """A linear recurrent unit with a diagonal matrix (``fl.LinearRecurrentCell``)."""
+
+    input_gain: float = 1.0
+    """Scale of the complex input weights, which have a variance of input_gain^2 / input_size."""
+    min_radius: float = 0.0
+    """Radius of the inner one of two circles between which the eigenvalues start."""
+    max_radius: float = 1.0
+    """Radius of the outer one of two circles between which the eigenvalues start, at most 1."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_single(input_gain=self.input_gain)
+        _check_radii(self.min_radius, self.max_radius)
+
+    def layer(self, input_size: int, *, key: PRNGKeyArray) -> LinearRecurrentCell:
+        """One cell with fresh weights."""
+        return LinearRecurrentCell(
+            input_size,
+            self.hidden_size,
+            input_gain=self.input_gain,
+            min_radius=self.min_radius,
+            max_radius=self.max_radius,
+            key=key,
+        )

@@ -1,5 +1,7 @@
 """The network of rectified linear units."""
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -8,6 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .._checks import check_finite, check_integer, check_key, check_positive, check_single
 from ..initialisers import Identity, Initialiser
 from ._base import Cell, drawn, product
+from .spec import RecurrentSpec
 
 
 class ReLUCell(Cell):
@@ -71,6 +74,11 @@ class ReLUCell(Cell):
             return jnp.zeros(self.hidden_size, self.bias.dtype)
         return jnp.abs(jax.random.normal(key, (self.hidden_size,), self.bias.dtype))
 
-    def output(self, state: Float[Array, " hidden"]) -> Float[Array, " hidden"]:
-        """The state itself."""
-        return state
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReLUSpec(RecurrentSpec, name="relu"):
+    """A network of rectified linear units (``fl.ReLUCell``); with ``recurrent="identity"`` an IRNN."""
+
+    def layer(self, input_size: int, *, key: PRNGKeyArray) -> ReLUCell:
+        """One cell with fresh weights."""
+        return ReLUCell(input_size, self.hidden_size, key=key, **self._matrices())

@@ -1,18 +1,28 @@
 """Leaky integrate-and-fire neurons with current-based synapses."""
 
+import dataclasses
 import math
-from typing import Any, Literal
+from typing import Any, get_args
 
 import equinox as eqx
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import check_finite, check_integer, check_key, check_single
+from .._checks import (
+    check_choice,
+    check_finite,
+    check_integer,
+    check_key,
+    check_positive,
+    check_single,
+    is_concrete,
+)
 from ..escape_noise import EscapeNoise
 from ..initialisers import Gaussian, Initialiser, apply_dale, check_dale
 from ..surrogates import Surrogate
 from ._base import drawn, product
-from ._lif import LIFNeurons, LIFState as LIFState, Neurons
+from ._lif import LIFNeurons, LIFState as LIFState, Neurons, Reset, ResetGradient
+from .spec import SpikingSpec
 
 
 class LIFCell(LIFNeurons):
@@ -74,8 +84,8 @@ class LIFCell(LIFNeurons):
         synapse_time_constant: Neurons = 5.0,
         threshold: Neurons = 1.0,
         surrogate: Surrogate | None = None,
-        reset: Literal["to_zero", "subtract", "none"] = "to_zero",
-        reset_gradient: Literal["detached", "differentiated", "ignored"] = "detached",
+        reset: Reset = "to_zero",
+        reset_gradient: ResetGradient = "detached",
         adaptation_time_constant: Neurons | None = None,
         adaptation_strength: Neurons = 0.5,
         escape: EscapeNoise | None = None,
@@ -142,3 +152,98 @@ class LIFCell(LIFNeurons):
         if self.dale is not None:
             weight = apply_dale(weight, self.dale)
         return product(weight, spikes)
+
+
+def check_rate(name: str, rate: float) -> None:
+    """Raises unless it is one number of at least 0.5 (Hz): what is less was meant per ms."""
+    check_positive(name, rate)
+    check_single(**{name: rate})
+    if is_concrete(rate) and rate < 0.5:
+        raise ValueError(
+            f"{name}: expected a rate in Hz, at least 0.5, got {rate}; for {rate} spikes per ms write "
+            f"{1000 * rate:g}."
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LIFSpec(SpikingSpec, name="lif"):
+    """A recurrent network of leaky integrate-and-fire neurons (``fl.LIFCell``)."""
+
+    input_gain: float = 1.0
+    """Scale of the input weights, which are drawn from N(0, input_gain^2 / input_size)."""
+    reset: Reset = "to_zero"
+    """What a spike does to the membrane: sets it to zero, subtracts the threshold, or nothing."""
+    reset_gradient: ResetGradient = "detached"
+    """How derivatives see the reset: the spike in it is a constant; it is differentiated; no reset at all."""
+    membrane_time_constant: float = 10.0
+    """Time constant of the membranes, in ms."""
+    synapse_time_constant: float = 5.0
+    """Time constant of the synapses, in ms."""
+    adaptation_time_constant: float | None = None
+    """Time constant with which thresholds adapt, in ms; None for thresholds that do not."""
+    adaptation_strength: float | None = None
+    """How far thresholds rise at most, in thresholds; default 0.5 where they adapt."""
+    time_step: float = 1.0
+    """Duration of a step, in ms."""
+    fluctuations: float | None = None
+    """Standard deviation of the membranes at the start, in thresholds, by fluctuation-driven weights
+    (Rossbroich et al. 2022). They take the place of recurrent, gain and input_gain; None for weights of
+    these."""
+    input_rate: float | None = None
+    """Rate of each input in Hz that fluctuation-driven weights are made for, at least 0.5; default 100."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("reset", self.reset, get_args(Reset))
+        check_choice("reset_gradient", self.reset_gradient, get_args(ResetGradient))
+        for name in ("membrane_time_constant", "synapse_time_constant", "time_step"):
+            _check_constant(name, getattr(self, name))
+        for name in ("adaptation_time_constant", "adaptation_strength", "fluctuations"):
+            if getattr(self, name) is not None:
+                _check_constant(name, getattr(self, name), zero=name == "adaptation_strength")
+        if self.input_rate is not None:
+            check_rate("input_rate", self.input_rate)
+        self._check_partners()
+
+    def _check_partners(self) -> None:
+        """Raises for settings that would do nothing beside the others."""
+        for name, needed in (
+            ("adaptation_strength", "adaptation_time_constant"),
+            ("input_rate", "fluctuations"),
+        ):
+            if getattr(self, name) is not None and getattr(self, needed) is None:
+                raise ValueError(
+                    f"{name}: works with {needed} only; give that, too, or leave it out."
+                )
+        for name in ("recurrent", "gain", "input_gain"):
+            if self.fluctuations is not None and getattr(self, name) != getattr(LIFSpec, name):
+                raise ValueError(f"{name}: fluctuations takes its place; leave one of them out.")
+
+    def layer(self, input_size: int, *, key: PRNGKeyArray) -> LIFCell:
+        """One cell with fresh weights."""
+        from .fluctuations import fluctuation_driven  # which knows this cell, and others
+
+        strength = self.adaptation_strength
+        cell = LIFCell(
+            input_size,
+            self.hidden_size,
+            reset=self.reset,
+            reset_gradient=self.reset_gradient,
+            membrane_time_constant=self.membrane_time_constant,
+            synapse_time_constant=self.synapse_time_constant,
+            adaptation_time_constant=self.adaptation_time_constant,
+            adaptation_strength=0.5 if strength is None else strength,
+            time_step=self.time_step,
+            key=key,
+            **self._units(),
+        )
+        if self.fluctuations is None:
+            return cell
+        rate = 100.0 if self.input_rate is None else self.input_rate
+        draw_key = jax.random.fold_in(key, 1)
+        return fluctuation_driven(cell, rate=rate, target=self.fluctuations, key=draw_key)
+
+
+def _check_constant(name: str, value: float, *, zero: bool = False) -> None:
+    check_positive(name, value, zero=zero)
+    check_single(**{name: value})

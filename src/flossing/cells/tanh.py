@@ -1,5 +1,6 @@
 """The tanh network of rate units."""
 
+import dataclasses
 from typing import Literal
 
 import equinox as eqx
@@ -18,6 +19,7 @@ from .._checks import (
 )
 from ..initialisers import Gaussian, Initialiser, apply_dale, check_dale
 from ._base import Cell, drawn, product
+from .spec import RecurrentSpec
 
 
 class TanhCell(Cell):
@@ -75,9 +77,8 @@ class TanhCell(Cell):
         check_choice("form", form, ("pre-activation", "post-activation"))
         check_finite("input_gain", input_gain)
         check_positive("bias_range", bias_range, zero=True)
-        check_positive("leak", leak)
-        check_fraction("leak", leak)
-        check_single(input_gain=input_gain, bias_range=bias_range, leak=leak)
+        _check_leak(leak)
+        check_single(input_gain=input_gain, bias_range=bias_range)
         self.dale = None if dale is None else check_dale(dale)
         check_key("key", key)
         recurrent_key, input_key, bias_key = jax.random.split(key, 3)
@@ -117,6 +118,24 @@ class TanhCell(Cell):
         state = jax.random.normal(key, (self.hidden_size,), self.bias.dtype)
         return state if self.form == "pre-activation" else jnp.tanh(state)
 
-    def output(self, state: Float[Array, " hidden"]) -> Float[Array, " hidden"]:
-        """The state itself."""
-        return state
+
+def _check_leak(leak: float) -> None:
+    check_positive("leak", leak)
+    check_fraction("leak", leak)
+    check_single(leak=leak)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TanhSpec(RecurrentSpec, name="tanh"):
+    """A network of tanh units (``fl.TanhCell``)."""
+
+    leak: float = 1.0
+    """Share of the state that a step replaces. In (0, 1]; 1 for a network that is not leaky."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_leak(self.leak)
+
+    def layer(self, input_size: int, *, key: PRNGKeyArray) -> TanhCell:
+        """One cell with fresh weights."""
+        return TanhCell(input_size, self.hidden_size, leak=self.leak, key=key, **self._matrices())

@@ -1,4 +1,4 @@
-"""Mean-field theory of large random networks ``x' = J tanh(x)`` with ``J_ij ~ N(0, g^2/N)``."""
+"""Mean-field theory of large random networks ``x' = J tanh(x)``, ``J_ij ~ N(0, g^2/N)``, and of binary ones."""
 
 import numpy as np
 
@@ -73,3 +73,25 @@ def densities(gain: float, points: int = 400) -> tuple[float, float, float]:
 
 def _squared_slopes(gain: float) -> np.ndarray:
     return (1 - np.tanh(np.sqrt(variance(gain)) * _NODES) ** 2) ** 2
+
+
+def binary_exponent(steepness: float, noisy: bool, bias_range: float = 0.1) -> float:
+    """First exponent of large binary networks ``W ~ N(0, 2/N)`` on random bits, matched surrogate.
+
+    ``1/2 log(2 <p'(x)^2>)``, averaged over the bit, with ``x`` Gaussian of the variance that the
+    activity of the units brings about (Engelken & Abbott 2024 have such networks; the theory is that of
+    Sompolinsky, Crisanti & Sommers 1988). ``noisy`` says whether units spike with probability ``p`` or
+    by the sign of ``x``.
+    """
+    z = np.linspace(-8, 8, 32001)
+    weight = np.exp(-np.square(z) / 2)
+    weight /= weight.sum()
+    mean, spread = bias_range / 2, bias_range**2 / 12
+    activity, p = 0.5, [z, z]
+    for _ in range(50):
+        fields = [mean + np.sqrt(2 * activity + spread + bit) * z for bit in (0, 1)]
+        p = [0.5 * (1 + np.tanh(steepness * x / 2)) for x in fields]
+        spikes = p if noisy else [x > 0 for x in fields]
+        activity = float(np.mean([weight @ s for s in spikes]))
+    squares = [weight @ np.square(steepness * s * (1 - s)) for s in p]
+    return float(np.mean(0.5 * np.log(2 * np.array(squares))))

@@ -7,13 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import xarray as xr
 
 from .._compiled import forget_programs
-from ..floss import plan
 from ..runs import RunConfig, directory as files, load, resume, run
-from ..runs.job import BLOCK, Reporter, Silent
+from ..runs.job import BLOCK, Reporter, Silent, phases
 from ..runs.train import read_config
 from ..training import Network, begin, floss_block, train_block
 
@@ -67,13 +65,12 @@ def do_runs(
 
 
 def compile_blocks(config: RunConfig) -> None:
-    """Compiles what a run does in blocks, by blocks of nothing in the order of the run."""
-    state, nothing = begin(config.networks(), config.training, config.flossing), jnp.asarray(0)
-    kinds = [phase.kind for phase in plan(config.flossing, config.training.epochs)]
-    task, keys, rules = config.task.build(), config.keys(), (config.training, config.flossing)
-    for kind in [kind for kind in kinds for _ in range(2)]:  # the second sees outputs of the first
+    """Compiles all that a run does in blocks, by its last and incomplete block of each phase."""
+    trainer, keys = config.trainer, config.keys()
+    state = begin(config.networks(), trainer)
+    for kind, count in {(p.kind, (p.stop - p.start) % BLOCK) for p in phases(config)}:
         block = floss_block if kind == "floss" else train_block
-        state, _ = block(state, keys, nothing, BLOCK, task, *rules)
+        block(state, keys, count, BLOCK, trainer)
 
 
 def seconds_of_runs(folder: Path) -> float:

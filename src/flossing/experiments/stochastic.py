@@ -13,14 +13,17 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
 from matplotlib.figure import Figure
 
-from ..cells import BinaryCell, LIFCell
+from ..cells import BinaryCell, LIFCell, with_escape
+from ..escape_noise import EscapeNoise, Noisy, SigmoidNoise
 from ..runs.plots import COLOURS, style
-from ..surrogates import Sigmoid
-from ._driven import Bits, Plan, Poisson, firing_rates, floss, spectra
-from ._escape import Noisy, WithNoise, mean_field_exponent
+from ..surrogates import Sigmoid, Surrogate
+from ..tasks import Copy
+from ._driven import Inputs, Plan, Poisson, firing_rates, floss, spectra
 from ._lif import at_rate, lif_networks
+from ._mean_field import binary_exponent
 from ._result import Claim, Result
 
 
@@ -73,6 +76,51 @@ QUICK = Settings(
 )
 
 
+class NoiseBesideSurrogate(EscapeNoise):
+    """Logistic escape noise whose spikes have the derivative of a surrogate, whatever the noise."""
+
+    noise: SigmoidNoise
+    surrogate: Surrogate
+    rule: str = eqx.field(static=True, default="surrogate")
+
+    @property
+    def width(self) -> Any:
+        """That of the noise."""
+        return self.noise.width
+
+    def probability(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        """Probability of a spike, between 0 and 1."""
+        return self.noise.probability(x)
+
+    def slope(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        """Derivative of the probability."""
+        return self.noise.slope(x)
+
+    def derivative(
+        self, x: Float[Array, "*shape"], spikes: Float[Array, "*shape"]
+    ) -> Float[Array, "*shape"]:
+        """The declared derivative of the spikes."""
+        return self.surrogate.derivative(x)
+
+
+class WithNoise(eqx.Module):
+    """Input together with the uniform numbers of ``units`` stochastic units.
+
+    With another ``seed`` (a number or an array) the same key gives the same input and other noise.
+    """
+
+    inputs: Inputs
+    units: int
+    seed: Any = 0
+
+    def __call__(self, key: PRNGKeyArray, num_steps: int) -> Noisy:
+        """Input and uniform numbers."""
+        noise = jax.random.fold_in(key, self.seed + 1)
+        return Noisy(
+            self.inputs(key, num_steps), jax.random.uniform(noise, (num_steps, self.units))
+        )
+
+
 def run(quick: bool = False, settings: Settings | None = None) -> Result:
     """Runs the experiment; the quick version has fewer, smaller networks and fewer noise levels."""
     settings = settings or (QUICK if quick else Settings())
@@ -111,7 +159,7 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
 def _binary(settings: Settings) -> dict[float, dict[str, Any]]:
     """First exponents with noise and matching surrogate, and with that surrogate but no noise."""
     keys = jax.random.split(jax.random.key(settings.seed), settings.binary_networks)
-    found = {}
+    found, bits = {}, Copy(1).sample_inputs
     for steepness in settings.steepnesses:
         values = jnp.full(len(keys), steepness)
         cells = eqx.filter_vmap(
@@ -119,12 +167,13 @@ def _binary(settings: Settings) -> dict[float, dict[str, Any]]:
                 1, settings.units, surrogate=Sigmoid(b, normalise="area"), key=key
             )
         )(keys, values)
-        bits = Bits()
-        noisy = WithNoise(bits, settings.units)
+        noisy = eqx.filter_vmap(
+            lambda key, b: BinaryCell(1, settings.units, escape=SigmoidNoise(b), key=key)
+        )(keys, values)
         found[steepness] = {
-            "stochastic": _first(Noisy(cells, values), keys, noisy, settings),
+            "stochastic": _first(noisy, keys, WithNoise(bits, settings.units), settings),
             "deterministic": _first(cells, keys, bits, settings),
-            "mean_field": [mean_field_exponent(steepness, noisy) for noisy in (True, False)],
+            "mean_field": [binary_exponent(steepness, noisy) for noisy in (True, False)],
         }
     return found
 
@@ -151,7 +200,8 @@ def _small_noise(settings: Settings) -> dict[float, dict[str, np.ndarray]]:
         }
     }
     for steepness in settings.lif_steepnesses:
-        noisy = Noisy(cells, jnp.full(len(keys), steepness))
+        noise = eqx.filter_vmap(SigmoidNoise)(jnp.full(len(keys), steepness))
+        noisy = with_escape(cells, NoiseBesideSurrogate(noise, cells.surrogate))
         each = [
             WithNoise(inputs, settings.neurons, jnp.asarray(seed))
             for seed in range(settings.noise_seeds)
@@ -167,16 +217,16 @@ def _flossed(settings: Settings) -> dict[str, dict[str, np.ndarray]]:
     """Leading exponents of noisy LIF networks before and after flossing, on noise never seen."""
     keys = jax.random.split(jax.random.key(settings.seed + 2), settings.networks)
     inputs = WithNoise(Poisson(100), settings.neurons)
-    cells = Noisy(_lif(settings, keys, settings.noise), jnp.full(len(keys), settings.noise))
+    noise = eqx.filter_vmap(SigmoidNoise)(jnp.full(len(keys), settings.noise))
+    cells = with_escape(_lif(settings, keys, settings.noise), noise)
     plan = Plan(
         num_exponents=settings.flossed,
         phases=settings.phases,
         window=settings.window,
         warmup=settings.warmup,
-        parameters=("recurrent_weight",),
-        centred=True,
+        keep_row_means=True,
         detach_warmup=True,
-        starts=settings.starts,
+        num_starts=settings.starts,
     )
     flossed, _ = floss(cells, keys, inputs, plan)
     return {

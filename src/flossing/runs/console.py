@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 import xarray as xr
@@ -23,7 +24,7 @@ from rich.text import Text
 
 from .._system import command_line
 from .job import COMPILING, RunResult
-from .summary import summarise
+from .summary import headline, summarise
 
 
 def say(console: Console, text: str, style: str = "") -> None:
@@ -47,7 +48,7 @@ class ConsoleReporter:
         self._label = label
         self._task = progress.add_task(f"{label}: compiling", total=None, status="")
         self._last_line = -1
-        if not progress.console.is_terminal:
+        if progress.disable:
             say(progress.console, f"{label}: compiling")
 
     def progress(self, phase: str, done: int, total: int, status: str) -> None:
@@ -61,7 +62,7 @@ class ConsoleReporter:
         )
         tenth = 10 * done // total
         news = done > 0 if status == COMPILING else tenth > self._last_line
-        if not self._progress.console.is_terminal and news:
+        if self._progress.disable and news:
             self._last_line = max(tenth, self._last_line)
             say(self._progress.console, f"{self._label}: {phase} {done}/{total}, {status}")
 
@@ -72,7 +73,10 @@ class ConsoleReporter:
 
 @contextmanager
 def progress_display(console: Console) -> Iterator[Progress]:
-    """A display for progress bars with rate, accuracy and time left."""
+    """A display for progress bars with rate, metric and time left.
+
+    In a notebook it needs ipywidgets; where it cannot be shown, reporters print lines.
+    """
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
@@ -83,12 +87,20 @@ def progress_display(console: Console) -> Iterator[Progress]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=console, disable=not _can_move(console)) as progress:
         yield progress
 
 
+def _can_move(console: Console) -> bool:
+    """Whether what is shown can be changed afterwards."""
+    if console.is_jupyter:
+        return find_spec("ipywidgets") is not None
+    return console.is_terminal
+
+
 def results_table(runs: dict[str, xr.Dataset], title: str) -> Table:
-    """One row per network and run: accuracy, epochs to 95 %, gradient norm, exponents."""
+    """One row per network and run: headline metric, epochs to 95 %, gradient norm, exponents."""
+    main = headline(next(iter(runs.values())))
     rows = [row for label, data in runs.items() for row in _rows(label, data)]
     table = Table(
         title=Text(title),
@@ -100,8 +112,8 @@ def results_table(runs: dict[str, xr.Dataset], title: str) -> Table:
     table.add_column("network", no_wrap=True)
     skipped = any(row[-1] != "0" for row in rows)
     for name in (
-        "held-out\naccuracy",
-        "epochs\nto 95 %",
+        f"held-out\n{main.name}",
+        *(["epochs\nto 95 %"] if main.is_fraction else []),
         "dL/dh0\nfirst",
         "dL/dh0\nlast",
         "lambda1\nstart",
@@ -116,14 +128,15 @@ def results_table(runs: dict[str, xr.Dataset], title: str) -> Table:
 
 
 def _rows(label: str, data: xr.Dataset) -> Iterator[Sequence[str]]:
+    main = headline(data)
     for found in summarise(data):
-        accuracy, reached = found.test_accuracy, found.epochs_to_95
+        reached = found.epochs_to_95
         norms = (found.gradient_first, found.gradient_last)
         exponents = (found.leading_start, found.leading_before, found.leading_end)
         yield (
             f"{label} {found.network}".strip(),
-            "-" if accuracy is None else f"{100 * accuracy:.1f} %",
-            "-" if reached is None else str(reached),
+            "-" if found.test is None else main.show(found.test),
+            *(["-" if reached is None else str(reached)] if main.is_fraction else []),
             *("-" if norm is None else f"{norm:.1e}" for norm in norms),
             *("-" if exponent is None else f"{exponent:+.3f}" for exponent in exponents),
             str(found.skipped),

@@ -1,22 +1,22 @@
 """A run under way: its phases in blocks, what is recorded after each, and how it ends."""
 
+import contextlib
 import dataclasses
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from ..floss import Flossing, plan
+from ..floss import Phase, flossing_harm
 from ..lyapunov._steps import dimension
 from ..training import (
     FlossMetrics,
-    Network,
     TrainMetrics,
     TrainState,
     any_process,
@@ -25,15 +25,19 @@ from ..training import (
     measure_exponents,
     train_block,
 )
+from ..training.streams import Stream, fold
 from . import checkpoint, directory as files
 from .clock import BlockKind, Moment, add_to_clock
-from .config import RunConfig, to_yaml
+from .config import RunConfig, to_mapping, to_yaml
 from .record import Measurement, Record, tell
+from .summary import one_line_each, shown
 from .trackers import JsonLines, Tracker, TrackerName, make_trackers
 
 BLOCK = 50
 """Epochs or flossing steps in one compiled block, at most."""
 
+_HARM_STEPS = 150
+"""Steps of the trajectory on which harm done by flossing is looked for."""
 
 COMPILING = "compiling"
 """What a reporter hears as status before the first block of a kind, which takes up to a minute."""
@@ -64,17 +68,46 @@ class Silent:
         """Nothing."""
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(repr=False)
 class RunResult:
     """What a run leaves: the numbers, the trained networks, and where they are."""
 
     config: RunConfig
     data: xr.Dataset
-    networks: Network
+    networks: Any
     """Realisations along the leading axis."""
     directory: Path | None
     finished: bool
     """False after an interrupt."""
+
+    def __repr__(self) -> str:
+        epochs = self.data.sizes.get("epoch", 0)
+        count = self.data.sizes["realisation"]
+        lines = [f"{self.config.describe()}; {epochs} epochs, networks: {count}"]
+        lines += one_line_each(self.data)
+        if self.directory is not None:
+            lines.append(f"directory: {self.directory}")
+        if not self.finished:
+            lines.append("stopped early")
+        return "\n".join(lines)
+
+    def plot(self) -> Any:
+        """Metric and gradient norm against epoch, and spectra, as a Matplotlib figure."""
+        from .plots import run_figure
+
+        return run_figure({self.config.schedule_name: self.data}, self.config.describe())
+
+
+def _number(i: int, networks: Any) -> Any:
+    """One of the networks along the leading axis."""
+    return jax.tree.map(lambda x: x[i] if eqx.is_array(x) else x, networks)
+
+
+def phases(config: RunConfig) -> list[Phase]:
+    """The phases of a run, in order."""
+    if config.schedule is None:
+        return [Phase("train", 0, config.epochs)]
+    return list(config.schedule.phases(config.epochs))
 
 
 class Job:
@@ -88,7 +121,6 @@ class Job:
         record: Record,
         reporter: Reporter,
         stop: threading.Event | None,
-        beside: Flossing | None = None,
     ):
         self.config = config
         self.path = path
@@ -96,14 +128,12 @@ class Job:
         self.record = record
         self.reporter = reporter
         self.stop = stop or threading.Event()
-        self.beside = beside
         self.keys = config.keys()
-        self.task = config.task.build()
+        self.trainer = config.trainer
         self.compiled: set[BlockKind] = set()
-        self.phases = list(plan(config.flossing, config.training.epochs))
+        self.phases = phases(config)
         self.total = sum(phase.stop - phase.start for phase in self.phases)
-        size = dimension(state.networks.initial_state) // config.realisations
-        self.measured = min(config.measure_exponents or 128, size)
+        self.measured = min(config.measure_exponents or 128, self._dimension())
 
     def run(self, track: Sequence[TrackerName], trackers: Sequence[Tracker]) -> RunResult:
         """Does what is left to do, and writes it."""
@@ -112,7 +142,7 @@ class Job:
         with checkpoint.locked(self.path):
             checkpoint.remove_leftovers(self.path)
             epochs, steps = int(self.state.epochs), int(self.state.floss_steps)
-            settings = dataclasses.asdict(self.config)
+            settings = to_mapping(self.config)
             named = make_trackers(
                 track,
                 self.path,
@@ -131,32 +161,39 @@ class Job:
 
     def _run(self, trackers: Sequence[Tracker]) -> RunResult:
         self.trackers = trackers
-        flossed = 0
         if not int(self.state.epochs) + int(self.state.floss_steps):
             self._measure("start")
+        self._compile_ahead()
         for phase in self.phases:
             if phase.kind == "floss":
-                flossed += phase.stop
-                self._floss(flossed)
+                self._floss(phase.stop)
             else:
                 self._train(phase.stop)
             if self._stopping():
                 break
-        finished = int(self.state.epochs) == self.config.training.epochs
+        finished = int(self.state.epochs) == self.config.epochs
         if finished:
             self._measure("end")
-            self.record.evaluation = jax.tree.map(
-                np.asarray,
-                evaluate(
-                    self.state.networks,
-                    self.keys,
-                    self.task,
-                    self.config.training.num_steps,
-                    self.config.test_trials,
-                ),
-            )
+            found = evaluate(self.state.networks, self.keys, self.trainer, self.config.test_trials)
+            self.record.evaluation = jax.tree.map(np.asarray, found)
         self._save(last=True)
         return RunResult(self.config, self._dataset(), self.state.networks, self.path, finished)
+
+    def _compile_ahead(self) -> None:
+        """Compiles the training beside the flossing: a block of no epochs, in a thread of its own."""
+        self.ahead: threading.Thread | None = None
+        flosses = (
+            self.phases[0].kind == "floss" and int(self.state.floss_steps) < self.phases[0].stop
+        )
+        if not flosses or jax.process_count() > 1:  # processes must do the same in the same order
+            return
+
+        def compile() -> None:
+            with contextlib.suppress(Exception):  # the block that needs it raises the same
+                train_block(self.state, self.keys, 0, BLOCK, self.trainer)
+
+        self.ahead = threading.Thread(target=compile, daemon=True)
+        self.ahead.start()
 
     def say(self, notes: Sequence[str]) -> None:
         """Tells the reporter and the log."""
@@ -176,22 +213,29 @@ class Job:
             count = min(BLOCK, until - done)
             self._say_that_it_compiles("flossing")
             start = Moment()
-            self.state, metrics = floss_block(
-                self.state,
-                self.keys,
-                jnp.asarray(count),
-                BLOCK,
-                self.task,
-                self.config.training,
-                self.config.flossing,
-            )
-            self.record.add_flossing(metrics, count, int(self.state.epochs))
+            self.state, metrics = floss_block(self.state, self.keys, count, BLOCK, self.trainer)
+            self.record.add_flossing(metrics, int(self.state.epochs))
             self._time("flossing", done, count, start)
             self._tell("flossing", done, self.record.flossing[-1])
             if int(self.state.floss_steps) == until:
-                self._measure("after flossing" if int(self.state.epochs) else "before training")
+                self._after_flossing()
             loss = float(np.median(self.record.flossing[-1].loss[-1]))
             self._after_block("flossing", f"loss {loss:.1e}")
+
+    def _after_flossing(self) -> None:
+        """Measures; before training, looks whether flossing did harm to a network as it was at the start."""
+        if int(self.state.epochs):
+            self._measure("after flossing")
+            return
+        self._measure("before training")
+        step, state, task = self.trainer.step, self.trainer.state, self.trainer.task
+        start = self.config.networks()
+        for i, key in enumerate(self.keys):
+            before, after = (_number(i, networks) for networks in (start, self.state.networks))
+            harm_key, input_key = jax.random.split(fold(key, Stream.HARM, 0))
+            inputs = task.sample_inputs(input_key, _HARM_STEPS)
+            found = flossing_harm(before, after, state(after), inputs, step=step, key=harm_key)
+            self.say([f"network {i + 1}: {text}" for text in found])
 
     def _train(self, until: int) -> None:
         every = self.config.measure_every
@@ -200,24 +244,27 @@ class Job:
             count = min(BLOCK, until - done, next_measure - done)
             self._say_that_it_compiles("training")
             start = Moment()
-            self.state, metrics = train_block(
-                self.state,
-                self.keys,
-                jnp.asarray(count),
-                BLOCK,
-                self.task,
-                self.config.training,
-                self.config.flossing,
-                self.beside,
-            )
-            self.record.add_training(metrics, count)
+            if self.ahead is not None:
+                self.ahead.join()
+            self.state, metrics = train_block(self.state, self.keys, count, BLOCK, self.trainer)
+            self.record.add_training(metrics)
             self._time("training", done, count, start)
             self._tell("training", done, self.record.training[-1])
             epochs = int(self.state.epochs)
-            if every and epochs % every == 0 and epochs < self.config.training.epochs:
+            if every and epochs % every == 0 and epochs < self.config.epochs:
                 self._measure("during training")
-            accuracy = float(np.median(self.record.training[-1].accuracy[-10:]))
-            self._after_block("training", f"accuracy {100 * accuracy:.1f} %")
+            self._after_block("training", self._status())
+
+    def _status(self) -> str:
+        """The most important number of the last epochs: the first metric of the task, or the loss."""
+        rows = self.record.training[-1]
+        for name, metric in rows.metrics.items():
+            return f"{name} {shown(np.median(metric.value[-10:]), metric.unit)}"
+        return f"loss {np.median(rows.loss[-10:]):.3g}"
+
+    def _dimension(self) -> int:
+        """State variables of one network."""
+        return dimension(self.config.state(_number(0, self.state.networks)))
 
     def _time(self, kind: BlockKind, first: int, count: int, start: Moment) -> None:
         if self.path is not None:
@@ -245,7 +292,8 @@ class Job:
         moment = int(self.state.epochs), int(self.state.floss_steps)
         if self.record.measured(*moment):
             return
-        exponents = measure_exponents(self.state.networks, self.keys, self.task, self.measured)
+        networks, size = self.state.networks, self.measured
+        exponents = measure_exponents(networks, self.keys, self.trainer, size)
         self.record.measurements.append(Measurement(*moment, label, np.asarray(exponents)))
         for tracker in self.trackers:
             tracker.log("spectrum", moment[0], {"exponents": np.asarray(exponents)})

@@ -12,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from .directory import write_atomically
+from .summary import headline
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe & Ito's colours, in the order of use."""
@@ -57,7 +58,7 @@ def smooth(values: np.ndarray, width: int) -> np.ndarray:
 
 
 def run_figure(runs: Mapping[str, xr.Dataset], title: str) -> Figure:
-    """Accuracy and gradient norm against epoch, and spectra, of one run or several to compare.
+    """Headline metric and gradient norm against epoch, and spectra, of one run or several to compare.
 
     Args:
         runs: label and dataset of each run; each gets a colour.
@@ -65,29 +66,36 @@ def run_figure(runs: Mapping[str, xr.Dataset], title: str) -> Figure:
     """
     with style():
         figure = Figure(figsize=(10.5, 3.3), layout="constrained")
-        accuracy, gradient, spectra = figure.subplots(1, 3)
+        metric, gradient, spectra = figure.subplots(1, 3)
         for (label, data), colour in zip(runs.items(), COLOURS, strict=False):
-            _accuracy(accuracy, data, label, colour)
+            _metric(metric, data, label, colour)
             _gradient(gradient, data, label, colour)
         _spectra(spectra, runs)
-        accuracy.legend(loc="center right")
-        for axis, letter in zip((accuracy, gradient, spectra), "abc", strict=True):
+        metric.legend(loc="center right")
+        for axis, letter in zip((metric, gradient, spectra), "abc", strict=True):
             axis.text(-0.16, 1.03, letter, transform=axis.transAxes, fontweight="bold", fontsize=11)
         figure.suptitle(title, fontsize=10)
     return figure
 
 
-def _accuracy(axis: Any, data: xr.Dataset, label: str, colour: str) -> None:
-    values = 100 * smooth(data["accuracy"].values, 10)
+def _metric(axis: Any, data: xr.Dataset, label: str, colour: str) -> None:
+    """The number that says most about the run, as in its table."""
+    main = headline(data)
+    values = main.factor * smooth(data[main.name].values, 10)
     axis.plot(values, color=colour, alpha=0.35, linewidth=0.7)
     axis.plot(np.median(values, 1), color=colour, label=label)
-    axis.axhline(50, color="0.6", linewidth=0.8, linestyle=":")
+    if main.chance is not None:
+        axis.axhline(main.factor * main.chance, color="0.6", linewidth=0.8, linestyle=":")
     axis.set(
         xlabel="training epoch",
-        ylabel="accuracy (%), mean of 10 epochs",
-        ylim=(45, 102),
+        ylabel=f"{main.label}, mean of 10 epochs",
         title="thin: single networks, thick: median",
     )
+    if main.is_fraction:
+        low = 90 * main.chance if main.chance is not None else 0
+        axis.set_ylim(low, 102)
+    else:
+        axis.set_yscale("log" if (values > 0).all() else "linear")
 
 
 def _gradient(axis: Any, data: xr.Dataset, label: str, colour: str) -> None:

@@ -1,12 +1,14 @@
 """What a run has measured so far, as numbers with names."""
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 import xarray as xr
 
+from ..tasks import Metric
 from ..training import Evaluation, FlossMetrics, TrainMetrics
 
 Log = Callable[[str, int, dict[str, np.ndarray]], None]
@@ -15,8 +17,16 @@ Log = Callable[[str, int, dict[str, np.ndarray]], None]
 
 def tell(log: Log, kind: str, first: int, rows: TrainMetrics | FlossMetrics) -> None:
     """Logs the rows of a block, the first of which is number ``first``."""
+    numbers = {name: value for name, value in rows._asdict().items() if name != "metrics"}
+    if isinstance(rows, TrainMetrics):
+        numbers |= {name: metric.value for name, metric in rows.metrics.items()}
     for i in range(len(rows.loss)):
-        log(kind, first + i, {name: getattr(rows, name)[i] for name in rows._fields})
+        log(kind, first + i, {name: values[i] for name, values in numbers.items()})
+
+
+_Variables = tuple[dict[str, Any], dict[str, Any]]
+"""Variables and coordinates of a dataset."""
+_TAKEN = (*(name for name in TrainMetrics._fields if name != "metrics"), "exponents")
 
 
 class Measurement(NamedTuple):
@@ -39,14 +49,14 @@ class Record:
     measurements: list[Measurement] = dataclasses.field(default_factory=list)
     evaluation: Evaluation | None = None
 
-    def add_training(self, metrics: TrainMetrics, count: int) -> None:
-        """Appends the first ``count`` rows of a block."""
-        self.training.append(TrainMetrics(*_arrays(np.asarray(x)[:count] for x in metrics)))
+    def add_training(self, metrics: TrainMetrics) -> None:
+        """Appends a block of epochs."""
+        self.training.append(jax.tree.map(np.asarray, metrics))
 
-    def add_flossing(self, metrics: FlossMetrics, count: int, epoch: int) -> None:
-        """Appends the first ``count`` rows of a block that took place at ``epoch``."""
-        self.flossing.append(FlossMetrics(*_arrays(np.asarray(x)[:count] for x in metrics)))
-        self.flossing_epoch += [epoch] * count
+    def add_flossing(self, metrics: FlossMetrics, epoch: int) -> None:
+        """Appends a block of flossing steps that took place at ``epoch``."""
+        self.flossing.append(jax.tree.map(np.asarray, metrics))
+        self.flossing_epoch += [epoch] * len(metrics.loss)
 
     def tell(self, log: Log) -> None:
         """Logs everything again: training, flossing, spectra."""
@@ -58,99 +68,110 @@ class Record:
         for moment in self.measurements:
             log("spectrum", moment.epoch, {"exponents": moment.exponents})
 
+    def goes_on(self, epochs: int) -> None:
+        """What was the end of a run is no end any more, if it is extended to so many epochs."""
+        for i, moment in enumerate(self.measurements):
+            if moment.label == "end" and moment.epoch < epochs:
+                self.measurements[i] = moment._replace(label="during training")
+
     def measured(self, epoch: int, floss_steps: int) -> bool:
         """Whether there is a measurement of this moment."""
         return any((m.epoch, m.floss_steps) == (epoch, floss_steps) for m in self.measurements)
 
-    @property
-    def accuracy(self) -> np.ndarray:
-        """Training accuracy so far, shape (epochs, realisations)."""
-        return np.concatenate([m.accuracy for m in self.training])
-
     def dataset(self, attributes: dict[str, Any]) -> xr.Dataset:
         """Everything, with dimensions, coordinates and units."""
-        variables: dict[str, Any] = {}
-        coordinates: dict[str, Any] = {}
-        if self.training:
-            rows = [np.concatenate(x) for x in zip(*self.training, strict=True)]
-            by_epoch = ("epoch", "realisation")
-            described = [
-                ("loss", "cross-entropy on a fresh batch before the update", "nats"),
-                ("accuracy", "fraction of right answers on a fresh batch before the update", "1"),
-                ("gradient_norm", "norm of the gradient with respect to the initial state", "nats"),
-                ("skipped", "1: update left out because the gradient was not finite", "1"),
-                ("floss_steps", "flossing steps of the adaptive schedule before the epoch", "1"),
-                ("watched", "first exponent as the adaptive schedule found it", "nats per step"),
-                ("rolled_back", "1: back to the best weights after the epoch", "1"),
-            ]
-            *_, watched, rolled_back = rows
-            absent = set() if np.isfinite(watched).any() else {"floss_steps", "watched"}
-            absent |= set() if rolled_back.any() else {"rolled_back"}
-            for (name, text, unit), values in zip(described, rows, strict=True):
-                if name in absent:
-                    continue
-                variables[name] = (by_epoch, _plain(values), _labels(text, unit))
-            coordinates["epoch"] = np.arange(len(rows[0]))
-        if self.flossing:
-            loss, exponents, skipped = (np.concatenate(x) for x in zip(*self.flossing, strict=True))
-            by_step = ("flossing_step", "realisation")
-            variables["flossing_loss"] = (
-                by_step,
-                loss,
-                _labels("mean squared distance of the exponents from their targets", "nats^2"),
-            )
-            variables["flossing_exponents"] = (
-                (*by_step, "flossed_exponent"),
-                exponents,
-                _labels("exponents in the flossing window, before the update", "nats per step"),
-            )
-            variables["flossing_skipped"] = (
-                by_step,
-                _plain(skipped),
-                _labels("1: flossing update left out because it was not finite", "1"),
-            )
-            coordinates["flossing_step"] = np.arange(len(loss))
-            coordinates["flossing_epoch"] = ("flossing_step", np.asarray(self.flossing_epoch))
-            coordinates["flossed_exponent"] = np.arange(1, exponents.shape[-1] + 1)
-        if self.measurements:
-            variables["exponents"] = (
-                ("measurement", "realisation", "exponent"),
-                np.stack([m.exponents for m in self.measurements]),
-                _labels("Lyapunov exponents of the network driven by the task", "nats per step"),
-            )
-            for name in ("epoch", "floss_steps", "label"):
-                values = [getattr(m, name) for m in self.measurements]
-                coordinates[f"measurement_{name}"] = ("measurement", np.asarray(values))
-            coordinates["exponent"] = np.arange(1, self.measurements[0].exponents.shape[-1] + 1)
-        if self.evaluation is not None:
-            for name, values, unit in zip(
-                ("test_loss", "test_accuracy"), self.evaluation, ("nats", "1"), strict=True
-            ):
-                variables[name] = (
-                    "realisation",
-                    np.asarray(values),
-                    _labels("on held-out trials after training", unit),
-                )
-        dataset = xr.Dataset(variables, coordinates, attributes)
+        parts = [self._training(), self._flossing(), self._spectra(), self._evaluation()]
+        variables = {name: value for found, _ in parts for name, value in found.items()}
+        coordinates = {name: value for _, found in parts for name, value in found.items()}
+        rows = self.training[-1].metrics if self.training else {}
+        dataset = xr.Dataset(variables, coordinates, {**attributes, "metrics": " ".join(rows)})
         return dataset.assign_coords(realisation=np.arange(dataset.sizes.get("realisation", 0)))
+
+    def _training(self) -> _Variables:
+        if not self.training:
+            return {}, {}
+        rows = joined(self.training)
+        described = {
+            "loss": (rows.loss, "loss on a batch before the update", "nats"),
+            "gradient_norm": (
+                rows.gradient_norm,
+                "norm of the gradient with respect to the initial state",
+                "nats",
+            ),
+            "skipped": (
+                rows.skipped,
+                "1: update left out because the gradient was not finite",
+                "1",
+            ),
+        }
+        if np.isfinite(rows.watched).any():
+            text = "flossing steps of the adaptive schedule before the epoch"
+            described["floss_steps"] = rows.floss_steps, text, "1"
+            text = "first exponent as the adaptive schedule found it"
+            described["watched"] = rows.watched, text, "nats per step"
+        by_epoch = ("epoch", "realisation")
+        variables = {
+            name: (by_epoch, _plain(values), _labels(text, unit))
+            for name, (values, text, unit) in described.items()
+        }
+        for name, metric in rows.metrics.items():
+            if name in _TAKEN:
+                raise ValueError(f"metrics: the name {name!r} is taken; choose another one.")
+            text = f"{name} on a batch before the update"
+            variables[name] = by_epoch, metric.value, _labels(text, metric.unit) | _reading(metric)
+        return variables, {"epoch": np.arange(len(rows.loss))}
+
+    def _flossing(self) -> _Variables:
+        if not self.flossing:
+            return {}, {}
+        rows = joined(self.flossing)
+        by_step = ("flossing_step", "realisation")
+        text = "mean squared distance of the exponents from their targets"
+        variables = {"flossing_loss": (by_step, rows.loss, _labels(text, "nats^2"))}
+        text = "exponents in the flossing window, before the update"
+        by_exponent = (*by_step, "flossed_exponent")
+        labels = _labels(text, "nats per step")
+        variables["flossing_exponents"] = (by_exponent, rows.exponents, labels)
+        text = "1: flossing update left out because it was not finite"
+        variables["flossing_skipped"] = (by_step, _plain(rows.skipped), _labels(text, "1"))
+        return variables, {
+            "flossing_step": np.arange(len(rows.loss)),
+            "flossing_epoch": ("flossing_step", np.asarray(self.flossing_epoch)),
+            "flossed_exponent": np.arange(1, rows.exponents.shape[-1] + 1),
+        }
+
+    def _spectra(self) -> _Variables:
+        if not self.measurements:
+            return {}, {}
+        exponents = np.stack([m.exponents for m in self.measurements])
+        axes = ("measurement", "realisation", "exponent")
+        labels = _labels("Lyapunov exponents of the network driven by the task", "nats per step")
+        coordinates: dict[str, Any] = {"exponent": np.arange(1, exponents.shape[-1] + 1)}
+        for name in ("epoch", "floss_steps", "label"):
+            values = [getattr(m, name) for m in self.measurements]
+            coordinates[f"measurement_{name}"] = ("measurement", np.asarray(values))
+        return {"exponents": (axes, exponents, labels)}, coordinates
+
+    def _evaluation(self) -> _Variables:
+        if self.evaluation is None:
+            return {}, {}
+        text = "on held-out trials after training"
+        variables = {"test_loss": ("realisation", self.evaluation.loss, _labels(text, "nats"))}
+        for name, metric in self.evaluation.metrics.items():
+            labels = _labels(f"{name} {text}", metric.unit) | _reading(metric)
+            variables[f"test_{name}"] = ("realisation", metric.value, labels)
+        return variables, {}
 
     @classmethod
     def from_dataset(cls, data: xr.Dataset, epochs: int, floss_steps: int) -> "Record":
         """The record as it was after so many epochs and flossing steps; what came later is dropped."""
         record = cls()
         if epochs:
-            shape = data["loss"].shape
-            rows = {"floss_steps": np.zeros(shape, int), "watched": np.full(shape, np.nan)}
-            rows["rolled_back"] = np.zeros(shape, bool)
-            rows |= {str(name): variable.values for name, variable in data.data_vars.items()}
-            record.training.append(
-                TrainMetrics(*_arrays(rows[n][:epochs] for n in TrainMetrics._fields))
-            )
+            record.training.append(_epochs_of(data, epochs))
         if floss_steps:
             names = ("flossing_loss", "flossing_exponents", "flossing_skipped")
-            record.flossing.append(
-                FlossMetrics(*_arrays(data[n].values[:floss_steps] for n in names))
-            )
+            loss, exponents, skipped = (data[name].values[:floss_steps] for name in names)
+            record.flossing.append(FlossMetrics(loss, exponents, skipped.astype(bool)))
             record.flossing_epoch = data["flossing_epoch"].values[:floss_steps].tolist()
         for i in range(data.sizes.get("measurement", 0)):
             moment = data.isel(measurement=i)
@@ -165,8 +186,38 @@ class Record:
         return record
 
 
-def _arrays(values: Iterable[Any]) -> Iterable[Any]:
-    return (np.asarray(x) for x in values)
+def _epochs_of(data: xr.Dataset, epochs: int) -> TrainMetrics:
+    """The first epochs of a dataset."""
+    rows = {str(name): variable.values[:epochs] for name, variable in data.data_vars.items()}
+    nothing = np.zeros(rows["loss"].shape, np.int32)
+    metrics = {
+        name: Metric(
+            rows[name],
+            bool(data[name].attrs["higher_is_better"]),
+            float(data[name].attrs["chance"]) if "chance" in data[name].attrs else None,
+            data[name].attrs["units"],
+        )
+        for name in data.attrs["metrics"].split()
+    }
+    return TrainMetrics(
+        rows["loss"],
+        metrics,
+        rows["gradient_norm"],
+        rows["skipped"].astype(bool),
+        rows.get("floss_steps", nothing),
+        rows.get("watched", np.full_like(rows["loss"], np.nan)),
+    )
+
+
+def joined(blocks: list[Any]) -> Any:
+    """Blocks of rows as one."""
+    return jax.tree.map(lambda *rows: np.concatenate(rows), *blocks)
+
+
+def _reading(metric: Metric) -> dict[str, Any]:
+    """How a metric is read, as attributes."""
+    chance = {} if metric.chance is None else {"chance": float(metric.chance)}
+    return {"higher_is_better": int(metric.higher_is_better)} | chance
 
 
 def _plain(values: np.ndarray) -> np.ndarray:

@@ -1,11 +1,10 @@
-"""What came out of a run, one line per network, and what a run is in one line."""
+"""What came out of a run, one line per network."""
 
 from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 
-from .config import RunConfig
 from .record import epochs_to
 
 
@@ -14,10 +13,11 @@ class NetworkSummary(NamedTuple):
 
     network: int
     """Number, counted from 1."""
-    test_accuracy: float | None
-    """Fraction of right answers on held-out trials."""
+    test: float | None
+    """The first metric of the task, or the loss, on held-out trials."""
     epochs_to_95: int | None
-    """First epoch with a mean accuracy of 95 % or more over 10 epochs; ``None``: not reached."""
+    """First epoch with a mean of 95 % or more over 10 epochs, for a fraction of right answers; ``None``: not
+    reached, or no such fraction."""
     gradient_first: float | None
     """Mean norm of dL/dh_0 over the first 10 epochs."""
     gradient_last: float | None
@@ -32,12 +32,59 @@ class NetworkSummary(NamedTuple):
     """Updates left out because the gradient was not finite."""
 
 
+class Headline(NamedTuple):
+    """The number that says most about a run: the first metric of its task, or the loss."""
+
+    name: str
+    unit: str
+    higher_is_better: bool
+    chance: float | None
+
+    def show(self, value: float) -> str:
+        """A value with its unit."""
+        return shown(value, self.unit)
+
+    @property
+    def factor(self) -> int:
+        """What values are multiplied by in charts: 100 for fractions, which are shown in percent."""
+        return 100 if self.is_fraction else 1
+
+    @property
+    def label(self) -> str:
+        """Name and unit, for an axis."""
+        return f"{self.name} ({'%' if self.is_fraction else self.unit})"
+
+    @property
+    def is_fraction(self) -> bool:
+        """Whether it is a fraction of right answers, which is shown in percent."""
+        return self.unit == "1" and self.higher_is_better
+
+
+def headline(data: xr.Dataset) -> Headline:
+    """The headline of a run's dataset."""
+    names = str(data.attrs.get("metrics", "")).split()
+    if not names or names[0] not in data:
+        return Headline("loss", "nats", False, None)
+    kept = data[names[0]].attrs
+    higher = bool(kept.get("higher_is_better", True))
+    return Headline(names[0], kept.get("units", "1"), higher, kept.get("chance"))
+
+
+def shown(value: float, unit: str) -> str:
+    """A number with its unit; fractions in percent."""
+    return f"{100 * value:.1f} %" if unit == "1" else f"{value:.3g} {unit}"
+
+
 def summarise(data: xr.Dataset) -> list[NetworkSummary]:
     """One summary per network of a run's dataset, finished or not."""
     count = data.sizes.get("realisation", 0)
-    trained = "accuracy" in data
-    reached = epochs_to(data["accuracy"].values) if trained else [None] * count
+    trained = "loss" in data
+    main = headline(data)
+    reached: list[int | None] = [None] * count
+    if trained and main.is_fraction:
+        reached = epochs_to(data[main.name].values)
     moments = [leading(data, label) for label in ("start", "before training", "end")]
+    test = data.get(f"test_{main.name}")
     summaries = []
     for r in range(count):
         norms = data["gradient_norm"].values[:, r] if trained else None
@@ -47,7 +94,7 @@ def summarise(data: xr.Dataset) -> list[NetworkSummary]:
         summaries.append(
             NetworkSummary(
                 r + 1,
-                float(data["test_accuracy"][r]) if "test_accuracy" in data else None,
+                None if test is None else float(test[r]),
                 reached[r],
                 None if norms is None else float(norms[:10].mean()),
                 None if norms is None else float(norms[-10:].mean()),
@@ -58,20 +105,28 @@ def summarise(data: xr.Dataset) -> list[NetworkSummary]:
     return summaries
 
 
+_SHOWN = 10
+"""Networks of which each gets a line."""
+
+
+def one_line_each(data: xr.Dataset) -> list[str]:
+    """A line for each of the first networks: held-out metric, first exponent, gradient norm."""
+    main, found = headline(data), summarise(data)
+    lines = []
+    for row in found[:_SHOWN]:
+        words = [] if row.test is None else [f"{main.name} {main.show(row.test)}"]
+        if row.leading_start is not None and row.leading_end is not None:
+            words.append(f"lambda_1 {row.leading_start:+.3f} to {row.leading_end:+.3f}")
+        if row.gradient_first is not None and row.gradient_last is not None:
+            words.append(f"|dL/dh_0| {row.gradient_first:.1e} to {row.gradient_last:.1e}")
+        lines.append(f"{row.network}: {', '.join(words) or 'not measured yet'}")
+    more = len(found) - _SHOWN
+    return [*lines, f"and {more} more"] if more > 0 else lines
+
+
 def leading(data: xr.Dataset, label: str) -> np.ndarray | None:
-    """Largest exponent of each network at the first measurement of that label; shape (realisations,)."""
-    if "exponents" not in data or label not in data["measurement_label"].values:
+    """Largest exponent of each network at the measurement of that label; shape (realisations,)."""
+    labels = data["measurement_label"].values.tolist() if "exponents" in data else []
+    if label not in labels:
         return None
-    index = data["measurement_label"].values.tolist().index(label)
-    return data["exponents"].values[index, :, 0]
-
-
-def describe(config: RunConfig) -> str:
-    """One line on what a run is."""
-    task, cell = config.task, config.cell
-    name = {"xor": "delayed XOR", "copy": "copy task", "parity": f"parity of {2**task.order} bits"}
-    layers = "" if cell.layers == 1 else f"{cell.layers} x "
-    return (
-        f"{name[task.name]}, d = {task.delay}, {layers}{cell.name} N = {cell.hidden_size}, "
-        f"flossing: {config.flossing.schedule}"
-    )
+    return data["exponents"].values[labels.index(label), :, 0]

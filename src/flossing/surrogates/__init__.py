@@ -17,6 +17,7 @@ Neftci, Mostafa & Zenke 2019 (review); Gygax & Zenke 2025 (theory).
 from ._base import (
     NoSecondDerivativeWarning as NoSecondDerivativeWarning,
     Surrogate as Surrogate,
+    by_name as by_name,
     check_surrogate as check_surrogate,
     second_derivative_needed as second_derivative_needed,
 )

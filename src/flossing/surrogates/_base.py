@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._checks import check_choice, check_instance, positive_parameter, real_array
+from .._choices import spelled
 
 _flossing = ContextVar("flossing_in_progress", default=False)
 
@@ -204,6 +205,15 @@ class Surrogate(eqx.Module):
     def _shape_tail(self, u: Array) -> Array:
         """The integral from ``u >= 0`` to infinity, exact where that of the whole shape would hide it."""
         return self._shape_area / 2 - self._shape_integral(u)
+
+
+def by_name() -> dict[str, type[Surrogate]]:
+    """Surrogates made from a sharpness, by name (``super-spike`` for ``SuperSpike``); users' own, too."""
+    return {
+        spelled(kind.__name__): kind
+        for kind in Surrogate.__subclasses__()
+        if not (kind.__name__.startswith("_") or "__init__" in vars(kind))
+    }
 
 
 def check_surrogate(name: str, value: Any) -> None:
