@@ -2,11 +2,12 @@
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 
 import flossing as fl
 from flossing.optimisers import Adam
 from flossing.tasks import Copy
-from flossing.training import Trainer
+from flossing.training import Trainer, begin
 
 TASK = Copy(3, num_steps=8)
 SCHEDULE = fl.Adaptive(
@@ -24,3 +25,11 @@ def networks(count, cell=fl.TanhCell, units=6):
 
     keys = jax.random.split(jax.random.key(5), count)
     return eqx.filter_vmap(build)(keys), keys
+
+
+def vanishing_and_exploding():
+    """Two networks before their training, the second one with a large gain, and their keys."""
+    nets, keys = networks(2)
+    gains = jnp.array([0.3, 6.0])[:, None, None]
+    where = lambda n: n.cell.recurrent_weight  # noqa: E731
+    return begin(eqx.tree_at(where, nets, gains * where(nets)), TRAINER), keys

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from small_training import TASK, TRAINER
+from small_training import TASK, TRAINER, vanishing_and_exploding
 
 from flossing.optimisers import as_optimiser
 from flossing.training import train_block
@@ -46,11 +46,11 @@ def by_hand(network, key, epochs):
     return network, losses, jax.tree.map(lambda *x: np.array(x), *looks)
 
 
-def test_a_loop_by_hand_makes_the_same_decisions_and_networks(start):
+def test_a_loop_by_hand_makes_the_same_decisions_and_networks(x64):
     """To rounding, which the chaotic network of the two makes larger from step to step."""
-    state, keys = start
+    state, keys = vanishing_and_exploding()
     after, metrics = train_block(state, keys, 4, 4, TRAINER)
-    for i, tolerance in enumerate([1e-4, 1e-2]):
+    for i, tolerance in enumerate([1e-9, 1e-6]):
         network = jax.tree.map(lambda x, i=i: x[i] if eqx.is_array(x) else x, state.networks)
         network, losses, looks = by_hand(network, keys[i], 4)
         np.testing.assert_array_equal(looks.steps, metrics.floss_steps[:, i])
@@ -68,4 +68,3 @@ def test_a_loop_by_hand_makes_the_same_decisions_and_networks(start):
     assert (np.asarray(metrics.floss_steps)[2] > 0).all()
     watched = np.asarray(metrics.watched)[2]
     assert watched[0] < -0.5
-    assert watched[1] > 0.02
