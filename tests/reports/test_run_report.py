@@ -111,9 +111,7 @@ def test_summary_as_csv_is_within_the_page(directory):
     rows = list(csv.DictReader(io.StringIO(unquote(link.split(",", 1)[1]))))
     data = xr.load_dataset(directory / "metrics.nc", engine="h5netcdf")
     assert [row["network"] for row in rows] == ["1", "2"]
-    np.testing.assert_allclose(
-        [float(row["test"]) for row in rows], data["test_accuracy"].values
-    )
+    np.testing.assert_allclose([float(row["test"]) for row in rows], data["test_accuracy"].values)
     np.testing.assert_allclose(
         [float(row["leading_end"]) for row in rows], data["exponents"].values[-1, :, 0], rtol=1e-6
     )

@@ -34,9 +34,7 @@ def make(base, seeds, finished=0):
 
 
 def test_the_line_counts_runs_and_estimates_from_blocks_that_do_not_compile(clock):
-    board, out = make(
-        dataclasses.replace(SMALL, epochs=200), 4, 1
-    )
+    board, out = make(dataclasses.replace(SMALL, epochs=200), 4, 1)
     assert board.text() == "1/4 runs"
     board.progress(1, 0, "start, compiling")
     board.progress(2, 50, "training, compiling")  # continued from a checkpoint

@@ -29,7 +29,7 @@ def test_parts_that_are_swept_keep_the_settings_that_they_share():
     base = RunConfig(schedule=fl.Adaptive(window=60, band=0.5))
     runs = grids.grid(base, {"schedule": ["none", "before", "adaptive"]}).runs
     assert [run.config.schedule for run in runs] == [None, fl.Before(window=60), base.schedule]
-    with pytest.raises(ValueError, match=r"schedule.band: before has no such setting; phases, adaptive):
+    with pytest.raises(ValueError, match=r"schedule.band: before has no such setting; adaptive, heights"):
         grids.grid(base, {"schedule": ["before"], "schedule.band": [1.0]}).runs  # noqa: B018
 
 
@@ -148,7 +148,8 @@ def test_names_are_safe_and_different():
         ({"task.delay": [10, 10]}, "over: task.delay: 10 is given twice"),
         ({"batch_size": [1], "batch-size": [2]}, "batch_size is given twice"),
         ({"training.epochs": [2]}, "training: write epochs and batch_size by themselves"),
-        ({"flossing.window": [2]}, "flossing: write schedule"),
+        ({"flossing.window": [2]}, "did you mean schedule.window?"),
+        ({"flossing.schedule": ["none"]}, "flossing: write schedule"),
         ({"schedule": ["both"]}, "schedule: expected one of before, phases"),
         ([{"seed": 1}, {"seed": 1}], "entry 2 is the same as entry 1"),
         ([{"seed": 1}, {}], "entry 2: expected fields"),

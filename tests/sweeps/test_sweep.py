@@ -48,12 +48,12 @@ def test_the_dataset_has_the_swept_fields_as_dimensions(swept):
     assert data["schedule"].values.tolist() == ["none", "before"]
     assert data["moment"].values.tolist() == ["start", "before training", "end"]
     assert (data["status"] == "finished").all()
-    assert np.isnan(
-        data["exponents"].sel({"schedule": "none", "moment": "before training"})
-    ).all()
+    assert np.isnan(data["exponents"].sel({"schedule": "none", "moment": "before training"})).all()
     assert np.isfinite(data["exponents"].sel({"schedule": "before"})).all()
     assert data.attrs["title"] == "flossing sweep"
-    assert yaml.safe_load(data.attrs["config"]) == yaml.safe_load(to_yaml(grids.grid(BASE, OVER).base))
+    assert yaml.safe_load(data.attrs["config"]) == yaml.safe_load(
+        to_yaml(grids.grid(BASE, OVER).base)
+    )
     assert {"long_name", "units"} <= set(data["loss"].attrs)
 
 

@@ -1,7 +1,7 @@
 """Cells that start with a given first exponent, by the gain of their recurrent matrix."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -13,18 +13,19 @@ from ..lyapunov import lyapunov_spectrum
 from ..tasks import Task
 
 _RANGE = 0.01, 4.0
+AnyCell = TypeVar("AnyCell", bound=Cell)
 
 
 def starting_at(
     first_exponent: Float[ArrayLike, ""],
-    cell: Cell,
+    cell: AnyCell,
     task: Task,
-    start: Callable[[Cell], Any],
+    start: Callable[[AnyCell], Any],
     *,
     num_steps: int = 1000,
     warmup: int = 50,
     key: PRNGKeyArray,
-) -> Cell:
+) -> AnyCell:
     """The cell with a gain between 0.01 and 4 that gives it this exponent, found by bisection on a log scale.
 
     A small network can fall into an orbit that is stable at every larger gain; it gets the gain that came
@@ -41,7 +42,7 @@ def starting_at(
     input_key, basis_key = jax.random.split(key)
     inputs = task.sample_inputs(input_key, warmup + num_steps)
 
-    def scaled(gain: Array) -> Cell:
+    def scaled(gain: Array) -> AnyCell:
         return eqx.tree_at(_matrix, cell, replace_fn=lambda weight: gain * weight)
 
     def exponent(gain: Array) -> Array:

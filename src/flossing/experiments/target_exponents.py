@@ -87,11 +87,11 @@ def polyak_descent(longest: float) -> optax.GradientTransformationExtraArgs:
     """
 
     def update(
-        updates: PyTree, state: PyTree, params: PyTree = None, *, value: Array, **more: Any
+        updates: PyTree, state: PyTree, params: PyTree = None, **more: Any
     ) -> tuple[PyTree, PyTree]:
-        del params, more
+        del params
         slope = tree_norm(updates)
-        length = jnp.minimum(longest, 2 * value / jnp.where(slope > 0, slope, 1))
+        length = jnp.minimum(longest, 2 * more["value"] / jnp.where(slope > 0, slope, 1))
         return with_norm(updates, -length), state
 
     return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..cells import CellSpec
 from ..floss import Before, Phase
+from ..runs import parts
 from ..runs.config import RunConfig
 from ..runs.job import phases
 from . import fields
@@ -189,11 +190,15 @@ def _from_list(base: RunConfig, over: Sequence[Any]) -> Grid:
 def _with_base(
     base: RunConfig, axes: dict[str, tuple[Any, ...]] | None, settings: list[dict[str, Any]]
 ) -> Grid:
-    """The base's own values of swept fields do not count: they become those of the first setting."""
+    """The base's own values of swept fields do not count: they become those of the first setting.
+
+    Parts stay, since their settings are kept by the parts that take their place.
+    """
+    first = {name: value for name, value in settings[0].items() if name not in parts.FAMILIES}
     with contextlib.suppress(
         TypeError, ValueError
     ):  # said when the runs are made, with their names
-        base = fields.replace(base, settings[0])
+        base = fields.replace(base, first)
     return Grid(base, axes, tuple(settings))
 
 
