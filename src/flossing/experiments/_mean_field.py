@@ -1,4 +1,4 @@
-"""Mean-field theory of large random networks ``x' = J tanh(x)``, ``J_ij ~ N(0, g^2/N)``, and of binary ones."""
+"""Mean-field theory of large random networks, ``x' = J tanh(x)`` with ``J_ij ~ N(0, g^2/N)``, and binary."""
 
 import numpy as np
 
