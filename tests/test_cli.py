@@ -11,15 +11,15 @@ import pytest
 import xarray as xr
 import yaml
 
+import flossing as fl
 from flossing.cli import main
-from flossing.floss import Flossing
-from flossing.runs import RunConfig, from_yaml, to_yaml
+from flossing.runs import RunConfig, from_yaml
 
 TINY = (
-    "--task.delay 4 --epochs 12 --batch-size 2 --num-steps 12 --cell.hidden-size 6 --realisations 2 "
-    "--flossing.num-exponents 3 --flossing.window 8 --flossing.warmup 2 --flossing.steps-before 2 "
-    "--flossing.renormalise-every 1 --flossing.every 5 --flossing.max-times 1 "
-    "--flossing.steps-between 2 --test-trials 8"
+    "--task.delay 4 --task.num-steps 12 --epochs 12 --batch-size 2 --cell.hidden-size 6 --realisations 2 "
+    "--schedule phases --schedule.num-exponents 3 --schedule.window 8 --schedule.warmup 2 "
+    "--schedule.state-warmup 0 --schedule.steps-before 2 --schedule.every 5 --schedule.max-times 1 "
+    "--schedule.steps-between 2 --test-trials 8"
 ).split()
 
 
@@ -62,7 +62,7 @@ def test_settings_go_from_the_command_line_to_a_file_and_back(tmp_path):
     file = tmp_path / "settings.yaml"
     assert main(["train", *TINY, "--save-config", str(file)]) == 0
     config = from_yaml(file.read_text())
-    assert (config.task.delay, config.training.epochs, config.realisations) == (4, 12, 2)
+    assert (config.task.delay, config.epochs, config.realisations) == (4, 12, 2)
     changed = tmp_path / "changed.yaml"
     command = ["train", "--config", str(file), "--seed", "7", "--save-config", str(changed)]
     assert main(command) == 0
@@ -70,27 +70,15 @@ def test_settings_go_from_the_command_line_to_a_file_and_back(tmp_path):
 
 
 def test_sizes_are_those_of_the_published_call():
-    config = RunConfig(flossing=Flossing.published())
-    assert (config.cell.name, config.cell.hidden_size, config.cell.input_gain) == ("tanh", 80, 1.0)
-    assert (config.training.epochs, config.training.batch_size, config.training.num_steps) == (
-        3001,
-        16,
-        300,
-    )
-    assert (config.task.name, config.task.delay) == ("xor", 20)
-    flossing = config.flossing
-    assert (flossing.num_exponents, flossing.window, flossing.warmup) == (75, 55, 16)
-    assert (flossing.steps_before, flossing.every, flossing.max_times, flossing.steps_between) == (
-        500,
-        100,
-        2,
-        500,
-    )
-    assert (config.training.learning_rate, config.training.clip, config.training.clip_norm) == (
-        1e-3,
-        "array",
-        0.03,
-    )
+    config = RunConfig()
+    assert config.task == fl.tasks.DelayedXOR(20, num_steps=300)
+    assert config.cell == fl.TanhSpec(80, gain=1.0, input_gain=1.0)
+    assert (config.epochs, config.batch_size) == (3001, 16)
+    assert config.optimiser == fl.Adam(learning_rate=1e-3, clip="array", clip_norm=0.03)
+    published = fl.Phases.published()
+    assert (published.num_exponents, published.window, published.warmup) == (75, 55, 16)
+    times = published.steps_before, published.every, published.max_times, published.steps_between
+    assert times == (500, 100, 2, 500)
 
 
 def test_demo_compares_two_runs(tmp_path, capsys):
@@ -123,7 +111,7 @@ def test_ctrl_c_finishes_the_block_and_says_how_to_go_on(command, tmp_path):
     """A real process, interrupted once it reports progress, then resumed to the end."""
     path = tmp_path / "run"
     if command == "train":
-        size = ["--epochs", "3000", "--num-steps", "60", "--flossing.steps-before", "0"]
+        size = ["--epochs", "3000", "--task.num-steps", "60", "--schedule.steps-before", "0"]
         arguments = [*TINY, *size]
     else:
         arguments = [
@@ -160,13 +148,12 @@ def test_ctrl_c_finishes_the_block_and_says_how_to_go_on(command, tmp_path):
     assert "Traceback" not in out
 
 
-def test_resume_finishes_a_run(tmp_path, capsys):
-    config = from_yaml(to_yaml(RunConfig()))
-    assert config == RunConfig()
+def test_resume_extends_a_finished_run(tmp_path, capsys):
     path = tmp_path / "run"
     assert main(["train", *TINY, "--directory", str(path)]) == 0
-    assert main(["train", "--resume", str(path)]) == 0
+    assert main(["train", "--resume", str(path), "--epochs", "14"]) == 0
     assert "held-out" in capsys.readouterr().out
+    assert xr.load_dataset(path / "metrics.nc").sizes["epoch"] == 14
 
 
 def test_reproduce_lists_its_experiments(capsys):

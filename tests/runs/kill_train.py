@@ -17,7 +17,7 @@ import equinox as eqx
 import xarray as xr
 
 import flossing as fl
-from flossing.runs import CellConfig, RunConfig, TaskConfig, load, run, to_yaml
+from flossing.runs import RunConfig, load, run, to_yaml
 
 
 def kill_and_resume(config, directory, undisturbed, kills, seed):
@@ -78,10 +78,11 @@ def wait_for_a_block(process, directory, before):
 def main():
     """Many kills of a run with many short blocks."""
     config = RunConfig(
-        task=TaskConfig("copy", 3),
-        cell=CellConfig(hidden_size=8),
-        flossing=fl.Flossing(num_exponents=4, window=12, warmup=4, steps_before=1500),
-        training=fl.Training(epochs=20_000, batch_size=4, num_steps=20),
+        task=fl.tasks.Copy(3, num_steps=20),
+        cell=fl.TanhSpec(8),
+        schedule=fl.Adaptive(num_exponents=4, window=12, warmup=4, steps_before=1500),
+        epochs=20_000,
+        batch_size=4,
         realisations=2,
         measure_every=500,
     )

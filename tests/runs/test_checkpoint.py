@@ -13,25 +13,19 @@ import pytest
 import xarray as xr
 
 import flossing as fl
-from flossing.runs import CellConfig, RunConfig, TaskConfig, resume, run
+from flossing.runs import RunConfig, resume, run
 from flossing.runs.checkpoint import locked, previous, read_checkpoint
 from flossing.runs.job import COMPILING
 from flossing.training import begin
 
 CONFIG = RunConfig(
-    task=TaskConfig("copy", 3),
-    cell=CellConfig(hidden_size=6),
-    flossing=fl.Flossing(
-        num_exponents=3,
-        window=8,
-        warmup=2,
-        renormalise_every=1,
-        steps_before=60,
-        schedule="before",
-    ),
-    training=fl.Training(epochs=160, batch_size=2, num_steps=9),
+    task=fl.tasks.Copy(3, num_steps=9),
+    cell=fl.TanhSpec(6),
+    schedule=fl.Before(num_exponents=3, window=8, warmup=2, state_warmup=0, steps_before=60),
+    epochs=160,
+    batch_size=2,
     realisations=2,
-    measure_every=0,
+    measure_every=None,
     test_trials=8,
 )
 
@@ -146,7 +140,7 @@ def test_killed_between_any_two_operations_on_files(half, monkeypatch):
     class Killed(BaseException):
         pass
 
-    like = begin(CONFIG.networks(), CONFIG.training, CONFIG.flossing)
+    like = begin(CONFIG.networks(), CONFIG.trainer)
     state, record, _ = read_checkpoint(half, like)
     metrics = record.dataset({})
     from flossing.runs import checkpoint

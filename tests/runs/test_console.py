@@ -11,7 +11,6 @@ from test_cli import TINY
 from test_runs import SMALL
 
 from flossing.cli import main
-from flossing.commands.demo import _Signal
 from flossing.runs.console import ConsoleReporter, progress_display, results_table, say
 from flossing.runs.job import COMPILING, Silent
 from flossing.runs.train import run
@@ -89,15 +88,6 @@ def test_a_run_says_before_which_blocks_it_compiles():
     run(SMALL, write=False, reporter=Listener())
     # 3 flossing steps, 4 epochs, 2 flossing steps, 1 and 5 epochs, as measurements divide them
     assert told == [("flossing", 0), 3, ("training", 3), 7, 9, 10, 15]
-
-
-def test_the_second_run_of_a_demo_waits_for_the_first_block():
-    with progress_display(console(False)) as progress:
-        reporter = _Signal(progress, "flossed")
-        reporter.progress("flossing", 0, 10, COMPILING)
-        assert not reporter.begun.is_set()
-        reporter.progress("flossing", 5, 10, "loss 1")
-        assert reporter.begun.is_set()
 
 
 @pytest.mark.parametrize("name", ["q[/x] :smile: a$x_$", "exp[a]/r"])

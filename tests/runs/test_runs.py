@@ -13,9 +13,7 @@ import xarray as xr
 
 import flossing as fl
 from flossing.runs import (
-    CellConfig,
     RunConfig,
-    TaskConfig,
     checkpoint,
     directory as files,
     from_yaml,
@@ -28,19 +26,20 @@ from flossing.runs.job import COMPILING
 from flossing.runs.record import epochs_to
 
 SMALL = RunConfig(
-    task=TaskConfig("copy", 3),
-    cell=CellConfig(hidden_size=6),
-    flossing=fl.Flossing(
-        "both",
+    task=fl.tasks.Copy(3, num_steps=9),
+    cell=fl.TanhSpec(6),
+    schedule=fl.Phases(
         num_exponents=3,
         window=8,
         warmup=2,
+        state_warmup=0,
         steps_before=3,
         every=4,
         max_times=1,
         steps_between=2,
     ),
-    training=fl.Training(epochs=10, batch_size=2, num_steps=9),
+    epochs=10,
+    batch_size=2,
     realisations=2,
     measure_every=5,
     test_trials=8,
@@ -122,10 +121,7 @@ def test_a_run_is_reproducible_and_loads_back(finished, tmp_path):
 
 
 def test_the_schedule_does_not_change_starts_or_data(finished):
-    none = run(
-        dataclasses.replace(SMALL, flossing=dataclasses.replace(SMALL.flossing, schedule="none")),
-        write=False,
-    )
+    none = run(dataclasses.replace(SMALL, schedule=None), write=False)
     np.testing.assert_array_equal(none.data["exponents"][0], finished.data["exponents"][0])
     unflossed_start = SMALL.networks()
     assert eqx.tree_equal(unflossed_start, small("elsewhere").networks())
@@ -206,22 +202,56 @@ def test_a_damaged_file_is_named(name, finished, tmp_path):
 def test_config_survives_yaml_and_odd_values():
     config = dataclasses.replace(
         SMALL,
-        cell=CellConfig(name="lif", dale=0.8, adaptation_time_constant=100.0, layers=2),
-        flossing=fl.Flossing(targets=tuple(-0.01 * i for i in range(75)), which=(0, 3)),
+        cell=fl.LIFSpec(4, adaptation_time_constant=100.0, layers=2),
+        schedule=fl.Before(targets=tuple(-0.01 * i for i in range(75)), clip_norm=None),
+        optimiser=fl.SGD(clip=None, momentum=0.5),
     )
     assert from_yaml(to_yaml(config)) == config
     assert from_yaml("") == RunConfig()
-    assert from_yaml("training: {learning_rate: 1e-3}") == RunConfig()
+    assert from_yaml("optimiser: {learning_rate: 1e-3}") == RunConfig()
+    assert from_yaml("schedule: none").schedule is None
+    assert from_yaml("cell: lif").cell == fl.LIFSpec()
 
 
-@pytest.mark.parametrize("name", ["tanh", "relu", "gru", "lstm", "binary", "lif"])
-@pytest.mark.parametrize("layers", [1, 2])
-def test_every_cell_can_be_configured(name, layers):
-    config = CellConfig(name=name, hidden_size=5, layers=layers, recurrent="sparse", density=0.5)
-    cell = config.build(1, jax.random.key(0))
-    assert cell.input_size == 1
-    assert cell.output(cell.initial_state()).shape == (5,)
-    assert isinstance(cell, fl.Stack) == (layers == 2)
+def test_a_finished_run_is_extended(finished, tmp_path):
+    """As if it had been longer from the start; the old end is a measurement like others."""
+    longer = run(small(tmp_path / "longer", epochs=14, measure_every=None))
+    run(small(tmp_path / "run", measure_every=None))
+    extended = resume(tmp_path / "run", config=small("elsewhere", epochs=14, measure_every=None))
+    assert extended.finished
+    assert eqx.tree_equal(extended.networks, longer.networks)
+    for name in ("loss", "accuracy", "flossing_exponents", "test_accuracy"):
+        xr.testing.assert_equal(extended.data[name], longer.data[name])
+    labels = ["start", "before training", "after flossing", "during training", "end"]
+    assert extended.data["measurement_label"].values.tolist() == labels
+    assert load(tmp_path / "run").config.epochs == 14
+
+
+def test_a_run_is_not_shortened_nor_changed(finished):
+    with pytest.raises(ValueError, match=r"epochs: the run in .* has done 10 epochs already, got 9"):
+        resume(finished.directory, config=small("", epochs=9))
+    changed = small("", task=fl.tasks.Copy(2, num_steps=9))
+    with pytest.raises(ValueError, match=r"but has task.delay = 3, not 2\. Leave these out"):
+        resume(finished.directory, config=changed)
+
+
+def test_harm_done_by_flossing_is_said_and_logged(tmp_path, monkeypatch):
+    seen = []
+
+    def harm(before, after, state, inputs, *, step, key):
+        seen.append((before, after, inputs.shape))
+        return ["gates are shut."]
+
+    monkeypatch.setattr("flossing.runs.job.flossing_harm", harm)
+    reporter = StopAfter(1)
+    run(small(tmp_path / "run"), reporter=reporter, stop=reporter.event)
+    assert reporter.messages == ["network 1: gates are shut.", "network 2: gates are shut."]
+    assert "network 2: gates are shut." in (tmp_path / "run/log.txt").read_text()
+    before, after, shape = seen[1]
+    assert shape == (150, 1)
+    start = jax.tree.map(lambda x: x[1], eqx.filter(SMALL.networks(), eqx.is_array))
+    assert eqx.tree_equal(eqx.filter(before, eqx.is_array), start)
+    assert not eqx.tree_equal(before, after)
 
 
 def test_epochs_to_a_level():

@@ -14,8 +14,8 @@ from flossing.runs.trackers import make_trackers
 
 SHORT = dataclasses.replace(
     CONFIG,
-    flossing=dataclasses.replace(CONFIG.flossing, steps_before=5),
-    training=dataclasses.replace(CONFIG.training, epochs=60),
+    schedule=dataclasses.replace(CONFIG.schedule, steps_before=5),
+    epochs=60,
 )
 
 

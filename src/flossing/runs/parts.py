@@ -143,7 +143,7 @@ def name_of(part: str, value: Any) -> str | None:
 
 def settings(kind: type | None) -> dict[str, Any]:
     """The settings of a part's class: the type of each by name."""
-    if kind is None:
+    if kind is None or not dataclasses.is_dataclass(kind):
         return {}
     hints = typing.get_type_hints(kind)
     return {field.name: hints[field.name] for field in dataclasses.fields(kind) if field.init}

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
@@ -192,7 +193,7 @@ def _epochs_of(data: xr.Dataset, epochs: int) -> TrainMetrics:
     nothing = np.zeros(rows["loss"].shape, np.int32)
     metrics = {
         name: Metric(
-            rows[name],
+            jnp.asarray(rows[name]),
             bool(data[name].attrs["higher_is_better"]),
             float(data[name].attrs["chance"]) if "chance" in data[name].attrs else None,
             data[name].attrs["units"],

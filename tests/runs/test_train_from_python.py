@@ -1,0 +1,184 @@
+"""Training from Python: any network, any task, any optimiser; goes on where it was stopped."""
+
+import dataclasses
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import own_parts
+import pytest
+import xarray as xr
+from kill_train import wait_for_a_block
+from test_runs import SMALL, StopAfter
+
+import flossing as fl
+from flossing.cli import main
+from flossing.runs import resume
+from flossing.runs.fingerprint import fingerprint
+from flossing.runs.job import Silent
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    return own_parts.train(tmp_path_factory.mktemp("runs") / "whole", reporter=Silent())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs groups of processes")
+def test_own_network_task_and_metric_killed_and_resumed(undisturbed, tmp_path):
+    """Bit for bit, whenever it is killed."""
+    path, before = tmp_path / "killed", 0
+    command = [sys.executable, own_parts.__file__, str(path)]
+    environment = os.environ | {"FLOSSING_CACHE": "", "XLA_FLAGS": os.environ.get("XLA_FLAGS", "")}
+    for _ in range(2):
+        process = subprocess.Popen(
+            command, stderr=subprocess.DEVNULL, env=environment, start_new_session=True
+        )
+        wait_for_a_block(process, path, before)
+        os.killpg(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        log = (path / "log.txt").read_text().splitlines()
+        before = sum("flossing " in line or "training " in line for line in log)
+    last = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert "worst " in last.stdout
+    data = xr.load_dataset(path / "metrics.nc", engine="h5netcdf")
+    xr.testing.assert_equal(data, undisturbed.data)
+    assert (path / "weights.eqx").read_bytes() == (
+        undisturbed.directory / "weights.eqx"
+    ).read_bytes()
+
+
+def test_what_python_gave_is_named_in_the_directory(undisturbed, capsys):
+    text = (undisturbed.directory / "config.yaml").read_text()
+    assert re.search(r"cell:\n  python: train.<lambda> \w{12}\n", text)
+    assert "state:\n  python: train.<lambda>" in text
+    assert main(["train", "--resume", str(undisturbed.directory)]) == 2
+    said = capsys.readouterr().err
+    assert "train.<lambda> was given in Python, and no file holds it; call fl.train again" in said
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"optimiser": optax.adam(2e-3)}, "optimiser"),
+        ({"schedule": None}, "schedule.name = 'before', not 'none'"),
+        ({"seed": 2}, "seed = 1, not 2"),
+    ],
+)
+def test_a_changed_argument_is_refused(undisturbed, changed, message):
+    with pytest.raises(ValueError, match="goes on with its own settings") as caught:
+        own_parts.train(undisturbed.directory, **changed)
+    assert message in str(caught.value)
+
+
+def test_a_run_of_one_s_own_parts_is_extended(undisturbed, tmp_path):
+    short = own_parts.train(tmp_path / "run", epochs=550, reporter=Silent())
+    longer = own_parts.train(tmp_path / "run", epochs=600, reporter=Silent())
+    assert short.data.sizes["epoch"] == 550
+    xr.testing.assert_equal(longer.data["worst"], undisturbed.data["worst"])
+    assert eqx.tree_equal(
+        eqx.filter(longer.networks, eqx.is_array), eqx.filter(undisturbed.networks, eqx.is_array)
+    )
+
+
+def train_small(**changed):
+    given = {f.name: getattr(SMALL, f.name) for f in dataclasses.fields(SMALL)} | changed
+    return fl.train(given.pop("cell"), given.pop("task"), **given)
+
+
+def test_without_a_directory_nothing_is_written(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    result = train_small()
+    assert list(tmp_path.iterdir()) == []
+    assert result.directory is None
+    assert "train: training 15/15, accuracy" in capsys.readouterr().err
+    text = repr(result)
+    assert text.startswith("copy task, d = 3, tanh N = 6, flossing: phases; 10 epochs, networks: 2\n1: accuracy ")
+    assert len(text.splitlines()) == 3
+    assert [axis.get_xlabel() for axis in result.plot().axes][:2] == ["training epoch"] * 2
+
+
+def test_an_optax_transformation_is_the_optimiser():
+    """A rate of zero leaves the networks as they start."""
+    result = train_small(optimiser=optax.sgd(0.0), schedule=None, reporter=Silent())
+    start = dataclasses.replace(SMALL, schedule=None).networks()
+    assert eqx.tree_equal(eqx.filter(result.networks, eqx.is_array), eqx.filter(start, eqx.is_array))
+
+
+def test_a_tracker_of_one_s_own_and_a_reporter_are_told():
+    seen = []
+
+    class Mine:
+        def log(self, kind, step, values):
+            seen.append((kind, step))
+
+        def close(self):
+            pass
+
+    reporter = StopAfter(1000)
+    train_small(trackers=[Mine()], reporter=reporter)
+    assert [step for kind, step in seen if kind == "training"] == list(range(10))
+    assert reporter.blocks == 1000 - 5
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"cell": fl.TanhSpec}, "network: expected settings such as fl.TanhSpec(80)"),
+        ({"cell": 80}, "network: expected settings such as fl.TanhSpec(80)"),
+        ({"task": fl.tasks.Copy}, "task: expected an object such as"),
+        ({"schedule": "adaptive"}, "schedule: expected an object such as fl.Adaptive(), got 'adaptive'"),
+        ({"optimiser": 1e-3}, "optimiser: expected an object such as optax.adam(1e-3), got 0.001"),
+        ({"epochs": 0}, "epochs: expected at least 1, got 0"),
+        ({"task": fl.tasks.Copy(30, num_steps=9)}, "num_steps: a delay of 30 steps needs more than 30"),
+    ],
+)
+def test_arguments_that_do_not_fit_leave_no_directory(changed, message, untyped, tmp_path):
+    with pytest.raises((TypeError, ValueError)) as caught:
+        train_small(**{**changed, "directory": tmp_path / "run"})
+    assert str(caught.value).startswith(message)
+    assert not (tmp_path / "run").exists()
+
+
+def test_fingerprints_tell_objects_apart_and_agree_between_processes():
+    code = (
+        "import optax, jax.numpy as jnp; from flossing.runs.fingerprint import fingerprint as f; "
+        "print(f(optax.adam(1e-3))); print(f(jnp.arange(3.0)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[0] == fingerprint(optax.adam(1e-3))
+    assert done.stdout.split("\n")[1] == fingerprint(jnp.arange(3.0))
+
+    def closed(over):
+        return lambda key: (key, over)
+
+    different = [
+        optax.adam(1e-3),
+        optax.adam(1e-2),
+        optax.sgd(1e-3),
+        jnp.arange(3.0),
+        np.arange(4.0),
+        closed(1),
+        closed(2),
+        closed(closed(1)),
+        lambda key: key + 1,
+        lambda key: key + 2,
+        jax.random.key(0),
+        jax.random.key(1),
+        fl.TanhSpec(4),
+        fl.TanhSpec(5),
+    ]
+    assert len({fingerprint(x) for x in different}) == len(different)
+    assert fingerprint(closed(1)) == fingerprint(closed(1))
+
+
+def test_resume_takes_no_other_directory(undisturbed, tmp_path):
+    with pytest.raises(ValueError, match=re.escape("has no config.yaml")):
+        resume(Path(tmp_path))
