@@ -30,7 +30,7 @@ LENGTH = spiking_stack.QUICK.trials_in_stream
 
 @pytest.fixture(scope="module")
 def times():
-    return jax.jit(TASK.randman.sample)(jax.random.key(0))
+    return jax.jit(TASK.randman.dataset)(jax.random.key(0))
 
 
 @pytest.fixture(scope="module")
