@@ -68,14 +68,20 @@ from .lyapunov import (
     long_term_jacobian as long_term_jacobian,
     lyapunov_spectrum as lyapunov_spectrum,
 )
+from .optimisers import SGD as SGD, Adam as Adam
 from .training import Network as Network
 
 if TYPE_CHECKING:
+    from .runs import train as train
     from .sweeps import sweep as sweep
 
 
 def __getattr__(name: str) -> Any:
-    """``sweep`` is loaded when it is used: figures, datasets and Dask would slow the import down."""
+    """``train`` and ``sweep`` are loaded when used: figures, datasets and Dask would slow the import down."""
+    if name == "train":
+        from .runs import train
+
+        return train
     if name == "sweep":
         from .sweeps import sweep
 

@@ -29,7 +29,9 @@ def test_parts_that_are_swept_keep_the_settings_that_they_share():
     base = RunConfig(schedule=fl.Adaptive(window=60, band=0.5))
     runs = grids.grid(base, {"schedule": ["none", "before", "adaptive"]}).runs
     assert [run.config.schedule for run in runs] == [None, fl.Before(window=60), base.schedule]
-    with pytest.raises(ValueError, match=r"schedule.band: before has no such setting; adaptive, heights"):
+    with pytest.raises(
+        ValueError, match=r"schedule.band: before has no such setting; adaptive, heights"
+    ):
         grids.grid(base, {"schedule": ["before"], "schedule.band": [1.0]}).runs  # noqa: B018
 
 

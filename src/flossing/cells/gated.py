@@ -282,7 +282,9 @@ def open_gates(model: Any) -> Any:
     open gates, memory has to pass through the recurrent weights. Schedules that floss do this with fresh
     networks; before a ``fl.Flosser`` of your own loop, call it yourself. Cells with a gate bias other than 0
     (``openness``, ``update_bias``, ``forget_bias``, ``chrono``, or trained ones) are left as they are.
-    Alone, without flossing, open gates are worse: exponents are far below zero.
+    Without flossing, open gates are worse: exponents are far below zero. Floss fewer exponents than an LSTM
+    has units: its recurrent weights can bring no more than that to zero, and its gates would shut for the
+    rest.
 
     Args:
         model: a pytree with any number of such cells, perhaps with axes of networks.

@@ -3,18 +3,19 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
-from ..floss import Flossing
-from ..floss.schedules import Schedule
-from ..runs import CellConfig, RunConfig, TaskConfig, epochs_to
+from ..cells import CellSpec, TanhSpec
+from ..floss import Schedule
+from ..optimisers import Adam
+from ..runs import RunConfig, epochs_to
 from ..runs.plots import COLOURS, style
-from ..training import Training
+from ..tasks import Task
 from ._result import Claim, Result
 from ._runs import Outcome, Reporters, do_runs
 
@@ -23,7 +24,7 @@ SOLVED = 0.95
 _NAMES = {
     "none": "not flossed",
     "before": "before training",
-    "both": "before and between",
+    "phases": "before and between",
     "adaptive": "adaptive",
 }
 _COMPLETE = "adaptive,k=N"
@@ -33,12 +34,11 @@ _COMPLETE = "adaptive,k=N"
 class Delays:
     """What may be varied."""
 
-    task: Literal["xor", "copy", "parity"]
-    order: int = 2
-    """Of the parity task."""
+    task: str
+    """Name of the task: xor, copy, parity."""
     delays: tuple[int, ...] = ()
     """Of the networks of ``hidden_size`` units, with every schedule."""
-    cell: CellConfig = CellConfig()
+    cell: CellSpec = TanhSpec()
     """Which networks; their size is ``hidden_size``."""
     hidden_size: int = 80
     larger: tuple[tuple[int, int], ...] = ()
@@ -47,17 +47,19 @@ class Delays:
     """(Units, delay) of networks whose exponents are all flossed, k = N; adaptive schedule only."""
     left_out: int = 5
     """How many of the last exponents are not flossed elsewhere: k = N - 5, as published."""
-    schedules: tuple[Schedule, ...] = ("none", "before", "adaptive", "both")
+    schedules: tuple[str, ...] = ("none", "before", "adaptive", "phases")
+    """Names of schedules."""
     target: float = 0.0
     """Of the flossed exponents, nats per step."""
     networks: int = 9
     epochs: int = 3001
     learning_rate: float = 2e-3
-    """Of training, at the first epoch, up to 80 units; larger networks have ``80 / units`` of it."""
+    """Of training, at the first epoch, up to 80 units; larger networks have ``80 / units`` of it.
+
+    It falls along a cosine to a twentieth.
+    """
     batch_size: int = 16
     """Trials per epoch, up to 80 units; larger networks have ``units / 80`` times as many."""
-    constant: bool = False
-    """Whether it stays (1e-3 is published), or falls along a cosine to a twentieth."""
     steps_before: int = 200
     seed: int = 1
 
@@ -75,25 +77,26 @@ class Delays:
         larger = max(1.0, units / 80)
         rate = self.learning_rate / larger
         return RunConfig(
-            task=TaskConfig(self.task, delay, self.order),
+            task=Task.members[self.task](delay),
             cell=dataclasses.replace(self.cell, hidden_size=units),
-            flossing=Flossing(
-                schedule=cast(Schedule, schedule),
-                num_exponents=max(1, units - left_out),
-                targets=(self.target,),
-                steps_before=self.steps_before,
-                max_times=10,
-                steps_between=20,
-            ),
-            training=Training(
-                epochs=self.epochs,
-                batch_size=round(self.batch_size * larger),
-                learning_rate=rate,
-                final_learning_rate=rate if self.constant else rate / 20,
-            ),
+            schedule=self._schedule(schedule, max(1, units - left_out)),
+            optimiser=Adam(learning_rate=rate, final_learning_rate=rate / 20),
+            epochs=self.epochs,
+            batch_size=round(self.batch_size * larger),
             realisations=self.networks,
             seed=self.seed,
-            measure_every=0,
+            measure_every=None,
+        )
+
+    def _schedule(self, name: str, num_exponents: int) -> Schedule | None:
+        if name == "none":
+            return None
+        more = {"max_times": 10, "steps_between": 20} if name == "phases" else {}
+        return Schedule.members[name](
+            num_exponents=num_exponents,
+            targets=(self.target,),
+            steps_before=self.steps_before,
+            **more,
         )
 
 

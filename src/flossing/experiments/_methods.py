@@ -1,11 +1,38 @@
 """What adaptive flossing is compared with: every method as the settings of a run."""
 
 import dataclasses
-from typing import Any
+from collections.abc import Callable
 
-from ..floss import Flossing
-from ..runs import CellConfig, RunConfig, TaskConfig
-from ..training import Training
+import jax
+from jaxtyping import PRNGKeyArray
+
+from ..cells import CellSpec, GRUSpec, LinearSpec, LSTMSpec, ReLUSpec, TanhCell, TanhSpec
+from ..floss import Adaptive, Before
+from ..optimisers import Adam, Clip
+from ..runs import RunConfig
+from ..tasks import DelayedXOR, Task
+from ._gains import starting_at
+from ._jacobian_penalty import PenalisedSpec
+
+TRIALS = 16
+"""In a batch."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TunedSpec(TanhSpec):
+    """A tanh network whose gain gives it a first exponent."""
+
+    first_exponent: float = 0.0
+    """First exponent of the network before training, in nats per step."""
+
+    def layer(self, input_size: int, *, key: PRNGKeyArray) -> TanhCell:
+        """One cell with fresh weights, scaled."""
+        cell = super().layer(input_size, key=key)
+        state_key, key = jax.random.split(jax.random.fold_in(key, 1))
+        task = DelayedXOR()  # its input is that of all tasks on bits
+        return starting_at(
+            self.first_exponent, cell, task, lambda c: c.initial_state(key=state_key), key=key
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,31 +41,33 @@ class Method:
 
     label: str
     """In figures and tables."""
-    cell: CellConfig = CellConfig()
-    schedule: str = "none"
-    training: tuple[tuple[str, Any], ...] = ()
-    """Fields of ``Training`` with other values."""
-    chrono: bool = False
-    """Whether the delay is given to the chrono initialisation."""
-    penalty: bool = False
-    """Whether the penalty on Jacobians is on."""
+    cell: Callable[["Settings"], CellSpec] = lambda s: TanhSpec(s.hidden_size)
+    schedule: type[Before] | None = None
+    clip: Clip | None = "array"
 
 
-_IRNN = CellConfig("relu", recurrent="identity", input_gain=1e-3, readout_gain=1e-3)
+def _irnn(settings: "Settings") -> ReLUSpec:
+    return ReLUSpec(settings.hidden_size, recurrent="identity", input_gain=1e-3, readout_gain=1e-3)
+
+
 METHODS = {
-    "nothing": Method("nothing", training=(("clip", "none"),)),
+    "nothing": Method("nothing", clip=None),
     "clipping": Method("clipping"),
-    "gain": Method("gain tuned", CellConfig(first_exponent=0.0)),
-    "orthogonal": Method("orthogonal", CellConfig(recurrent="orthogonal")),
-    "identity": Method("identity (ReLU)", _IRNN),
-    "linear": Method("linear recurrent", CellConfig("linear", min_radius=0.9, max_radius=0.999)),
-    "gru": Method("GRU (bias 1)", CellConfig("gru", gate_bias=1.0)),
-    "lstm": Method("LSTM (bias 1)", CellConfig("lstm", gate_bias=1.0)),
-    "gru-chrono": Method("GRU (chrono)", CellConfig("gru"), chrono=True),
-    "lstm-chrono": Method("LSTM (chrono)", CellConfig("lstm"), chrono=True),
-    "penalty": Method("Jacobian penalty", penalty=True),
-    "before": Method("flossed before", schedule="before"),
-    "adaptive": Method("adaptive flossing", schedule="adaptive"),
+    "gain": Method("gain tuned", lambda s: TunedSpec(s.hidden_size)),
+    "orthogonal": Method("orthogonal", lambda s: TanhSpec(s.hidden_size, recurrent="orthogonal")),
+    "identity": Method("identity (ReLU)", _irnn),
+    "linear": Method(
+        "linear recurrent", lambda s: LinearSpec(s.hidden_size, min_radius=0.9, max_radius=0.999)
+    ),
+    "gru": Method("GRU (bias 1)", lambda s: GRUSpec(s.hidden_size, update_bias=1.0)),
+    "lstm": Method("LSTM (bias 1)", lambda s: LSTMSpec(s.hidden_size, forget_bias=1.0)),
+    "gru-chrono": Method("GRU (chrono)", lambda s: GRUSpec(s.hidden_size, chrono=s.delay)),
+    "lstm-chrono": Method("LSTM (chrono)", lambda s: LSTMSpec(s.hidden_size, chrono=s.delay)),
+    "penalty": Method(
+        "Jacobian penalty", lambda s: PenalisedSpec(s.hidden_size, weight=s.penalty / TRIALS)
+    ),
+    "before": Method("flossed before", schedule=Before),
+    "adaptive": Method("adaptive flossing", schedule=Adaptive),
 }
 """All by name. What is not said is that of a tanh network whose gradient is clipped array by array."""
 
@@ -72,21 +101,17 @@ class Settings:
         return {name: self._run(METHODS[name]) for name in self.methods}
 
     def _run(self, method: Method) -> RunConfig:
-        chrono = float(self.delay) if method.chrono else None
-        options: dict[str, Any] = dict(method.training)
-        if method.penalty:
-            options["jacobian_penalty"] = self.penalty
+        k = self.num_exponents or max(1, self.hidden_size - 5)
         return RunConfig(
-            task=TaskConfig(self.task, self.delay),  # pyright: ignore[reportArgumentType]
-            cell=dataclasses.replace(method.cell, hidden_size=self.hidden_size, chrono=chrono),
-            flossing=Flossing(
-                schedule=method.schedule,  # pyright: ignore[reportArgumentType]
-                num_exponents=self.num_exponents or max(1, self.hidden_size - 5),
-                steps_before=self.steps_before,
-            ),
-            training=Training(epochs=self.epochs, learning_rate=self.learning_rate, **options),
+            task=Task.members[self.task](self.delay),
+            cell=method.cell(self),
+            schedule=method.schedule
+            and method.schedule(num_exponents=k, steps_before=self.steps_before),
+            optimiser=Adam(learning_rate=self.learning_rate, clip=method.clip),
+            epochs=self.epochs,
+            batch_size=TRIALS,
             realisations=self.networks,
             seed=self.seed,
-            measure_every=0,
+            measure_every=None,
             measure_exponents=1,
         )

@@ -65,12 +65,12 @@ def do_runs(
 
 
 def compile_blocks(config: RunConfig) -> None:
-    """Compiles what a run does in blocks, by blocks of nothing in the order of the run."""
+    """Compiles all that a run does in blocks, by its last and incomplete block of each phase."""
     trainer, keys = config.trainer, config.keys()
     state = begin(config.networks(), trainer)
-    for kind in {phase.kind for phase in phases(config)}:
+    for kind, count in {(p.kind, (p.stop - p.start) % BLOCK) for p in phases(config)}:
         block = floss_block if kind == "floss" else train_block
-        block(state, keys, 0, BLOCK, trainer)
+        block(state, keys, count, BLOCK, trainer)
 
 
 def seconds_of_runs(folder: Path) -> float:

@@ -9,10 +9,9 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from ..lyapunov import covariant_vectors, gradient_norms, log_singular_values
+from ..tasks import Task
 from ..training import Network
 from ..training.devices import over_realisations, spread
-from ..tasks import binary_cross_entropy
-from ..training.updates import sample
 
 _WARMUP = 200
 
@@ -21,7 +20,7 @@ _WARMUP = 200
 def along_trajectories(
     networks: Network,
     keys: Key[Array, " realisations"],
-    task: Any,
+    task: Task,
     horizons: tuple[int, ...],
     max_sweeps: int,
     modes: int,
@@ -70,12 +69,12 @@ def along_trajectories(
     return spread(lambda part: (over_realisations(one, *part),), part, axes=(0,))[0]
 
 
-def _gradient(network: Network, task: Any, key: Any) -> Array:
-    inputs, targets, mask = sample(task, key, 16, 300)
+def _gradient(network: Network, task: Task, key: Any) -> Array:
+    trials = task.held_out(key, 16)
 
     def loss(weight: Array) -> Array:
         changed = eqx.tree_at(lambda n: n.cell.recurrent_weight, network, weight)
-        return binary_cross_entropy(jax.vmap(changed)(inputs), targets, mask)
+        return task.loss(jax.vmap(changed)(trials.inputs), trials)
 
     gradient = jax.grad(loss)(network.cell.recurrent_weight)  # pyright: ignore[reportAttributeAccessIssue]
     return jnp.linalg.svd(gradient, compute_uv=False)

@@ -14,46 +14,45 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.stats import mannwhitneyu
 
-from ..floss import Adaptive, Flossing
-from ..runs import CellConfig, RunConfig, TaskConfig
+from ..cells import TanhSpec
+from ..floss import Adaptive, Before, Joint, Phases, Schedule
+from ..optimisers import Adam
+from ..runs import RunConfig
 from ..runs.clock import read_clock
 from ..runs.plots import COLOURS, style
-from ..training import Training
+from ..tasks import DelayedXOR
 from ._delays import summary
 from ._result import Claim, Result
 from ._runs import Reporters, do_runs
 
-_ADAPTIVE = {field.name for field in dataclasses.fields(Adaptive)}
-VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "none": ("not flossed", {"schedule": "none"}),
-    "before": ("before training only", {"schedule": "before"}),
-    "default": ("adaptive, defaults", {}),
-    "phases": (
-        "ten phases of 20 steps",
-        {"schedule": "both", "max_times": 10, "steps_between": 20},
-    ),
-    "joint": ("joint loss, weight 1", {"schedule": "joint"}),
-    "joint-small": ("joint loss, weight 0.01", {"schedule": "joint", "joint_weight": 0.01}),
+VARIANTS: dict[str, tuple[str, type[Before] | None, dict[str, Any]]] = {
+    "none": ("not flossed", None, {}),
+    "before": ("before training only", Before, {}),
+    "default": ("adaptive, defaults", Adaptive, {}),
+    "phases": ("ten phases of 20 steps", Phases, {"max_times": 10, "steps_between": 20}),
+    "joint": ("joint loss, weight 1", Joint, {}),
+    "joint-small": ("joint loss, weight 0.01", Joint, {"weight": 0.01}),
     "window-published": (
         "window 55, no warm-up",
+        Adaptive,
         {"window": 55, "warmup": 16, "state_warmup": 0},
     ),
-    "window-short": ("window 50", {"window": 50, "warmup": 12}),
-    "window-long": ("window 200", {"window": 200, "warmup": 50}),
-    "starts": ("4 start states", {"starts": 4}),
-    "k-quarter": ("k = N / 4", {"share": 0.25}),
-    "k-half": ("k = N / 2", {"share": 0.5}),
-    "k-all": ("k = N", {"share": 1.0}),
-    "band-narrow": ("band 1 / d", {"band": 1.0}),
-    "band-wide": ("band 4 / d", {"band": 4.0}),
-    "often": ("looks every 5 epochs", {"every": 5}),
-    "seldom": ("looks every 100 epochs", {"every": 100}),
-    "below": ("one-sided: lifts only", {"penalty": "below"}),
-    "above": ("one-sided: lowers only", {"penalty": "above"}),
-    "always": ("whether learned or not", {"learned": 0.0}),
-    "not-before": ("adaptive, not before", {"steps_before": 0}),
+    "window-short": ("window 50", Adaptive, {"window": 50, "warmup": 12}),
+    "window-long": ("window 200", Adaptive, {"window": 200, "warmup": 50}),
+    "starts": ("4 start states", Adaptive, {"num_starts": 4}),
+    "k-quarter": ("k = N / 4", Adaptive, {"share": 0.25}),
+    "k-half": ("k = N / 2", Adaptive, {"share": 0.5}),
+    "k-all": ("k = N", Adaptive, {"share": 1.0}),
+    "band-narrow": ("band 1 / d", Adaptive, {"band": 1.0}),
+    "band-wide": ("band 4 / d", Adaptive, {"band": 4.0}),
+    "often": ("looks every 5 epochs", Adaptive, {"every": 5}),
+    "seldom": ("looks every 100 epochs", Adaptive, {"every": 100}),
+    "below": ("one-sided: lifts only", Adaptive, {"penalty": "below"}),
+    "above": ("one-sided: lowers only", Adaptive, {"penalty": "above"}),
+    "always": ("whether learned or not", Adaptive, {"learned": 0.0}),
+    "not-before": ("adaptive, not before", Adaptive, {"steps_before": 0}),
 }
-"""What each is called in the figure, and the settings of ``Flossing`` and ``Adaptive`` that differ.
+"""What each is called in the figure, its schedule, and the settings that differ.
 
 ``share`` is k over the number of units.
 """
@@ -75,26 +74,27 @@ class Settings:
 
     def runs(self) -> dict[str, RunConfig]:
         """The run of each variant."""
-        return {name: self._run(VARIANTS[name][1]) for name in self.variants}
+        return {name: self._run(self._schedule(*VARIANTS[name][1:])) for name in self.variants}
 
-    def _run(self, changes: dict[str, Any]) -> RunConfig:
-        units = self.hidden_size
+    def _schedule(self, kind: type[Before] | None, changes: dict[str, Any]) -> Schedule | None:
+        if kind is None:
+            return None
         changes = {"steps_before": self.steps_before, **changes}
         share = changes.pop("share", None)
-        k = max(1, units - 5) if share is None else max(1, round(share * units))
-        rules = {name: changes.pop(name) for name in _ADAPTIVE & set(changes)}
+        k = self.hidden_size - 5 if share is None else round(share * self.hidden_size)
+        return kind(num_exponents=max(1, k), **changes)
+
+    def _run(self, schedule: Schedule | None) -> RunConfig:
+        rate = self.learning_rate
         return RunConfig(
-            task=TaskConfig("xor", self.delay),
-            cell=CellConfig(hidden_size=units),
-            flossing=Flossing(num_exponents=k, adaptive=Adaptive(**rules), **changes),
-            training=Training(
-                epochs=self.epochs,
-                learning_rate=self.learning_rate,
-                final_learning_rate=self.learning_rate / 20,
-            ),
+            task=DelayedXOR(self.delay),
+            cell=TanhSpec(self.hidden_size),
+            schedule=schedule,
+            optimiser=Adam(learning_rate=rate, final_learning_rate=rate / 20),
+            epochs=self.epochs,
             realisations=self.networks,
             seed=self.seed,
-            measure_every=0,
+            measure_every=None,
         )
 
 

@@ -93,7 +93,7 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
 def _flossed(networks: Networks, k: int, settings: Settings) -> Network:
     if k == 0:
         return networks.fresh
-    return networks.flossed(settings.flossing(k, steps=settings.steps), settings.steps)[0]
+    return networks.flossed(settings.schedule(k, settings.steps), settings.steps)[0]
 
 
 def _rounded(values: np.ndarray) -> list:

@@ -13,14 +13,12 @@ from ._runs import Reporters
 
 FULL = Delays(
     "parity",
-    order=2,
     delays=(16, 20, 24, 28, 32, 36),
     target=-0.1,
     larger=((40, 12), (40, 16), (160, 28), (160, 36)),
 )
 QUICK = Delays(
     "parity",
-    order=2,
     delays=(4,),
     hidden_size=32,
     schedules=("none", "adaptive"),

@@ -7,13 +7,11 @@ their spectra stay.
 
 import dataclasses
 
-import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..floss import Flossing
 from ..runs.plots import COLOURS, style
-from ..training import Network, Training, begin, train_block
+from ..training import Network, begin, train_block
 from ._flossed import FlossingSettings, Networks
 from ._result import Claim, Result
 
@@ -42,7 +40,7 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
     networks = settings.build()
     flossed = {0: networks.fresh}
     for k in settings.flossed:
-        flossed[k] = networks.flossed(settings.flossing(k), settings.steps)[0]
+        flossed[k] = networks.flossed(settings.schedule(k, settings.steps), settings.steps)[0]
     spectra = {
         k: networks.spectra(nets, settings.hidden_size, settings.measured_steps)
         for k, nets in flossed.items()
@@ -67,14 +65,12 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
 
 def _train(networks: Networks, start: Network, settings: Settings) -> dict[int, np.ndarray]:
     """Spectra at intervals of training without flossing, by epoch."""
-    training = Training(epochs=settings.epochs)
-    state = begin(start, training, Flossing(schedule="none"))
+    trainer = networks.trainer(None)
+    state = begin(start, trainer)
     count = settings.epochs_between
     found = {0: networks.spectra(start, settings.hidden_size, 500)}
     for epoch in range(count, settings.epochs + 1, count):
-        state, _ = train_block(
-            state, networks.keys, jnp.asarray(count), count, networks.task, training
-        )
+        state, _ = train_block(state, networks.keys, count, count, trainer)
         found[epoch] = networks.spectra(state.networks, settings.hidden_size, 500)
     return found
 

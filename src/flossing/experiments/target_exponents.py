@@ -10,28 +10,25 @@ optimised, which can be fitted; ours are also given for the flossing windows.
 """
 
 import dataclasses
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
+from jaxtyping import Array, PyTree
 from matplotlib.figure import Figure
 
-from ..cells import TanhCell
-from ..initialisers import Gaussian
+from .._norms import tree_norm, with_norm
+from ..cells import Cell, TanhCell
+from ..floss import Before, Flosser
 from ..runs.plots import COLOURS, style
-from ..tasks import DelayedXOR
-from ..training import (
-    Network,
-    Training,
-    begin,
-    floss_block,
-    measure_exponents,
-    networks_starting_at,
-)
-from ._flossed import FlossingSettings
+from ..training import Network, measure_exponents
+from ..training.streams import Stream, fold
+from ._flossed import FlossingSettings, Networks
+from ._gains import starting_at
 from ._published import curves
 from ._result import Claim, Result
 
@@ -51,7 +48,7 @@ class Settings(FlossingSettings):
     state_warmup: int = 500
     window: int = 200
     warmup: int = 100
-    starts: int = 64
+    num_starts: int = 64
     delay: int = 20
     measured_steps: int = 2500
     repeats: int = 4
@@ -60,8 +57,44 @@ class Settings(FlossingSettings):
 
 
 QUICK = Settings(
-    hidden_size=40, epochs=60, starts=16, state_warmup=100, measured_steps=1000, repeats=2
+    hidden_size=40, epochs=60, num_starts=16, state_warmup=100, measured_steps=1000, repeats=2
 )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ShortestSteps(Before):
+    """Floss by the shortest change of the weights that takes the averaged exponent to its target."""
+
+    def optimiser(self) -> optax.GradientTransformation:
+        """Polyak's steps, no longer than the learning rate."""
+        return polyak_descent(self.learning_rate)
+
+    def flosser(self, step: Callable[[Any], Any]) -> Flosser:
+        """As usual, but nothing is propagated back through the warm-up."""
+        return dataclasses.replace(super().flosser(step), detach_warmup=True)
+
+
+def polyak_descent(longest: float) -> optax.GradientTransformationExtraArgs:
+    """Gradient descent for a mean of squares that can become zero; its steps follow from its value.
+
+    The step is ``-2 loss / |gradient|^2 * gradient``, and at most ``longest`` long (Euclidean norm over all
+    arrays). That is twice Polyak's step size for a lowest loss of 0, and along the gradient of a quadratic
+    loss it ends nearest to the solution. With a single residual it is Newton's method: the shortest change
+    that takes the residual to zero, to first order. Nothing is remembered between steps. ``update`` needs
+    the loss as ``value``.
+
+    Source: B. Polyak, Introduction to Optimization, 1987, section 5.3; with a bound: Loizou et al. 2021.
+    """
+
+    def update(
+        updates: PyTree, state: PyTree, params: PyTree = None, **more: Any
+    ) -> tuple[PyTree, PyTree]:
+        del params
+        slope = tree_norm(updates)
+        length = jnp.minimum(longest, 2 * more["value"] / jnp.where(slope > 0, slope, 1))
+        return with_norm(updates, -length), state
+
+    return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
 
 
 def published() -> dict[float, dict[str, np.ndarray]]:
@@ -76,9 +109,9 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
     settings = settings or (QUICK if quick else Settings())
     theirs_all = published()
     starts = np.array([curve[0, 1] for curve in theirs_all[0.0].values()])[: settings.networks]
-    keys = jax.random.split(jax.random.key(settings.seed), len(starts))
-    networks = _networks_starting_at(starts, keys, settings)
-    ours = {target: _drive(networks, keys, target, settings) for target in TARGETS}
+    networks = dataclasses.replace(settings, networks=len(starts)).build()
+    networks.fresh = _networks_starting_at(starts, networks, settings)
+    ours = {target: _drive(networks, target, settings) for target in TARGETS}
     moments = [epoch for epoch in _MOMENTS if epoch <= settings.epochs]
     errors, in_window, theirs, claims = {}, {}, {}, []
     for target, track in ours.items():
@@ -92,21 +125,11 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
         ]
     numbers: dict[str, Any] = {
         "starts": starts.tolist(),
-        "median_error": {str(t): {str(e): v for e, v in x.items()} for t, x in errors.items()},
-        "median_error_in_window": {
-            str(t): {str(e): v for e, v in x.items()} for t, x in in_window.items()
-        },
-        "published_median_error": {
-            str(t): {str(e): v for e, v in x.items()} for t, x in theirs.items()
-        },
-        "measured": {
-            str(t): {str(e): v.round(5).tolist() for e, v in x["measured"].items()}
-            for t, x in ours.items()
-        },
-        "standard_error": {
-            str(t): {str(e): v.round(5).tolist() for e, v in x["scatter"].items()}
-            for t, x in ours.items()
-        },
+        "median_error": _plain(errors),
+        "median_error_in_window": _plain(in_window),
+        "published_median_error": _plain(theirs),
+        "measured": _plain({t: track["measured"] for t, track in ours.items()}),
+        "standard_error": _plain({t: track["scatter"] for t, track in ours.items()}),
         "in_window": {str(t): x["in_window"].round(4).tolist() for t, x in ours.items()},
     }
     return Result(
@@ -118,6 +141,16 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
         claims=claims,
         figure=_figure(ours, theirs_all),
     )
+
+
+def _plain(by_target: dict[float, dict[int, Any]]) -> dict[str, dict[str, Any]]:
+    """Numbers by target and epoch, for JSON; lists are rounded."""
+    return {
+        str(target): {
+            str(e): v if isinstance(v, float) else v.round(5).tolist() for e, v in x.items()
+        }
+        for target, x in by_target.items()
+    }
 
 
 def _median(exponents: Any, target: float) -> float:
@@ -141,46 +174,51 @@ def _at(curve: np.ndarray, epoch: int) -> float:
     return float(np.interp(epoch, curve[:, 0], curve[:, 1]))
 
 
-def _networks_starting_at(starts: np.ndarray, keys: jax.Array, settings: Settings) -> Network:
-    """Networks whose first exponents are ``starts``, by bisection of their gains on a log scale."""
+def _networks_starting_at(starts: np.ndarray, networks: Networks, settings: Settings) -> Network:
+    """Networks whose first exponents are ``starts``."""
 
+    @eqx.filter_jit
     @eqx.filter_vmap
-    def build(key: jax.Array, gain: jax.Array) -> Network:
+    def build(first_exponent: Array, key: Array) -> Network:
         cell_key, network_key = jax.random.split(key)
-        cell = TanhCell(1, settings.hidden_size, recurrent=Gaussian(1.0), key=cell_key)
-        scaled = eqx.tree_at(lambda c: c.recurrent_weight, cell, gain * cell.recurrent_weight)
-        return Network(scaled, 1, key=network_key)
 
-    task = DelayedXOR(settings.delay)
-    return networks_starting_at(jnp.asarray(starts, jnp.float32), partial(build, keys), keys, task)
+        def network(cell: Cell) -> Network:
+            return Network(cell, 1, key=network_key)
+
+        cell = starting_at(
+            first_exponent,
+            TanhCell(1, settings.hidden_size, key=cell_key),
+            networks.task,
+            lambda cell: network(cell).initial_state,
+            key=fold(key, Stream.MEASURE, 0),
+        )
+        return network(cell)
+
+    return build(jnp.asarray(starts, jnp.float32), networks.keys)
 
 
-def _drive(networks: Network, keys: jax.Array, target: float, settings: Settings) -> dict[str, Any]:
-    training, task = Training(), DelayedXOR(settings.delay)
-    flossing = dataclasses.replace(
-        settings.flossing(1, target),
-        optimiser="polyak",
+def _drive(networks: Networks, target: float, settings: Settings) -> dict[str, Any]:
+    schedule = ShortestSteps(
+        num_exponents=1,
+        targets=(target,),
+        window=settings.window,
+        warmup=settings.warmup,
         state_warmup=settings.state_warmup,
-        detach_warmup=True,
+        num_starts=settings.num_starts,
+        learning_rate=settings.learning_rate,
     )
-    state = begin(networks, training, flossing)
-    fold = jax.vmap(jax.random.fold_in, (0, None))
-    streams = [fold(keys, number) for number in range(settings.repeats)]
-    measured, scatter, in_window = {}, {}, []
+    fold_in = jax.vmap(jax.random.fold_in, (0, None))
+    streams = [fold_in(networks.keys, number) for number in range(settings.repeats)]
+    trainer, measured, scatter = networks.trainer(None), {}, {}
 
-    def measure(epoch: int) -> None:
+    def measure(epoch: int, current: Network) -> None:
         steps = settings.measured_steps
-        found = [measure_exponents(state.networks, k, task, 1, steps)[:, 0] for k in streams]
+        found = [measure_exponents(current, keys, trainer, 1, steps)[:, 0] for keys in streams]
         measured[epoch] = np.mean(found, 0)
         scatter[epoch] = np.std(found, 0, ddof=1) / np.sqrt(settings.repeats)
 
-    measure(0)
-    for epoch in range(_BLOCK, settings.epochs + 1, _BLOCK):
-        count = jnp.asarray(_BLOCK)
-        state, metrics = floss_block(state, keys, count, _BLOCK, task, training, flossing)
-        in_window.append(np.asarray(metrics.exponents)[:, :, 0])
-        measure(epoch)
-    return {"measured": measured, "scatter": scatter, "in_window": np.concatenate(in_window)}
+    _, in_window = networks.flossed(schedule, settings.epochs, measure, _BLOCK)
+    return {"measured": measured, "scatter": scatter, "in_window": in_window[:, :, 0]}
 
 
 def _figure(

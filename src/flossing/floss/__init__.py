@@ -8,9 +8,9 @@ from .adaptive import (
     free_heights as free_heights,
 )
 from .flosser import (
-    FlossInfo as FlossInfo,
     Flosser as Flosser,
     FlosserState as FlosserState,
+    FlossInfo as FlossInfo,
     flossing_optimiser as flossing_optimiser,
 )
 from .harm import (

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from .._checks import check_key
+from ..cells import Cell
 from ..lyapunov._check_run import check_run
 from ..lyapunov._steps import Step, flatten, pull, push
 
@@ -85,22 +86,18 @@ def flossing_harm(
         key: random key of perturbations and exchanged inputs.
 
     Returns:
-        One entry per harm, of a few sentences: what is measured, and what to do. To give it as a warning,
-        there is ``fl.FlossingHarmWarning``.
+        Of the first three the first that is found, and the last if it is; each a few sentences: what is
+        measured, and what to do. To give it as a warning, there is ``fl.FlossingHarmWarning``.
 
     Raises:
         ValueError, TypeError: step, state and inputs that do not fit.
     """
     check_key("key", key)
     was, now = (_signs(model, step, state, inputs, num_steps, key) for model in (before, after))
-    steps = num_steps if inputs is None else len(jax.tree.leaves(inputs)[0])
-    assert steps is not None
+    steps = len(jax.tree.leaves(inputs)[0]) if num_steps is None else num_steps
     counted = steps - steps // _SETTLE
-    found = (
-        _shut(was, now) or _saturated(was, now),
-        _loud(was, now),
-        _exploded(was, now, counted),
-    )
+    told = _shut(was, now) or _saturated(was, now) or _loud(was, now)
+    found = told, _exploded(was, now, counted)
     return [text for text in found if text is not None]
 
 
@@ -108,18 +105,21 @@ def flossing_harm(
 def _signs(
     model: Any, make: Callable, state: PyTree, inputs: PyTree, num_steps: int | None, key: Array
 ) -> Signs:
-    step, state, inputs, steps = check_run(make(model), state, inputs, num_steps)
+    made = make(model)
+    step, state, inputs, steps = check_run(made, state, inputs, num_steps)
     swap_key, key = jax.random.split(key)
     order = jax.random.permutation(swap_key, steps)
     others = jax.tree.map(lambda x: x[order], inputs)
-    size = flatten(state).vector.size
-    output = getattr(step, "output", lambda state: flatten(state).vector)
-    tangent = jax.random.normal(jax.random.fold_in(key, steps), (size,))
+    like = flatten(state).vector
+    output = made.output if isinstance(made, Cell) else lambda state: flatten(state).vector
+
+    def random(number: Array | int, *lead: int) -> Array:
+        return jax.random.normal(jax.random.fold_in(key, number), (*lead, like.size), like.dtype)
 
     def one(carry: tuple, at: tuple) -> tuple[tuple, Signs]:
         state, tangent = carry
         input, other, number = at
-        drawn = jax.random.normal(jax.random.fold_in(key, number), (_DIRECTIONS, size))
+        drawn = random(number, _DIRECTIONS)
         new, pushed = push(step, state, jnp.concatenate([tangent[None], drawn]), input)
         tangent, moved = pushed[0], pushed[1:]
         pulled = jax.vmap(lambda error: pull(step, state, error, input))(drawn)
@@ -136,6 +136,7 @@ def _signs(
         )
         return (new, tangent / jnp.where(growth > 0, growth, 1)), signs
 
+    tangent = random(steps)
     start = state, tangent / jnp.linalg.norm(tangent)
     _, signs = jax.lax.scan(one, start, (inputs, others, jnp.arange(steps)))
     mean = jax.tree.map(lambda x: x[steps // _SETTLE :].mean(0), signs)
@@ -163,8 +164,9 @@ def _loud(was: Signs, now: Signs) -> str | None:
     return (
         f"activity is up: its mean is {_value(now.activity)} after flossing, {_value(was.activity)} before. "
         "Units that are never negative, such as spiking ones, drive each other up when the means of the "
-        "rows of their weights rise: floss with keep_row_means=True (an attribute of the cell, or of "
-        "fl.Flosser), fewer steps, or at a lower rate."
+        "rows of their weights rise: floss them with keep_row_means=True (an attribute of the cell, or of "
+        "fl.Flosser). Let gated cells start with open gates (fl.open_gates(model) before flossing). Or floss "
+        "fewer steps, or at a lower rate."
     )
 
 

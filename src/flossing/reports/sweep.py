@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from ..runs.summary import Headline, headline
 from . import words
 from .page import Page, figure_files
 from .provenance import environment_rows
-from ..runs.summary import Headline, headline
 from .run import described, lines
 from .series import average, quartiles, rounded
 from .sweep_data import (

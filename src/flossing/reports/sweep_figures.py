@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ..runs.plots import COLOURS, style
-from .series import average, quartiles
 from ..runs.summary import Headline, headline
+from .series import average, quartiles
 from .sweep_data import (
     METRICS,
     Field,

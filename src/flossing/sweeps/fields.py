@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from .._warn import renamed
 from ..runs import parts, yaml_files
-from ..runs.config import PLAIN, RunConfig, from_mapping, instead_of
+from ..runs.config import PLAIN, RunConfig, from_mapping, unknown
 from ..runs.fields import convert as convert_to
 
 _HINTS = typing.get_type_hints(RunConfig)
@@ -43,7 +43,7 @@ def field_name(text: str, base: RunConfig) -> str:
     if known:
         names = ", ".join(f"{part}.{setting}" for setting in known)
         raise ValueError(f"over: unknown field {text.strip()!r}; expected one of {names}.")
-    raise ValueError(f"over: {instead_of(part)}")
+    raise ValueError(f"over: {unknown(name)}")
 
 
 def _settings(part: str, base: RunConfig) -> Iterator[tuple[str, Any]]:

@@ -111,6 +111,6 @@ def refuse_other_length(num_steps: int | None, own: int) -> None:
 def as_metrics(found: Any) -> dict[str, Metric]:
     """Metrics as ``Metric`` objects; of plain numbers, higher ones count as better."""
     return {
-        name: value if isinstance(value, Metric) else Metric(jnp.asarray(value))
+        name: value if isinstance(value, Metric) else Metric(jnp.asarray(value, float))
         for name, value in found.items()
     }

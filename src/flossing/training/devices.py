@@ -156,7 +156,7 @@ def placed(tree: PyTree, count: int) -> PyTree:
     return eqx.combine(jax.tree.map(place, arrays), rest)
 
 
-def _devices_for(count: int) -> list[jax.Device]:
+def _devices_for(count: int) -> list[Any]:
     """The devices that ``count`` realisations are laid over, each with as many as the others, or one less."""
     parts = jax.device_count()
     if jax.process_count() == 1:  # several processes must not leave one out

@@ -11,8 +11,8 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from .._norms import tree_norm
-from ..floss import AdaptiveFlosser, Flosser, FlossInfo, Joint, Schedule
-from ..optimisers import OptimiserSpec, all_finite, apply_if, as_optimiser
+from ..floss import AdaptiveFlosser, Flosser, Joint, Schedule
+from ..optimisers import OptimiserSpec, all_finite, apply_if, as_optimiser, ascent
 from ..tasks.task import Metric, Task, as_metrics
 from .devices import mean_of_parts
 from .streams import Stream, fold, stream
@@ -44,12 +44,21 @@ class FlossMetrics(NamedTuple):
 
 def cell_of(network: Any) -> Any:
     """The step of a ``Network``."""
-    return network.cell
+    return _part(network, "cell", "step")
 
 
 def start_of(network: Any) -> Any:
     """The initial state of a ``Network``."""
-    return network.initial_state
+    return _part(network, "initial_state", "state")
+
+
+def _part(network: Any, name: str, option: str) -> Any:
+    if not hasattr(network, name):
+        raise TypeError(
+            f"{option}: {type(network).__name__} has no attribute {name}, as fl.Network has; give the "
+            f"trainer {option}=, a function that makes the {option} from the network."
+        )
+    return getattr(network, name)
 
 
 class Trainer(eqx.Module):
@@ -122,7 +131,7 @@ def begin(network: Any, trainer: Trainer) -> Realisation:
         network,
         trainer.transformation.init(arrays),
         None if control is None else control.init(network),
-        jnp.full((), jnp.inf),
+        jnp.full((), jnp.inf, jnp.result_type(float)),
     )
 
 
@@ -138,11 +147,14 @@ def floss_step(
         trainer: with a schedule that flosses.
     """
     control, network = trainer.control, realisation.network
+    if control is None:
+        raise ValueError(
+            "schedule: the trainer has none, so nothing flosses; give it one, such as fl.Before()."
+        )
     driven, step_key = trainer.driven(network), fold(key, Stream.FLOSS, number)
     if isinstance(control, Flosser):
         network, flosser, info = control.update(network, realisation.flosser, *driven, key=step_key)
     else:
-        assert control is not None
         network, own, info = control.flosser.update(
             network, realisation.flosser.flosser, *driven, key=step_key
         )
@@ -203,12 +215,12 @@ def _loss_and_gradient(
     trial = task.batch(stream(key, Stream.DATA), number, trainer.batch_size)
     noise = jax.random.split(fold(key, Stream.NOISE, number), trainer.batch_size)
     arrays, rest = eqx.partition(network, eqx.is_inexact_array)
-    start = eqx.filter(trainer.state(network), eqx.is_inexact_array)
+    start = eqx.filter(start_state(network, trainer.state), eqx.is_inexact_array)
 
     def loss_of(given: tuple, rest: PyTree, trainer: Trainer, part: tuple) -> tuple:
         (arrays, nudge), (trial, noise) = given, part
         network = eqx.combine(arrays, rest)
-        moved, other = eqx.partition(trainer.state(network), eqx.is_inexact_array)
+        moved, other = eqx.partition(start_state(network, trainer.state), eqx.is_inexact_array)
         state = eqx.combine(jax.tree.map(jnp.add, moved, nudge), other)
         outputs = (trainer.outputs or outputs_of)(network, trial.inputs, state, noise)
         task = trainer.task
@@ -225,7 +237,12 @@ def _loss_and_gradient(
     (loss, metrics), (gradient, errors) = found
     known = "state" in _takes(network) and jax.tree.leaves(errors)
     norm = tree_norm(errors) if known else jnp.full_like(loss, jnp.nan)
-    return loss, metrics, norm, gradient
+    return loss, metrics, norm, ascent(gradient)
+
+
+def start_state(network: Any, state: Callable[[Any], Any]) -> PyTree:
+    """The state in which trials start; ``None`` for a network that takes none."""
+    return state(network) if "state" in _takes(network) else None
 
 
 def outputs_of(network: Any, inputs: PyTree, state: PyTree, keys: Array) -> PyTree:
