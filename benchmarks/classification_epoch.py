@@ -83,12 +83,13 @@ def our_side(network: Any, rasters: Any, labels: Any, schedule: Schedule, optimi
 def our_gradients(network: Any, rasters: Any, labels: Any, schedule: Schedule) -> tuple:
     """Loss and gradients, kernels first."""
 
-    def zeros(tree: Any) -> Any:
-        return jax.tree.map(jnp.zeros_like, tree)
+    def init(params: Any) -> Any:
+        return jax.tree.map(jnp.zeros_like, params)
 
-    keep = optax.GradientTransformation(
-        zeros, lambda updates, state, params: (zeros(updates), updates)
-    )
+    def update(updates: Any, state: Any, params: Any = None) -> tuple:
+        return state, updates
+
+    keep = optax.GradientTransformation(init, update)
     arguments = our_side(network, rasters, labels, schedule, keep)
     done, metrics = eqx.filter_jit(train_epoch)(*arguments)
     *layers, readout = done.optimiser.layers

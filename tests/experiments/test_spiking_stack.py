@@ -30,7 +30,7 @@ LENGTH = spiking_stack.QUICK.trials_in_stream
 
 @pytest.fixture(scope="module")
 def times():
-    return jax.jit(TASK.randman.sample)(jax.random.key(0))
+    return jax.jit(TASK.randman.dataset)(jax.random.key(0))
 
 
 @pytest.fixture(scope="module")
@@ -155,9 +155,9 @@ def test_a_stack_of_equal_layers_has_the_power_of_the_lag():
 def task():
     data = jax.jit(lambda key: TASK.randman.split(key, test=0.3))(jax.random.key(0))
     order = jnp.arange(24).reshape(3, 8)
-    noise = jax.random.split(jax.random.key(8), 3)
+    noise = jax.random.split(jax.random.key(8), 4)
     schedule = Schedule(spike_limit=1.0, penalty=0.5)
-    return Trials(data, order, noise, jax.random.key(9), TASK, schedule)
+    return Trials(schedule, data, order, TASK.num_steps, noise, TASK)
 
 
 def test_the_penalty_counts_spikes_of_a_trial(network, task):

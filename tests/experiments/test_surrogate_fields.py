@@ -86,13 +86,20 @@ def test_heights_bring_the_exponent_of_every_layer_to_the_target(data, network):
     assert float(first_exponent(hidden(flossed), spikes, key)) == pytest.approx(-0.03, abs=0.01)
 
 
+def samples(data, schedule):
+    keys = jax.random.split(jax.random.key(4), schedule.epochs)
+    order = batches(keys, len(data.train.labels), schedule.batch_size)
+    return Samples(schedule, data, order, TASK.num_steps)
+
+
 def test_training_changes_weights_only(data, network):
     schedule = Schedule(epochs=20, batch_size=8, learning_rate=0.05)
     other = with_derivatives(network, 5.0, [1.0, 2.0])
-    trained, second = train([network, other], data, TASK.num_steps, schedule, jax.random.key(4))
-    assert trained.loss.shape == trained.accuracy.shape == (20,)
-    assert trained.loss[-1] < 0.95 * trained.loss[0]
-    assert trained.skipped == 0
+    trained, second = train([network, other], samples(data, schedule), schedule)
+    loss = trained.train["loss"]
+    assert loss.shape == trained.test["accuracy"].shape == (20,)
+    assert loss[-1] < 0.95 * loss[0]
+    assert trained.skipped.sum() == 0
     assert heights_of(trained.network) == heights_of(network)
     assert heights_of(second.network) == heights_of(other)
     assert float(trained.network.layers[0].surrogate.sharpness) == 5
@@ -100,15 +107,27 @@ def test_training_changes_weights_only(data, network):
     assert not np.array_equal(changed, before)
     values = trained.network.over_time(jax.nn.one_hot(data.test.times, TASK.num_steps, axis=0))
     right = (values.max(0).argmax(-1) == data.test.labels).mean()
-    assert trained.test_accuracy == pytest.approx(float(right))
+    assert trained.test["accuracy"][-1] == pytest.approx(float(right))
 
 
-def test_all_networks_are_trained_alone_or_beside_others_alike(data, network):
+def test_networks_are_trained_alike_alone_or_beside_others(data, network):
     schedule = Schedule(epochs=2, batch_size=8, learning_rate=0.05)
-    other = with_derivatives(network, 5.0, [1.0, 2.0])
-    arguments = data, TASK.num_steps, schedule, jax.random.key(4)
-    (alone,), (_, beside) = train([network], *arguments), train([other, network], *arguments)
-    np.testing.assert_allclose(alone.loss, beside.loss, rtol=1e-5)
+    other, task = with_derivatives(network, 5.0, [1.0, 2.0]), samples(data, schedule)
+    (alone,), (_, beside) = (train(n, task, schedule) for n in ([network], [other, network]))
+    np.testing.assert_allclose(alone.train["loss"], beside.train["loss"], rtol=1e-5)
+
+
+def test_networks_may_be_changed_before_every_epoch(data, network):
+    schedule = Schedule(epochs=3, batch_size=8, learning_rate=0.05)
+
+    def change(networks, epoch):
+        return [networks[0], with_derivatives(networks[1], 5.0, [1.25, 1.0 + epoch])]
+
+    first, second = train([network, network], samples(data, schedule), schedule, change)
+    assert heights_of(first.network) == heights_of(network)
+    assert heights_of(second.network) == [1.25, 3]
+    assert second.train["loss"][0] == first.train["loss"][0]
+    assert second.train["loss"][1] != first.train["loss"][1]
 
 
 def test_every_epoch_has_an_order_of_its_own_without_repetition():
@@ -124,7 +143,7 @@ def test_a_stream_is_made_of_samples(data):
     spikes = stream(data.train.times, TASK.num_steps, jax.random.key(2), 75)
     assert spikes.shape == (75, TASK.inputs)
     np.testing.assert_array_equal(spikes[:60].reshape(2, 30, -1).sum(1), 1)
-    task = Samples(Schedule(), data, jnp.zeros((1, 1), int), TASK.num_steps)
+    task = samples(data, Schedule(epochs=1, batch_size=4))
     np.testing.assert_array_equal(task.sample_inputs(jax.random.key(2), 75), spikes)
 
 

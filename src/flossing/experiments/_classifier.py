@@ -1,7 +1,7 @@
 """Deep convolutional networks of LIF neurons that classify spike trains: data, network, training, tests."""
 
+import abc
 import dataclasses
-import functools
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,7 +14,7 @@ import optax
 
 from ..cells import ConvLIFCell, LeakyReadout, Stack, fluctuation_driven, with_escape
 from ..escape_noise import EscapeNoise, ExponentialNoise, Noisy, SigmoidNoise
-from ..optimisers import clip_by_global_norm, smorms3
+from ..optimisers import OptimiserSpec, clip_by_global_norm
 from ..surrogates import SuperSpike
 from ..tasks import (
     Metric,
@@ -22,16 +22,12 @@ from ..tasks import (
     SpikeFile,
     Task,
     Trial,
-    max_over_time_accuracy,
-    max_over_time_cross_entropy,
+    accuracy as accuracy_of,
+    cross_entropy,
     upper_rate_penalty,
 )
-from ..tasks.randman import LabelledSplit
 from ..training import Trainer, train_epoch
 from ..training.trainer import begin
-
-Batches = Iterator[tuple[Any, np.ndarray]]
-"""Rasters of shape (trial, time, input), and labels."""
 
 METHODS = ("deterministic", "stochastic", "multilayer spiker")
 
@@ -45,54 +41,57 @@ def escape_of(method: str, steepness: float) -> EscapeNoise | None:
     }[method]
 
 
-class RandmanData:
-    """Randman in memory; spikes are made from times batch by batch."""
+class Data(abc.ABC):
+    """Trials for training, validation and test, made or read batch by batch."""
+
+    numbers: dict[str, np.ndarray]
+    """Of the trials of each part."""
+
+    @abc.abstractmethod
+    def read(self, part: str, chosen: np.ndarray) -> tuple[Any, np.ndarray]:
+        """Rasters of shape (trial, time, input), and labels."""
+
+    def batches(self, part: str, size: int, seed: int | None = None) -> Iterator[tuple]:
+        """Batches of a part, in a random order if a seed is given (then without the incomplete last one)."""
+        order = self.numbers[part]
+        if seed is not None:
+            order = np.random.default_rng(seed).permutation(order)[: len(order) // size * size]
+        for start in range(0, len(order), size):
+            yield self.read(part, order[start : start + size])
+
+
+class RandmanData(Data):
+    """Randman in memory; spikes are made from times."""
 
     def __init__(self, task: Randman, seed: int):
         self.task = task
         self.num_steps, self.input_size, self.classes = task.num_steps, task.inputs, task.classes
-        split: LabelledSplit = jax.jit(task.split)(jax.random.key(seed))
-        self.parts = {name: part for name, part in zip(split._fields, split, strict=True)}
+        split = jax.jit(task.split)(jax.random.key(seed))
+        self.parts = {name: jax.tree.map(np.asarray, x) for name, x in split._asdict().items()}
+        self.numbers = {name: np.arange(len(part.labels)) for name, part in self.parts.items()}
 
-    def batches(self, part: str, size: int, seed: int | None = None) -> Batches:
-        """Batches of a part, in a random order if a seed is given (then without the incomplete last one)."""
-        times, labels = (np.asarray(x) for x in self.parts[part])
-        order = np.arange(len(labels))
-        if seed is not None:
-            order = np.random.default_rng(seed).permutation(order)[: len(order) // size * size]
-        for start in range(0, len(order), size):
-            chosen = order[start : start + size]
-            yield _raster(times[chosen], self.num_steps), labels[chosen]
+    def read(self, part: str, chosen: np.ndarray) -> tuple[Any, np.ndarray]:
+        """Rasters and labels."""
+        times, labels = self.parts[part]
+        return self.task.raster(times[chosen]), labels[chosen]
 
 
-@functools.partial(jax.jit, static_argnums=1)
-def _raster(times: Any, num_steps: int) -> Any:
-    return jax.nn.one_hot(times, num_steps, axis=1)
-
-
-class SpokenData:
-    """Recordings of SHD or SSC, read batch by batch; a tenth of the training part is for validation."""
+class SpokenData(Data):
+    """Recordings of SHD in files; a tenth of the training part is for validation."""
 
     def __init__(self, files: dict[str, SpikeFile], num_steps: int, time_step: float, seed: int):
         self.files, self.num_steps, self.time_step = files, num_steps, time_step
         self.input_size, self.classes = files["train"].units, files["train"].classes
         order = np.random.default_rng(seed).permutation(len(files["train"]))
-        held = 0 if "valid" in files else max(1, len(order) // 10)
-        self.indices = {
-            "train": ("train", order[held:]),
-            "validation": ("train", order[:held]) if held else ("valid", None),
-            "test": ("test", None),
-        }
+        held = max(1, len(order) // 10)
+        self.numbers = {"train": order[held:], "validation": order[:held]}
+        self.numbers["test"] = np.arange(len(files["test"]))
 
-    def batches(self, part: str, size: int, seed: int | None = None) -> Batches:
-        """As for ``RandmanData``."""
-        name, indices = self.indices[part]
-        found = self.files[name].batches(
-            size, num_steps=self.num_steps, time_step=self.time_step, seed=seed, indices=indices
-        )
-        for batch in found:
-            if seed is None or len(batch.labels) == size:
-                yield batch.spikes.astype(np.float32), batch.labels
+    def read(self, part: str, chosen: np.ndarray) -> tuple[Any, np.ndarray]:
+        """Rasters and labels."""
+        file = self.files["test" if part == "test" else "train"]
+        batch = file.read(chosen, num_steps=self.num_steps, time_step=self.time_step)
+        return batch.spikes.astype(np.float32), batch.labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,44 +161,42 @@ def with_noise(network: Stack, rasters: Any, random: np.random.Generator) -> Any
 
 
 @dataclasses.dataclass(frozen=True)
-class Schedule:
-    """How a network is trained."""
+class Schedule(OptimiserSpec):
+    """How a network is trained: Adam with a penalty on high rates."""
 
     epochs: int = 6
     batch_size: int = 100
     learning_rate: float = 0.02
-    optimiser: str = "adam"
-    """``"adam"`` with a cosine decay to zero, or ``"smorms3"`` as published."""
     spike_limit: float = 7.0
     penalty: float = 0.1
     part: int = 5
     """Trials whose gradient is computed at once; so few that they stay in the cache of a core."""
-
     clip_norm: float | None = None
     """Largest norm of the gradient of all weights together."""
 
-    def trainer(self, task: Any, steps: int, part: int | None = None) -> Trainer:
-        """What trains a stack, from rest, in so many steps."""
+    def build(self, epochs: int) -> optax.GradientTransformation:
+        """Adam with a cosine decay to zero after so many updates."""
+        adam = optax.adam(optax.cosine_decay_schedule(self.learning_rate, max(1, epochs)))
+        if self.clip_norm is None:
+            return adam
+        return optax.chain(clip_by_global_norm(self.clip_norm), adam)
+
+    def on_rates(self, spikes: Any) -> Any:
+        """The penalty on high rates in a layer."""
+        return upper_rate_penalty(spikes, limit=self.spike_limit, strength=self.penalty)
+
+    def trainer(self, task: Any, updates: int, part: int | None = None) -> Trainer:
+        """What trains a stack, from rest."""
         return Trainer(
             task,
-            _optimiser(self, steps),
-            epochs=steps,
+            self,
+            epochs=updates,
             batch_size=self.batch_size,
             step=hidden,
-            state=_rest,
+            state=at_rest,
             part=part,
             outputs=side_by_side,
         )
-
-
-@functools.cache  # compiled programs know optimisers by their identity
-def _optimiser(schedule: Schedule, steps: int) -> optax.GradientTransformation:
-    if schedule.optimiser == "smorms3":
-        return smorms3(schedule.learning_rate)
-    adam = optax.adam(optax.cosine_decay_schedule(schedule.learning_rate, max(1, steps)))
-    if schedule.clip_norm is None:
-        return adam
-    return optax.chain(clip_by_global_norm(schedule.clip_norm), adam)
 
 
 def hidden(network: Stack) -> Stack:
@@ -207,8 +204,8 @@ def hidden(network: Stack) -> Stack:
     return Stack(network.layers[:-1])
 
 
-def _rest(network: Stack) -> None:
-    """Trials start at rest."""
+def at_rest(network: Stack) -> None:
+    """Where trials start: a stack knows it."""
 
 
 def side_by_side(network: Stack, inputs: Any, state: Any = None, keys: Any = None) -> tuple:
@@ -218,39 +215,49 @@ def side_by_side(network: Stack, inputs: Any, state: Any = None, keys: Any = Non
     return tuple(jnp.swapaxes(x, 0, 1) for x in outputs)
 
 
-class LargestReadout(Task, eqx.Module):
-    """The class is that of the largest readout over time; outputs are those of every layer of a stack."""
+class Given(Task, eqx.Module):
+    """A task whose batches are given; a trial is the first of a batch."""
+
+    def sample(self, key: Any, *, num_steps: int | None = None) -> Trial:
+        """A trial."""
+        return jax.tree.map(lambda x: x[0], self.batch(key, 0, 1))
+
+
+class Labelled(Given):
+    """Spike trains with labels; outputs are those of every layer, and the readout's largest say the class."""
 
     schedule: Schedule = eqx.field(static=True)
 
+    def logits(self, values: Any) -> Any:
+        """From the readout of all steps."""
+        return values.max(1)
+
+    def penalty(self, spikes: Any) -> Any:
+        """On high rates in a layer, the mean over the trials."""
+        return jax.vmap(self.schedule.on_rates)(spikes).mean()
+
     def loss(self, outputs: tuple, trial: Trial) -> Any:
-        """Cross-entropy, and a penalty on high rates."""
+        """Cross-entropy and penalties."""
         *below, values = outputs
-        limit, strength = self.schedule.spike_limit, self.schedule.penalty
-        by_trial = jax.vmap(lambda x: upper_rate_penalty(x, limit=limit, strength=strength))
-        penalty = sum(by_trial(spikes).mean() for spikes in below)
-        return max_over_time_cross_entropy(values, trial.targets) + penalty
+        penalty = sum(self.penalty(spikes) for spikes in below)
+        return cross_entropy(self.logits(values), trial.targets) + penalty
 
     def metrics(self, outputs: tuple, trial: Trial) -> dict[str, Metric]:
-        """Accuracy, and spikes per trial of each layer."""
+        """Accuracy, cross-entropy, and spikes per neuron and step of each layer."""
         *below, values = outputs
-        counts = jnp.stack([spikes.shape[1] * spikes.mean() for spikes in below])
+        logits = self.logits(values)
         return {
-            "accuracy": Metric(max_over_time_accuracy(values, trial.targets)),
-            "spikes": Metric(counts, higher_is_better=False),
+            "accuracy": Metric(accuracy_of(logits, trial.targets)),
+            "cross-entropy": Metric(cross_entropy(logits, trial.targets), higher_is_better=False),
+            "rates": Metric(jnp.stack([x.mean() for x in below]), higher_is_better=False),
         }
 
 
-class Batch(LargestReadout):
+class Batch(Labelled):
     """A task that has one batch: that of the next update."""
 
     trials: Trial
     """Rasters, with uniform numbers beside them for stochastic neurons, and labels."""
-
-    def sample(self, key: Any, *, num_steps: int | None = None) -> Trial:
-        """One of its trials."""
-        chosen = jax.random.randint(key, (), 0, len(self.trials.targets))
-        return jax.tree.map(lambda x: x[chosen], self.trials)
 
     def batch(self, key: Any, number: Any, size: int) -> Trial:
         """The batch."""
@@ -277,8 +284,10 @@ def train(
             batch = Trial(with_noise(network, rasters, random), jnp.asarray(labels))
             now = dataclasses.replace(trainer, task=Batch(schedule, batch))
             realisation, metrics = _update(realisation, key, 0, now)
-            found.append((metrics.loss, *(m.value for m in metrics.metrics.values())))
-        loss, right, counts = (np.mean([np.asarray(m[i]) for m in found], 0) for i in range(3))
+            values = (metrics.metrics[name].value for name in ("accuracy", "rates"))
+            found.append((metrics.loss, *values))
+        loss, right, rates = (np.mean([np.asarray(m[i]) for m in found], 0) for i in range(3))
+        counts = data.num_steps * rates
         seconds = time.perf_counter() - start
         held = accuracy(realisation.network, data, "validation", schedule.batch_size, seed)
         record["loss"].append(float(loss))

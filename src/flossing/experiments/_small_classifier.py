@@ -1,7 +1,7 @@
 """Small recurrent LIF classifiers of Randman that share one compiled program, whatever their surrogates."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
@@ -15,7 +15,7 @@ from ..surrogates import Sigmoid
 from ..tasks import Randman, Trial
 from ..tasks.randman import LabelledSplit, SpikeTimes
 from ..training import begin, evaluate, train_block
-from ._classifier import Batch, LargestReadout, Schedule, hidden, side_by_side
+from ._classifier import Batch, Labelled, Schedule, hidden, side_by_side
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,28 +115,25 @@ def stream(
     return rasters.reshape(-1, times.shape[1])[:length]
 
 
-class Samples(LargestReadout):
+class Samples(Labelled):
     """Samples of Randman as a task, with a given order of those for training."""
 
     data: LabelledSplit
     order: Int[Array, "update trial"]
     num_steps: int = eqx.field(static=True)
 
-    def _trials(self, part: SpikeTimes) -> Trial:
+    def trials(self, part: SpikeTimes, number: Array | int | None) -> Trial:
+        """Samples of the ``number``-th update, or of the test, with their rasters."""
         return Trial(jax.nn.one_hot(part.times, self.num_steps, axis=-2), part.labels)
-
-    def sample(self, key: PRNGKeyArray, *, num_steps: int | None = None) -> Trial:
-        """A random one for training."""
-        chosen = jax.random.randint(key, (), 0, len(self.data.train.labels))
-        return self._trials(jax.tree.map(lambda x: x[chosen], self.data.train))
 
     def batch(self, key: PRNGKeyArray, number: Array | int, size: int) -> Trial:
         """The trials whose turn it is."""
-        return self._trials(jax.tree.map(lambda x: x[self.order[number]], self.data.train))
+        chosen = jax.tree.map(lambda x: x[self.order[number]], self.data.train)
+        return self.trials(chosen, number)
 
     def held_out(self, key: PRNGKeyArray, count: int) -> Trial:
         """All of the test part."""
-        return self._trials(self.data.test)
+        return self.trials(self.data.test, None)
 
     def sample_inputs(self, key: PRNGKeyArray, num_steps: int) -> Float[Array, "time input"]:
         """A stream of those for training."""
@@ -153,34 +150,36 @@ class Trained(NamedTuple):
     """A network after training, and its record by epoch."""
 
     network: Stack
-    loss: Float[np.ndarray, " epoch"]
-    accuracy: Float[np.ndarray, " epoch"]
-    test_accuracy: float
-    skipped: int
+    train: dict[str, np.ndarray]
+    """Loss and metrics, means over the batches of an epoch."""
+    test: dict[str, np.ndarray]
+    """Metrics after each epoch."""
+    skipped: np.ndarray
     """Updates that were left out because loss or gradient was not finite."""
 
 
 def train(
     networks: Sequence[Stack],
-    data: LabelledSplit,
-    num_steps: int,
+    task: Samples,
     schedule: Schedule,
-    key: PRNGKeyArray,
+    change: Callable[[list[Stack], int], Sequence[Stack]] = lambda networks, epoch: networks,
 ) -> list[Trained]:
-    """Adam with a cosine decay over whole batches, which all networks see in the same random order."""
-    epochs = schedule.epochs
-    order = batches(jax.random.split(key, epochs), len(data.train.labels), schedule.batch_size)
-    trainer = schedule.trainer(Samples(schedule, data, order, num_steps), len(order))
-    keys = jnp.broadcast_to(key, (len(networks),))
-    start = begin(stacked(networks), trainer)
-    state, metrics = train_block(start, keys, len(order), len(order), trainer)
-    test = evaluate(state.networks, keys, trainer).metrics["accuracy"].value
-    loss, right = (
-        np.asarray(x).reshape(epochs, -1, len(networks)).mean(1)
-        for x in (metrics.loss, metrics.metrics["accuracy"].value)
-    )
-    skipped = np.asarray(metrics.skipped).sum(0)
+    """Networks that all see the same batches, after ``change(networks, epoch)`` before every epoch."""
+    trainer = schedule.trainer(task, len(task.order))
+    count = len(task.order) // schedule.epochs
+    keys = jax.random.split(jax.random.key(0), len(networks))  # of nothing: all is in the task
+    state, rows = begin(stacked(networks), trainer), []
+    for epoch in range(schedule.epochs):
+        now = [one_of(state.networks, i) for i in range(len(networks))]
+        state = eqx.tree_at(lambda s: s.networks, state, stacked(change(now, epoch)))
+        state, found = train_block(state, keys, count, count, trainer)
+        by_name = {name: metric.value for name, metric in found.metrics.items()}
+        train = {name: x.mean(0) for name, x in (by_name | {"loss": found.loss}).items()}
+        test = evaluate(state.networks, keys, trainer).metrics
+        test = {name: metric.value for name, metric in test.items()}
+        rows.append((train, test, found.skipped.sum(0)))
+    record = jax.tree.map(lambda *x: np.stack(x, 1), *rows)
     return [
-        Trained(one_of(state.networks, i), loss[:, i], right[:, i], float(test[i]), int(skipped[i]))
+        Trained(one_of(state.networks, i), *jax.tree.map(lambda x, i=i: x[i], record))
         for i in range(len(networks))
     ]

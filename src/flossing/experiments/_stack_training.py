@@ -1,7 +1,8 @@
 """Stacks of LIF layers on a streaming task: flossing the heights of their surrogates, and training."""
 
+import dataclasses
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -12,11 +13,13 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ..cells import Stack
 from ..lyapunov import lyapunov_spectrum
 from ..tasks.randman import LabelledSplit
-from ..training import begin, evaluate, train_block
 from ._classifier import Schedule, hidden
 from ._field_measures import BASIS_WARMUP, bisected, first_exponent, floss_heights
-from ._small_classifier import batches, one_of, stacked, with_derivatives
+from ._small_classifier import Trained, batches, train, with_derivatives
 from ._streaming import Streaming, Trials
+
+CLIP_NORM = 1.0
+"""Largest norm of the gradient of all weights together."""
 
 
 def heights(network: Stack) -> Float[Array, " layer"]:
@@ -74,22 +77,7 @@ def exponents(
     return leading(hidden(network), inputs), jnp.stack(layers)
 
 
-class Trained(NamedTuple):
-    """A network after training, and its record by epoch."""
-
-    network: Stack
-    accuracy: Float[np.ndarray, " epoch"]
-    """On held-out samples, after the epoch."""
-    loss: Float[np.ndarray, " epoch"]
-    """Cross-entropy of the training batches."""
-    rates: Float[np.ndarray, "epoch layer"]
-    """Spikes per neuron and step, on held-out samples."""
-    heights: Float[np.ndarray, "epoch layer"]
-    skipped: int
-    """Updates that were left out because loss or gradient was not finite."""
-
-
-def train(
+def train_stacks(
     networks: Sequence[Stack],
     task: Streaming,
     data: LabelledSplit,
@@ -98,43 +86,28 @@ def train(
     stream: Float[Array, "time input"],
     target: float | Array,
     key: PRNGKeyArray,
-) -> list[Trained]:
-    """Adam with a cosine decay; all networks see the same, with fresh background spikes in every batch.
+) -> tuple[list[Trained], Float[np.ndarray, "network epoch layer"]]:
+    """Networks after training, and the heights of their surrogate derivatives in every epoch.
 
     Gradients are clipped, whatever the heights, so that exploding ones do as little harm as they can.
     Where ``kept``, heights are flossed anew before every epoch, each layer's to the target on ``stream``.
+    Background spikes are fresh in every batch.
     """
-    epoch_keys = jax.random.split(jax.random.fold_in(key, 1), schedule.epochs)
-    orders, noises, bases = jax.vmap(lambda k: jax.random.split(k, 3))(epoch_keys).T
+    schedule = dataclasses.replace(schedule, clip_norm=CLIP_NORM)
+    keys = jax.random.split(jax.random.fold_in(key, 1), schedule.epochs)
+    orders, noises, bases = jax.vmap(lambda k: jax.random.split(k, 3))(keys).T
     order = batches(orders, len(data.train.labels), schedule.batch_size)
     count = len(order) // schedule.epochs
     noise = jax.vmap(lambda k: jax.random.split(k, count))(noises).ravel()
-    trials = Trials(data, order, noise, jax.random.fold_in(key, 0), task, schedule)
-    trainer = schedule.trainer(trials, len(order))
-    keys = jnp.broadcast_to(key, (len(networks),))
-    state, found = begin(stacked(networks), trainer), []
-    for basis in bases:
-        now = [one_of(state.networks, i) for i in range(len(networks))]
-        now = [
-            floss_each(n, stream, target, basis) if again else n
-            for n, again in zip(now, kept, strict=True)
-        ]
-        state = eqx.tree_at(lambda s: s.realisations.network, state, stacked(now))
-        state, metrics = train_block(state, keys, count, count, trainer)
-        test = evaluate(state.networks, keys, trainer).metrics
-        found.append(
-            (
-                test["accuracy"].value,
-                metrics.metrics["cross-entropy"].value.mean(0),
-                test["rates"].value,
-                jnp.stack([heights(n) for n in now]),
-                metrics.skipped.sum(0),
-            )
-        )
-    by_network = [np.stack(values, 1) for values in zip(*found, strict=True)]
-    return [
-        Trained(
-            one_of(state.networks, i), *(x[i] for x in by_network[:-1]), by_network[-1][i].sum()
-        )
-        for i in range(len(networks))
-    ]
+    noise = jnp.append(noise, jax.random.fold_in(key, 0))
+    found = []
+
+    def change(networks: list[Stack], epoch: int) -> list[Stack]:
+        for index in np.flatnonzero(kept):
+            networks[index] = floss_each(networks[index], stream, target, bases[epoch])
+        found.append([heights(network) for network in networks])
+        return networks
+
+    trials = Trials(schedule, data, order, task.num_steps, noise, task)
+    trained = train(networks, trials, schedule, change)
+    return trained, np.swapaxes(np.array(found), 0, 1)

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
 from .._checks import check_fraction, check_integer
-from ..tasks import Metric, Randman, Task, Trial, accuracy, cross_entropy, upper_rate_penalty
-from ..tasks.randman import LabelledSplit, SpikeTimes
-from ._classifier import Schedule
+from ..tasks import Randman, Trial
+from ..tasks.randman import SpikeTimes
+from ._small_classifier import Samples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,49 +63,22 @@ def stream(
     return rasters.reshape(-1, times.shape[1])[:length]
 
 
-class Trials(Task, eqx.Module):
-    """The task of one data set, with a given order; outputs are those of every layer of a stack."""
+class Trials(Samples):
+    """The task of one data set, with a given order."""
 
-    data: LabelledSplit
-    order: Int[Array, "update trial"]
-    noise: Key[Array, " update"]
-    test_noise: Key[Array, ""]
+    noise: Key[Array, " update_or_test"]
+    """Of the background in each update, and in the test."""
     task: Streaming = eqx.field(static=True)
-    schedule: Schedule = eqx.field(static=True)
 
-    def _trials(self, part: SpikeTimes, noise: PRNGKeyArray) -> Trial:
+    def trials(self, part: SpikeTimes, number: Array | int | None) -> Trial:
+        """Rasters with the background of that update, or of the test."""
+        noise = self.noise[-1 if number is None else number]
         return Trial(jnp.swapaxes(self.task.rasters(part.times, noise), 0, 1), part.labels)
 
-    def sample(self, key: PRNGKeyArray, *, num_steps: int | None = None) -> Trial:
-        """A random one for training."""
-        chosen = jax.random.randint(key, (1,), 0, len(self.data.train.labels))
-        trials = self._trials(jax.tree.map(lambda x: x[chosen], self.data.train), key)
-        return jax.tree.map(lambda x: x[0], trials)
+    def logits(self, values: Float[Array, "trial time class"]) -> Float[Array, "trial class"]:
+        """Means of readouts over the answer."""
+        return self.task.logits(jnp.swapaxes(values, 0, 1))
 
-    def batch(self, key: PRNGKeyArray, number: Array | int, size: int) -> Trial:
-        """The trials whose turn it is."""
-        chosen = jax.tree.map(lambda x: x[self.order[number]], self.data.train)
-        return self._trials(chosen, self.noise[number])
-
-    def held_out(self, key: PRNGKeyArray, count: int) -> Trial:
-        """All of the test part, with the same background every time."""
-        return self._trials(self.data.test, self.test_noise)
-
-    def _logits(self, outputs: tuple) -> Array:
-        return self.task.logits(jnp.swapaxes(outputs[-1], 0, 1))
-
-    def loss(self, outputs: tuple, trial: Trial) -> Array:
-        """Cross-entropy, and a penalty on high rates."""
-        limit, strength = self.schedule.spike_limit, self.schedule.penalty
-        penalties = [upper_rate_penalty(x, limit=limit, strength=strength) for x in outputs[:-1]]
-        return cross_entropy(self._logits(outputs), trial.targets) + sum(penalties)
-
-    def metrics(self, outputs: tuple, trial: Trial) -> dict[str, Metric]:
-        """Accuracy, cross-entropy, and spikes per neuron and step of each layer."""
-        logits = self._logits(outputs)
-        rates = jnp.stack([spikes.mean() for spikes in outputs[:-1]])
-        return {
-            "accuracy": Metric(accuracy(logits, trial.targets)),
-            "cross-entropy": Metric(cross_entropy(logits, trial.targets), higher_is_better=False),
-            "rates": Metric(rates, higher_is_better=False),
-        }
+    def penalty(self, spikes: Float[Array, "trial time neuron"]) -> Float[Array, ""]:
+        """On high rates in a layer."""
+        return self.schedule.on_rates(spikes)

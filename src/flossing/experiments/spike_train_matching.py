@@ -9,7 +9,6 @@ and then fall to zero along a cosine. Distances have the published normalisation
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -21,12 +20,13 @@ import optax
 
 from ..cells import LIFCell, Stack, fluctuation_driven, with_escape
 from ..escape_noise import ExponentialNoise, Noisy, SigmoidNoise
+from ..optimisers import OptimiserSpec
 from ..spike_statistics import fano_factors, firing_rates, interval_variation
 from ..surrogates import StraightThrough, SuperSpike
-from ..tasks import Metric, SpikeRaster, Task, Trial, frozen_poisson
+from ..tasks import Metric, SpikeRaster, Trial, frozen_poisson
 from ..training import Trainer, begin, train_block
 from . import _spike_train_figure as figure
-from ._classifier import side_by_side
+from ._classifier import Given, at_rest, side_by_side
 from ._result import Claim, Result
 from ._small_classifier import one_of, stacked
 
@@ -151,7 +151,7 @@ def _escapes(settings: Settings, method: str) -> list[Any]:
     ]
 
 
-class Picture(Task, eqx.Module):
+class Picture(Given):
     """The picture as a task for networks whose outputs are hidden and output spikes."""
 
     raster: SpikeRaster = eqx.field(static=True)
@@ -160,16 +160,12 @@ class Picture(Task, eqx.Module):
     """Of the noise in each update."""
     noise_size: int = eqx.field(static=True)
 
-    def sample(self, key: Any, *, num_steps: int | None = None) -> Trial:
-        """The inputs, which are always the same, with fresh noise."""
-        return jax.tree.map(lambda x: x[0], self.trials(key, 1))
-
     def batch(self, key: Any, number: Any, size: int) -> Trial:
         """Trials with the noise of that update."""
         return self.trials(self.keys[number], size)
 
     def trials(self, key: Any, count: int) -> Trial:
-        """So many trials."""
+        """So many trials, whose inputs are the same."""
         target = self.raster.sample(key).targets
         many, wanted = (jnp.broadcast_to(x, (count, *x.shape)) for x in (self.inputs, target))
         if not self.noise_size:
@@ -183,31 +179,33 @@ class Picture(Task, eqx.Module):
         return self.raster.loss(outputs[1], trial)
 
     def metrics(self, outputs: tuple, trial: Trial) -> dict[str, Metric]:
-        """Van Rossum distance, and rates in Hz."""
-        hidden, output = (1e3 * spikes.mean() for spikes in outputs)
+        """Distances, and rates in Hz."""
+        hidden, output = (Metric(1e3 * spikes.mean(), unit="Hz") for spikes in outputs)
         return {
             "distance": self.raster.metrics(outputs[1], trial)["van Rossum distance"],
-            "hidden_rate": Metric(hidden, unit="Hz"),
-            "output_rate": Metric(output, unit="Hz"),
+            "squared": Metric(self.loss(outputs, trial), higher_is_better=False),
+            "hidden_rate": hidden,
+            "output_rate": output,
         }
 
 
-@functools.cache  # compiled programs know optimisers by their identity
-def _optimiser(settings: Settings, method: str) -> optax.GradientTransformation:
-    rate = settings.learning_rates[METHODS.index(method)]
-    schedule = optax.warmup_cosine_decay_schedule(0.0, rate, settings.epochs // 10, settings.epochs)
-    return optax.adam(schedule, b2=settings.second_moment_decay)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rising(OptimiserSpec):
+    """Adam with a rate that rises over the first tenth of the epochs and then falls to zero."""
 
+    learning_rate: float
+    second_moment_decay: float
 
-def _nothing(network: Stack) -> None:
-    """Trials start at rest."""
+    def build(self, epochs: int) -> optax.GradientTransformation:
+        """Adam for so many epochs."""
+        rate = optax.warmup_cosine_decay_schedule(0.0, self.learning_rate, epochs // 10, epochs)
+        return optax.adam(rate, b2=self.second_moment_decay)
 
 
 @eqx.filter_jit
 def _look(network: Stack, task: Picture, count: int, key: Any) -> tuple[tuple, Any]:
     """Spikes of hidden and output neurons, and the distance, in so many trials."""
-    task = dataclasses.replace(task, noise_size=network.noise_size)
-    trial = task.trials(key, count)
+    trial = dataclasses.replace(task, noise_size=network.noise_size).trials(key, count)
     outputs = side_by_side(network, trial.inputs)
     return outputs, task.metrics(outputs, trial)["distance"].value
 
@@ -225,25 +223,25 @@ def _train(settings: Settings, method: str, seed: int) -> dict[str, Any]:
     blocks = max(1, settings.epochs // settings.validate_every)
     keys = jax.random.split(train_key, (blocks, settings.epochs // blocks))
     task = Picture(settings.raster, inputs, keys.ravel(), network.noise_size)
+    optimiser = Rising(
+        learning_rate=settings.learning_rates[METHODS.index(method)],
+        second_moment_decay=settings.second_moment_decay,
+    )
     trainer = Trainer(
-        task,
-        _optimiser(settings, method),
-        batch_size=trials,
-        state=_nothing,
-        outputs=side_by_side,
+        task, optimiser, None, settings.epochs, trials, state=at_rest, outputs=side_by_side
     )
     (before, _), state = _look(network, task, 1, look_key), begin(stacked([network]), trainer)
-    metrics, validation = [], []
+    curves, validation = [], []
     for some in keys:
         swapped = with_escape(one_of(state.networks, 0), _escapes(settings, other))
         found = _look(swapped, task, other_trials, jax.random.fold_in(some[0], 1))
         validation.append(float(found[1]))
-        state, more = train_block(state, train_key[None], len(some), len(some), trainer)
-        metrics.append({"squared": more.loss} | {k: m.value for k, m in more.metrics.items()})
+        state, metrics = train_block(state, train_key[None], len(some), len(some), trainer)
+        curves.append({name: m.value[:, 0] for name, m in metrics.metrics.items()})
     repeats = settings.repeats if trials > 1 else 2
     (hidden, output), _ = _look(one_of(state.networks, 0), task, repeats, look_key)
     return {
-        **{k: np.concatenate([np.asarray(m[k], float)[:, 0] for m in metrics]) for k in metrics[0]},
+        **jax.tree.map(lambda *x: np.concatenate(x).astype(float), *curves),
         "validation": np.array(validation),
         "before": [np.asarray(x[0]) for x in before],
         "hidden": np.asarray(hidden),

@@ -35,7 +35,7 @@ from ._rank_statistics import over_seeds
 from ._result import Claim, Result
 from ._small_classifier import Shape, with_derivatives
 from ._stack_figure import stack_figure
-from ._stack_training import exponents, floss_each, floss_together, train
+from ._stack_training import exponents, floss_each, floss_together, train_stacks
 from ._streaming import Streaming, stream
 
 AREA, HEIGHT, STEEP, JOINT, EACH, KEPT = CONDITIONS = (
@@ -70,12 +70,7 @@ class Settings:
     depths: tuple[int, ...] = (2, 3)
     """Layers of LIF neurons."""
     schedule: Schedule = Schedule(
-        epochs=30,
-        batch_size=32,
-        learning_rate=0.005,
-        spike_limit=20.0,
-        penalty=0.01,
-        clip_norm=1.0,
+        epochs=30, batch_size=32, learning_rate=0.005, spike_limit=20.0, penalty=0.01
     )
     seeds: tuple[int, ...] = (1, 2, 3, 4, 5)
     """Of data, weights, order of the samples and background."""
@@ -107,14 +102,7 @@ QUICK = Settings(
     ),
     shape=Shape(neurons=12, readout_time_constant=20.0, reset="subtract", rate=30.0),
     depths=(2,),
-    schedule=Schedule(
-        epochs=6,
-        batch_size=16,
-        learning_rate=0.01,
-        spike_limit=20.0,
-        penalty=0.01,
-        clip_norm=1.0,
-    ),
+    schedule=Schedule(epochs=6, batch_size=16, learning_rate=0.01, spike_limit=20.0, penalty=0.01),
     seeds=(1, 2),
     trials_in_stream=6,
     num_exponents=4,
@@ -189,14 +177,16 @@ def _one_seed(settings: Settings, depth: int, seed: int) -> dict[str, Any]:
     rasters = task.rasters(times, keys["background"])
     rows, start = [], list(networks.values())
     kept = [name == KEPT for name in networks]
-    trained = train(start, task, data, settings.schedule, kept, given, target, keys["order"])
-    for network, done in zip(start, trained, strict=True):
+    trained, flossed = train_stacks(
+        start, task, data, settings.schedule, kept, given, target, keys["order"]
+    )
+    for network, done, high in zip(start, trained, flossed, strict=True):
         row: dict[str, Any] = {
-            "accuracy": done.accuracy,
-            "loss": done.loss,
-            "rates": done.rates / settings.seconds,
-            "heights": done.heights,
-            "skipped": done.skipped,
+            "accuracy": done.test["accuracy"],
+            "loss": done.train["cross-entropy"],
+            "rates": done.test["rates"] / settings.seconds,
+            "heights": high,
+            "skipped": done.skipped.sum(),
         }
         for when, now in (("start", network), ("end", done.network)):
             found = _measure(now, rasters, labels, unseen, keys["basis"], settings)

@@ -16,11 +16,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from .. import theory
 from ..floss import Before, Flosser
-from ..optimisers import clip_by_global_norm
 from ..tasks import Randman
 from ..training import begin, floss_block
 from ._classifier import Schedule, hidden
@@ -40,6 +38,7 @@ from ._result import Result
 from ._small_classifier import (
     Samples,
     Shape,
+    batches,
     heights_of,
     one_of,
     stacked,
@@ -49,32 +48,14 @@ from ._small_classifier import (
 )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class Weights(Before):
-    """Recurrent weights alone are flossed, by Adam whose rate is a fifth in the last steps."""
-
-    num_exponents: int = 4
-    steps_before: int = 150
-    last_steps: int = 50
-    """Steps with the smaller rate."""
-    window: int = 60
-    warmup: int = 20
-    state_warmup: int = 40
-    clip_norm: float = 0.1
-    """Largest norm of the whole gradient."""
-
-    def optimiser(self) -> optax.GradientTransformation:
-        """Clipping, then Adam."""
-        rate = optax.piecewise_constant_schedule(
-            self.learning_rate, {self.steps_before - self.last_steps: 0.2}
-        )
-        return optax.chain(clip_by_global_norm(self.clip_norm), optax.adam(rate))
+    """Recurrent weights alone are flossed; means of rows move, too."""
 
     def flosser(self, step: Any) -> Flosser:
-        """Means of rows move, too."""
+        """What takes the flossing steps."""
         return dataclasses.replace(
             super().flosser(step),
-            where=lambda network: [x.recurrent_weight for x in network.layers[:-1]],
+            where=lambda network: [layer.recurrent_weight for layer in network.layers[:-1]],
             keep_row_means=False,
         )
 
@@ -100,7 +81,9 @@ class Settings:
     """In units of one over the threshold."""
     targets: tuple[float, ...] = (-0.05, 0.0, 0.05)
     """First exponents that heights are flossed to, nats per step."""
-    plan: Weights = Weights()
+    plan: Weights = Weights(
+        num_exponents=4, steps_before=150, window=60, warmup=20, state_warmup=40
+    )
     """How recurrent weights are flossed, from areas of one."""
     samples_in_stream: int = 20
     """One after the other, for exponents."""
@@ -118,7 +101,7 @@ QUICK = Settings(
     steepnesses=(0.5, 5.0, 50.0),
     targets=(-0.05, 0.0),
     plan=Weights(
-        steps_before=40, last_steps=0, learning_rate=1e-2, window=50, warmup=15, state_warmup=25
+        num_exponents=4, steps_before=40, learning_rate=1e-2, window=50, warmup=15, state_warmup=25
     ),
     samples_in_stream=6,
     probes=4,
@@ -186,8 +169,11 @@ def _one_seed(settings: Settings, seed: int) -> dict[str, Any]:
         row.append(flossed)
     fields: dict[str, list] = {}
     noise: dict[str, list] = {}
-    together = [network for row in every for network in row]
-    trained_networks = iter(train(together, data, task.num_steps, settings.schedule, keys["order"]))
+    schedule = settings.schedule
+    orders = jax.random.split(keys["order"], schedule.epochs)
+    order = batches(orders, len(data.train.labels), schedule.batch_size)
+    samples = Samples(schedule, data, order, task.num_steps)
+    trained_networks = iter(train([n for row in every for n in row], samples, schedule))
     for steepness, row in zip(settings.steepnesses, every, strict=True):
         found = []
         for index, network in enumerate(row):
@@ -235,9 +221,9 @@ def _field(
             f"exponent_{w}": float(first_exponent(hidden(n), unseen, basis))
             for w, n in ends.items()
         },
-        "accuracy": trained.test_accuracy,
-        "loss": float(trained.loss[-1]),
-        "skipped": trained.skipped,
+        "accuracy": float(trained.test["accuracy"][-1]),
+        "loss": float(trained.train["loss"][-1]),
+        "skipped": int(trained.skipped.sum()),
         "heights": heights_of(network),
     }
 
