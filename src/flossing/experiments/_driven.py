@@ -119,13 +119,11 @@ def _block(
 
         def step(carry: tuple, number: Array) -> tuple[tuple, Array]:
             cell = eqx.combine(carry[0], rest)
-            cell, state, info = flosser.update(
-                cell,
-                carry[1],
-                lambda key: cell.initial_state(key=key),
-                lambda key: inputs(key, flosser.num_steps),
-                key=jax.random.fold_in(key, number),
-            )
+            draws = jax.random.split(jax.random.fold_in(key, number), 3)
+            input_keys, state_keys = (jax.random.split(k, plan.num_starts) for k in draws[:2])
+            states = jax.vmap(lambda k: cell.initial_state(key=k))(state_keys)
+            given = jax.vmap(lambda k: inputs(k, flosser.num_steps))(input_keys)
+            cell, state, info = flosser.update(cell, carry[1], states, given, key=draws[2])
             return (eqx.filter(cell, eqx.is_array), state), info.exponents
 
         (arrays, state), exponents = jax.lax.scan(step, (arrays, state), numbers)

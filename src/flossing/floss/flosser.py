@@ -248,9 +248,7 @@ class Flosser(Window):
             ValueError, TypeError: arguments that do not fit.
         """
         check_key("key", key)
-        input_key, basis_key = jax.random.split(key)
-        given = self.given(state, inputs, input_key)
-        return _update(self, model, flosser_state, *given, basis_key)
+        return _update(self, model, flosser_state, *self._drawn(state, inputs, key))
 
     def gradient(
         self, model: Any, state: Any, inputs: Any = None, *, key: PRNGKeyArray
@@ -259,8 +257,14 @@ class Flosser(Window):
 
         The gradient is ``None`` for what is not flossed. Arguments are those of ``update``.
         """
+        return self._gradient(model, *self._drawn(state, inputs, key))
+
+    def _drawn(self, state: Any, inputs: Any, key: Array) -> tuple[PyTree, PyTree, Array]:
+        """Start states, inputs and the key of the basis: the given one, where nothing else is random."""
+        if not callable(state) and not callable(inputs):
+            return *self.given(state, inputs, key), key
         input_key, basis_key = jax.random.split(key)
-        return self._gradient(model, *self.given(state, inputs, input_key), basis_key)
+        return *self.given(state, inputs, input_key), basis_key
 
     def _gradient(self, model: Any, states: PyTree, inputs: PyTree, key: Array) -> tuple:
         flossed, rest = eqx.partition(model, self._mask(model))
