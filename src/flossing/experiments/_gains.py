@@ -13,6 +13,7 @@ from ..lyapunov import lyapunov_spectrum
 from ..tasks import Task
 
 _RANGE = 0.01, 4.0
+_TOLERANCE = 0.1
 AnyCell = TypeVar("AnyCell", bound=Cell)
 
 
@@ -38,6 +39,9 @@ def starting_at(
         start: makes the state in which trajectories start from a cell.
         num_steps, warmup: steps over which the exponent is measured, and before them.
         key: random key of input and tangent basis.
+
+    Raises:
+        RuntimeError: no such gain leads within 0.1 of the exponent.
     """
     input_key, basis_key = jax.random.split(key)
     inputs = task.sample_inputs(input_key, warmup + num_steps)
@@ -60,7 +64,12 @@ def starting_at(
         return jnp.where(below, middle, low), jnp.where(below, high, middle), best, error
 
     low, high, infinite = (jnp.asarray(x, jnp.result_type(float)) for x in (*_RANGE, jnp.inf))
-    return scaled(jax.lax.fori_loop(0, 15, halve, (low, high, low, infinite))[2])
+    _, _, best, error = jax.lax.fori_loop(0, 15, halve, (low, high, low, infinite))
+    message = (
+        f"first_exponent: no gain between {_RANGE[0]} and {_RANGE[1]} was found that leads within "
+        f"{_TOLERANCE} nats per step of it; choose another one, or more units."
+    )
+    return scaled(eqx.error_if(best, error > _TOLERANCE, message))
 
 
 def _matrix(cell: Any) -> Array:
