@@ -11,7 +11,8 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 import flossing as fl
-from flossing.training import begin, floss_block
+from flossing.optimisers import Adam
+from flossing.training import Trainer, begin, floss_block
 
 
 @dataclass(frozen=True)
@@ -93,19 +94,17 @@ def make_problem(case: Case, dtype: Any = np.float32) -> Problem:
 @functools.cache
 def _flossed_as(hidden_size: int, num_exponents: int, steps: int = 200) -> fl.TanhCell:
     """The fresh network after so many flossing steps, with the defaults of training and smaller rates."""
-    flossing = fl.Flossing(
-        "before",
+    schedule = fl.Before(
         num_exponents=num_exponents,
         learning_rate=5e-3 * 80 / max(80, hidden_size),
         steps_before=steps,
         window=60,
     )
-    training, task = fl.Training(), fl.tasks.Copy(1)
+    trainer = Trainer(fl.tasks.Copy(1), Adam(), schedule)
     keys = jax.random.split(jax.random.key(1), 3)
     network = fl.Network(fl.TanhCell(1, hidden_size, key=keys[0]), 1, key=keys[1])
     stacked = jax.tree.map(lambda x: x[None] if eqx.is_array(x) else x, network)
-    state = begin(stacked, training, flossing)
-    state, _ = floss_block(state, keys[2:], jnp.asarray(steps), steps, task, training, flossing)
+    state, _ = floss_block(begin(stacked, trainer), keys[2:], steps, steps, trainer)
     return jax.tree.map(lambda x: x[0] if eqx.is_array(x) else x, state.networks.cell)
 
 

@@ -58,14 +58,15 @@ def numbers(network: Any) -> dict[str, np.ndarray]:
 class TorchTraining:
     """Epochs of one update on a fresh batch each."""
 
-    def __init__(self, network: Any, task: fl.tasks.DelayedXOR, training: Any):
-        self.network, self.task, self.training = TorchNetwork(network), task, training
+    def __init__(self, network: Any, trainer: fl.training.Trainer):
+        self.network, self.task = TorchNetwork(network), trainer.task
+        self.batch_size, self.optimiser = trainer.batch_size, trainer.optimiser
         self.parameters = list(self.network.named().values())
-        self.adam = torch.optim.Adam(self.parameters, training.learning_rate, fused=True)
+        self.adam = torch.optim.Adam(self.parameters, self.optimiser.learning_rate, fused=True)
 
     def batch(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Random bits and their answers."""
-        shape = self.training.num_steps, self.training.batch_size, 1
+        shape = self.task.num_steps, self.batch_size, 1
         bits = torch.randint(2, shape)
         answers = sum(bits.roll(lag, 0) for lag in self.task.lags) % 2
         dtype = self.network.start.dtype
@@ -78,6 +79,6 @@ class TorchTraining:
         loss.backward()
         for parameter in self.parameters:
             norm = parameter.grad.norm()
-            parameter.grad *= torch.clamp(self.training.clip_norm / norm, max=1)
+            parameter.grad *= torch.clamp(self.optimiser.clip_norm / norm, max=1)
         self.adam.step()
         return loss

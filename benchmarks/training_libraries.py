@@ -39,7 +39,7 @@ from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(len(os.sched_getaffinity(0))))
+os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(os.cpu_count() or 1))
 
 import equinox as eqx
 import jax
@@ -49,7 +49,8 @@ from _lif_layers import RESETS, Layer, Side, firing_rate, ours, sides
 from _timing import environment, interleave, markdown_table, median_ratio
 
 import flossing as fl
-from flossing.training.updates import sample
+from flossing.optimisers import Adam
+from flossing.training.streams import Stream, stream
 
 TOLERANCE = {"float32": 1e-4, "float64": 1e-8}
 PART = 1000
@@ -58,23 +59,27 @@ SMALL = 2048
 """Neurons times trials up to which one device computes them all at once: sharing would take longer."""
 
 
-def network(training: fl.training.Training, units: int) -> tuple[Any, Any, Any]:
-    """The task, networks along a leading axis of one, and their keys."""
-    task = fl.tasks.DelayedXOR(delay=min(20, training.num_steps // 2 // 2 * 2))
+def trainer_of(batch_size: int, num_steps: int) -> fl.training.Trainer:
+    """Delayed XOR, Adam with clipped arrays, no flossing."""
+    task = fl.tasks.DelayedXOR(delay=min(20, num_steps // 2 // 2 * 2), num_steps=num_steps)
+    return fl.training.Trainer(task, Adam(), batch_size=batch_size)
+
+
+def network(units: int) -> tuple[Any, Any]:
+    """Networks along a leading axis of one, and their keys."""
     cell_key, network_key, key = jax.random.split(jax.random.key(1), 3)
     cell = fl.TanhCell(1, units, form="post-activation", key=cell_key)
     made = fl.training.Network(cell, 1, key=network_key)
-    return task, jax.tree.map(lambda x: x[None], made), key[None]
+    return jax.tree.map(lambda x: x[None], made), key[None]
 
 
-def batch_of(task: Any, key: Any, epoch: int, training: Any) -> tuple[Any, Any]:
+def batch_of(trainer: Any, key: Any, epoch: int) -> tuple[Any, Any]:
     """The batch of ``train_block`` at an epoch: inputs and targets, trials first."""
-    data_key = jax.random.fold_in(jax.random.fold_in(key, 0), epoch)
-    inputs, targets, _ = sample(task, data_key, training.batch_size, training.num_steps)
-    return inputs, targets
+    trial = trainer.task.batch(stream(key, Stream.DATA), epoch, trainer.batch_size)
+    return trial.inputs, trial.targets
 
 
-def compare_training(training: Any, units: int) -> dict[str, Any]:
+def compare_training(trainer: Any, units: int) -> dict[str, Any]:
     """Differences of loss, gradients and parameters after three epochs, in both precisions."""
     import torch
     from _torch_rnn import TorchTraining, numbers
@@ -82,10 +87,10 @@ def compare_training(training: Any, units: int) -> dict[str, Any]:
     report = {}
     for precision, x64 in (("float32", False), ("float64", True)):
         with jax.enable_x64(x64):
-            task, networks, keys = network(training, units)
+            task, (networks, keys) = trainer.task, network(units)
             one = jax.tree.map(lambda x: x[0], networks)
-            other = TorchTraining(one, task, training)
-            batches = [batch_of(task, keys[0], epoch, training) for epoch in range(3)]
+            other = TorchTraining(one, trainer)
+            batches = [batch_of(trainer, keys[0], epoch) for epoch in range(3)]
             turned = [
                 tuple(torch.from_numpy(np.array(jnp.swapaxes(x, 0, 1))) for x in batch)
                 for batch in batches
@@ -94,14 +99,14 @@ def compare_training(training: Any, units: int) -> dict[str, Any]:
             def loss(network: Any, inputs: Any, targets: Any, task: Any = task) -> Any:
                 mask = jnp.broadcast_to(jnp.arange(inputs.shape[1]) >= task.delay, inputs.shape[:2])
                 outputs = jax.vmap(network)(inputs)
-                return fl.training.binary_cross_entropy(outputs, targets, mask)
+                return fl.tasks.binary_cross_entropy(outputs, targets, mask)
 
             value, gradient = eqx.filter_jit(eqx.filter_value_and_grad(loss))(one, *batches[0])
             their_loss = other.network.loss(*turned[0], task.delay)
             named = other.network.named()
             theirs = dict(zip(named, torch.autograd.grad(their_loss, named.values()), strict=True))
-            state = fl.training.begin(networks, training, fl.Flossing("none"))
-            after, _ = fl.training.train_block(state, keys, jnp.asarray(3), 3, task, training)
+            state = fl.training.begin(networks, trainer)
+            after, _ = fl.training.train_block(state, keys, 3, 3, trainer)
             for batch in turned:
                 other.epoch(*batch)
             trained = numbers(jax.tree.map(lambda x: x[0], after.networks))
@@ -124,22 +129,21 @@ def worst(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> float:
     return float(found) if np.isfinite(found) else math.inf
 
 
-def measure_training(training: Any, units: int, block: int, repetitions: int) -> dict[str, Any]:
+def measure_training(trainer: Any, units: int, block: int, repetitions: int) -> dict[str, Any]:
     """Seconds per epoch of both sides."""
     import torch
     from _torch_rnn import TorchTraining
 
-    task, networks, keys = network(training, units)
-    state = fl.training.begin(networks, training, fl.Flossing("none"))
-    count = jnp.asarray(block)
+    networks, keys = network(units)
+    state = fl.training.begin(networks, trainer)
     start = time.perf_counter()
-    jax.block_until_ready(fl.training.train_block(state, keys, count, block, task, training))
+    jax.block_until_ready(fl.training.train_block(state, keys, block, block, trainer))
     first = time.perf_counter() - start
-    other = TorchTraining(jax.tree.map(lambda x: x[0], networks), task, training)
+    other = TorchTraining(jax.tree.map(lambda x: x[0], networks), trainer)
 
     def our_block() -> None:
         nonlocal state
-        state, metrics = fl.training.train_block(state, keys, count, block, task, training)
+        state, metrics = fl.training.train_block(state, keys, block, block, trainer)
         jax.block_until_ready((state.networks, metrics))
 
     def pytorch(threads: int) -> Any:
@@ -242,23 +246,23 @@ def faster_threads(name: str, run: Any) -> dict[str, Any]:
     return {f"{name}, threads: {best}": with_threads(best)}
 
 
-def show_training(training: Any, units: int, block: int, repetitions: int) -> dict[str, Any]:
+def show_training(trainer: Any, units: int, block: int, repetitions: int) -> dict[str, Any]:
     """Compares, measures and prints delayed XOR."""
-    equality = compare_training(training, units)
+    equality = compare_training(trainer, units)
     for precision in TOLERANCE:
         found = equality[precision]
         print(
             f"- delayed XOR, {precision}: losses {found['loss'][0]:.9g}, {found['loss'][1]:.9g}, gradients "
             f"differ by {found['gradient']:.0e}, parameters after three epochs by {found['parameters']:.0e}"
         )
-    measured = measure_training(training, units, block, repetitions)
+    measured = measure_training(trainer, units, block, repetitions)
     rows = []
     for name, seconds in measured["seconds_per_epoch"].items():
         rates = sorted(1 / s for s in seconds)
         middle = 1 / float(np.median(seconds))
         rows.append([name, f"{middle:.1f} ({rates[0]:.1f} - {rates[-1]:.1f})"])
     low, high = measured["ratio_range"]
-    size = f"N = {units}, B = {training.batch_size}, T = {training.num_steps}"
+    size = f"N = {units}, B = {trainer.batch_size}, T = {trainer.task.num_steps}"
     print(f"\nDelayed XOR, {size}\n\n{markdown_table(['', 'epochs per second'], rows)}")
     print(f"\nOver {measured['fastest_pytorch']}: {measured['ratio']:.2f} ({low:.2f} - {high:.2f})")
     print(f"First call of ours: {measured['first_call_seconds']:.1f} s")
@@ -315,8 +319,8 @@ def main(arguments: list[str] | None = None) -> int:
     failed = []
     if options.only != "lif" and torch:
         steps, units, block = (30, 8, 3) if options.quick else (300, 80, 10)
-        training = fl.training.Training(batch_size=4 if options.quick else 16, num_steps=steps)
-        report["xor"] = show_training(training, units, block, repetitions)
+        trainer = trainer_of(4 if options.quick else 16, steps)
+        report["xor"] = show_training(trainer, units, block, repetitions)
         failed += [] if report["xor"]["compared"]["equal"] else ["delayed XOR"]
     elif options.only != "lif":
         print("- left out: delayed XOR, because torch is not installed")

@@ -12,7 +12,6 @@ from flossing.initialisers import (
     Gaussian,
     Identity,
     Initialiser,
-    LineInputs,
     Orthogonal,
     Permutation,
     Ring,
@@ -31,7 +30,6 @@ ALL = [
     Identity(1.5),
     Permutation(1.5),
     Ring(1.5),
-    Ring(1.5, shortcuts=0.2),
     Sparse(1.5, 0.3),
 ]
 
@@ -82,51 +80,6 @@ def test_a_ring_passes_a_bit_around_all_units(key):
     seen = [bit := matrix @ bit for _ in range(7)]
     np.testing.assert_array_equal(np.argmax(seen, 1), [1, 2, 3, 4, 5, 6, 0])
     np.testing.assert_array_equal(np.sum(seen, 1), 1)
-
-
-def test_shortcuts_of_a_ring_have_their_density_and_size_and_leave_the_ring(key):
-    matrix = np.asarray(Ring(0.7, shortcuts=0.2, density=0.4)(key, N))
-    ring = np.roll(np.eye(N), 1, axis=0) > 0
-    np.testing.assert_allclose(matrix[ring], 0.7, rtol=1e-6)
-    others = matrix[~ring]
-    share = (others != 0).mean()  # of N^2 entries, each there or not
-    np.testing.assert_allclose(share, 0.4, rtol=0, atol=5 * np.sqrt(0.4 * 0.6) / N)
-    # The variance of n normal numbers has the relative standard deviation sqrt(2 / n).
-    entries = others[others != 0]
-    np.testing.assert_allclose(
-        entries.var(), 0.2**2 / (0.4 * N), rtol=5 * np.sqrt(2 / entries.size)
-    )
-
-
-def test_line_inputs_start_lines_of_equal_length(key):
-    weight = np.asarray(LineInputs(5, start=0.65, others=0.15)(key, N, 1))[:, 0]
-    starts = np.arange(5) * N // 5
-    np.testing.assert_allclose(np.abs(weight[starts]), 0.65, rtol=1e-6)
-    others = np.delete(weight, starts)
-    assert np.abs(others).max() <= np.sqrt(3) * 0.15
-    # Of n uniform numbers; their fourth moment is 9/5 of the squared second one.
-    deviation = np.sqrt(0.8 / others.size)
-    np.testing.assert_allclose(others.var(), 0.15**2, rtol=5 * deviation)
-    np.testing.assert_allclose(others.mean(), 0, atol=5 * 0.15 / np.sqrt(others.size))
-
-
-def test_line_inputs_have_random_signs_and_are_shared_among_inputs(key):
-    weight = np.asarray(LineInputs(N, start=0.6, others=0.0)(key, N, 3))
-    np.testing.assert_allclose(np.abs(weight), 0.2, rtol=1e-6)
-    # A fair coin, 3 N times.
-    assert abs((weight > 0).mean() - 0.5) < 5 * 0.5 / np.sqrt(3 * N)
-
-
-def test_lines_that_do_not_divide_the_units_differ_by_one_in_length(key):
-    weight = np.asarray(LineInputs(3, start=1.0, others=0.0)(key, 10, 1))[:, 0]
-    np.testing.assert_array_equal(np.flatnonzero(weight), [0, 3, 7])
-
-
-def test_line_inputs_refuse_more_lines_than_units(key):
-    with raises(ValueError, "lines: expected at most 4, got 5."):
-        LineInputs(5, 1.0, 0.1)(key, 4, 1)
-    with raises(ValueError, "lines: expected at least 1, got 0."):
-        LineInputs(0, 1.0, 0.1)
 
 
 def test_permutations_have_one_entry_in_each_row_and_column(key):

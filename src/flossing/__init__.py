@@ -36,6 +36,7 @@ from .cells import (
     TanhCell as TanhCell,
     TanhSpec as TanhSpec,
     fluctuation_driven as fluctuation_driven,
+    open_gates as open_gates,
     with_escape as with_escape,
 )
 from .floss import (
@@ -43,10 +44,12 @@ from .floss import (
     AdaptiveFlosser as AdaptiveFlosser,
     Before as Before,
     Flosser as Flosser,
+    FlossingHarmWarning as FlossingHarmWarning,
     Heights as Heights,
     Joint as Joint,
     Phases as Phases,
     SurrogateHeights as SurrogateHeights,
+    flossing_harm as flossing_harm,
     flossing_loss as flossing_loss,
     free_heights as free_heights,
 )
@@ -65,14 +68,20 @@ from .lyapunov import (
     long_term_jacobian as long_term_jacobian,
     lyapunov_spectrum as lyapunov_spectrum,
 )
+from .optimisers import SGD as SGD, Adam as Adam
 from .training import Network as Network
 
 if TYPE_CHECKING:
+    from .runs import train as train
     from .sweeps import sweep as sweep
 
 
 def __getattr__(name: str) -> Any:
-    """``sweep`` is loaded when it is used: figures, datasets and Dask would slow the import down."""
+    """``train`` and ``sweep`` are loaded when used: figures, datasets and Dask would slow the import down."""
+    if name == "train":
+        from .runs import train
+
+        return train
     if name == "sweep":
         from .sweeps import sweep
 

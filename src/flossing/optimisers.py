@@ -55,9 +55,9 @@ class _Clipped(OptimiserSpec):
     learning_rate: float = 1e-3
     """Learning rate at the first update."""
     final_learning_rate: float | None = None
-    """Learning rate at the last update, to which it falls along a cosine; by default it stays."""
+    """Rate to which it falls, along a cosine. By default it stays."""
     clip: Clip | None = "array"
-    """Clip the norm of each array of the gradient (as published), of all together (global), or nothing."""
+    """What is clipped: each array, all together (global). None for nothing; the published code has array."""
     clip_norm: float = 0.03
     """Largest norm that clipping leaves."""
 
@@ -85,7 +85,7 @@ class _Clipped(OptimiserSpec):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Adam(_Clipped, name="adam"):
-    """Adam (Kingma & Ba 2015) with clipped gradients; Engelken 2023 has these settings."""
+    """Adam with clipped gradients. Kingma & Ba 2015; the settings are those of Engelken 2023."""
 
     def _method(self, rate: optax.ScalarOrSchedule) -> optax.GradientTransformation:
         return optax.adam(rate)
@@ -96,11 +96,15 @@ class SGD(_Clipped, name="sgd"):
     """Gradient descent with momentum and clipped gradients."""
 
     momentum: float = 0.9
-    """Decay of the running sum of gradients, from 0 (none) to below 1."""
+    """Decay of the running sum of gradients, 0 for none."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_fraction("momentum", self.momentum)
+        if self.momentum == 1:
+            raise ValueError(
+                "momentum: expected a number below 1, got 1: no gradient would ever be forgotten."
+            )
 
     def _method(self, rate: optax.ScalarOrSchedule) -> optax.GradientTransformation:
         return optax.sgd(rate, self.momentum)
@@ -109,9 +113,23 @@ class SGD(_Clipped, name="sgd"):
 def as_optimiser(
     optimiser: OptimiserSpec | optax.GradientTransformation, epochs: int
 ) -> optax.GradientTransformationExtraArgs:
-    """The transformation of a specification, or the one that is given; its updates take ``value``."""
+    """The transformation of a specification, or the one that is given; its updates take ``value``.
+
+    Raises:
+        TypeError: ``optimiser`` is neither.
+    """
     built = optimiser.build(epochs) if isinstance(optimiser, OptimiserSpec) else optimiser
+    if isinstance(built, type) or not (hasattr(built, "init") and hasattr(built, "update")):
+        raise TypeError(
+            "optimiser: expected an Optax transformation such as optax.adam(1e-3), or a specification such "
+            f"as fl.optimisers.Adam(), got {built!r} ({type(built).__name__})."
+        )
     return optax.with_extra_args_support(built)
+
+
+def ascent(gradient: PyTree) -> PyTree:
+    """The direction in which a real function grows, as Optax takes it: the conjugate of JAX's gradient."""
+    return jax.tree.map(jnp.conj, gradient)
 
 
 def keep_row_means() -> optax.GradientTransformation:

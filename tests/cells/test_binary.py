@@ -2,6 +2,7 @@
 
 import functools
 
+import equinox as eqx
 import jax
 import numpy as np
 from cell_helpers import (
@@ -11,9 +12,12 @@ from cell_helpers import (
     jacobian,
     normal,
     over,
+    raises,
 )
 
 import flossing as fl
+from flossing.cells import NoisyBinaryState
+from flossing.escape_noise import Noisy, SigmoidNoise, with_noise
 from flossing.initialisers import Permutation
 from flossing.surrogates import SuperSpike
 
@@ -45,21 +49,62 @@ def test_centred_is_the_same_network_with_other_biases(key):
     close(jacobian(centred, state, bits), jacobian(plain, state, bits))
 
 
-def test_inputs_may_stay_as_they_are_where_activity_is_centred(key):
-    options = {"centred": True, "key": key}
-    both = fl.BinaryCell(INPUTS, UNITS, **options)
-    activity = fl.BinaryCell(INPUTS, UNITS, centred_inputs=False, **options)
-    state, input = normal(UNITS), normal(INPUTS)
-    close(activity(state, input), both(state, input + 0.5))
+@over("centred", [False, True])
+def test_stochastic_units_are_active_where_the_uniform_number_is_below(centred, key):
+    noise = SigmoidNoise(3.0)
+    cell = fl.BinaryCell(INPUTS, UNITS, escape=noise, centred=centred, key=key)
+    assert cell.noise_size == UNITS
+    membrane, input, uniform = normal(UNITS), normal(INPUTS), np.linspace(0.1, 0.9, UNITS)
+    state = cell(cell.initial_state(), Noisy(input, jax.numpy.asarray(uniform)))
+    w, u, b = map(np.asarray, (cell.recurrent_weight, cell.input_weight, cell.bias))
+    half = 0.5 * centred
+    close(state.membrane, w @ (np.zeros(UNITS) - half) + u @ (input - half) + b)
+    active = uniform < 1 / (1 + np.exp(-3 * np.asarray(membrane)))
+    assert 0 < active.sum() < UNITS
+    state = state._replace(membrane=membrane)
+    np.testing.assert_array_equal(cell.output(state), active - half)
+    new = cell(state, Noisy(input, jax.numpy.asarray(uniform)))
+    close(new.membrane, w @ (active - half) + u @ (input - half) + b)
 
 
-def test_a_membrane_readout_changes_what_is_seen_and_not_the_network(key):
-    plain = fl.BinaryCell(INPUTS, UNITS, centred=True, key=key)
-    open_ = fl.BinaryCell(INPUTS, UNITS, centred=True, membrane_readout=True, key=key)
-    state, input = normal(UNITS), normal(INPUTS)
-    np.testing.assert_array_equal(open_(state, input), plain(state, input))
-    np.testing.assert_array_equal(open_.output(state), state)
-    np.testing.assert_array_equal(open_.activity(state), plain.output(state))
+def test_the_jacobian_of_stochastic_units_has_the_slope_of_the_probability(key):
+    cell = fl.BinaryCell(INPUTS, UNITS, escape=SigmoidNoise(2.0), key=key)
+    membrane, noise = normal(UNITS), cell.initial_state().noise
+
+    def step(membrane):
+        input = Noisy(normal(INPUTS), jax.numpy.full(UNITS, 0.5))
+        return cell(NoisyBinaryState(membrane, noise), input).membrane
+
+    p = 1 / (1 + np.exp(-2 * np.asarray(membrane)))
+    expected = np.asarray(cell.recurrent_weight) @ np.diag(2 * p * (1 - p))
+    close(jax.jacfwd(step)(membrane), expected)
+
+
+def test_with_steep_noise_the_network_is_the_deterministic_one(key):
+    steep = fl.BinaryCell(INPUTS, UNITS, escape=SigmoidNoise(1e9), key=key)
+    plain = fl.with_escape(steep, None)
+    inputs = normal(30, INPUTS)
+    noise = with_noise(steep, inputs, key=key)
+    # The first step leaves no activity behind in one network, and finds a membrane of 0 in the other: none.
+    np.testing.assert_array_equal(steep.over_time(noise), plain.over_time(inputs))
+
+
+def test_numbers_that_decide_on_activity_are_no_tangent_directions(key):
+    cell = fl.BinaryCell(INPUTS, UNITS, escape=SigmoidNoise(), key=key)
+    inputs = with_noise(cell, normal(30, INPUTS), key=key)
+    spectrum = eqx.filter_eval_shape(
+        fl.lyapunov_spectrum, cell, cell.initial_state(), inputs, key=key
+    )
+    assert spectrum.exponents.shape == (UNITS,)
+
+
+def test_states_of_the_other_kind_are_refused(key, untyped):
+    noisy = fl.BinaryCell(INPUTS, UNITS, escape=SigmoidNoise(), key=key)
+    plain = fl.with_escape(noisy, None)
+    with raises(TypeError, "state: expected a NoisyBinaryState, as initial_state() is, got Array"):
+        noisy.output(plain.initial_state())
+    with raises(TypeError, "state: expected an array, got NoisyBinaryState."):
+        plain(noisy.initial_state(), normal(INPUTS))
 
 
 def test_delay_lines_have_equal_surrogate_exponents(key, x64):

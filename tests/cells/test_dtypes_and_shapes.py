@@ -101,7 +101,8 @@ def test_trials_without_steps_and_no_trials(name, steps, trials):
 @over("trials", [(), (0,), (2,)])
 def test_stochastic_trials_have_noise_of_their_own(steps, trials, key):
     layer = fl.LIFCell(3, 4, escape=SigmoidNoise(0.1), key=key)
-    for cell in (layer, fl.Stack([layer, fl.TanhCell(4, 2, key=key)])):
+    binary = fl.BinaryCell(3, 4, escape=SigmoidNoise(0.1), key=key)
+    for cell in (layer, binary, fl.Stack([layer, fl.TanhCell(4, 2, key=key)])):
         inputs = with_noise(cell, jnp.ones((steps, *trials, 3)), key=key)
         assert inputs.uniform.shape == (steps, *trials, 4)
         assert cell.over_time(inputs).shape == (steps, *trials, cell.hidden_size)

@@ -12,7 +12,6 @@ from hypothesis import given, settings, strategies as st
 
 import flossing as fl
 from flossing.cells import LeakyReadout, fluctuation_driven
-from flossing.runs import CellConfig
 
 few = settings(max_examples=20, deadline=None, derandomize=True, database=None)
 KEY = jax.random.key(0)
@@ -179,8 +178,7 @@ def test_rates_are_in_hz_and_one_number(key, untyped):
     cell = fl.LIFCell(2, 3, key=key)
     for name, use in (
         ("rate", lambda rate: fluctuation_driven(cell, rate=rate, key=key)),
-        ("cell.input_rate", lambda rate: CellConfig("lif", 3, input_rate=rate).build(1, key)),
-        ("cell.input_rate", lambda rate: CellConfig("tanh", 3, input_rate=rate).build(1, key)),
+        ("input_rate", lambda rate: fl.LIFSpec(3, fluctuations=1.0, input_rate=rate)),
     ):
         with raises(
             ValueError, f"{name}: expected a rate in Hz, at least 0.5, got 0.1; for 0.1 spi"
@@ -195,7 +193,7 @@ def test_rates_are_in_hz_and_one_number(key, untyped):
         fluctuation_driven(many, rate=5.0, key=key)
 
 
-def test_the_default_rate_of_a_configuration_is_100_hz(key):
-    made = CellConfig("lif", 300, fluctuations=1.0).build(50, key)
+def test_the_default_rate_of_a_specification_is_100_hz(key):
+    made = fl.LIFSpec(300, fluctuations=1.0).build(50, key=key)
     expected = (0.9 / (50 * 0.1 * 25 / 30)) ** 0.5
     np.testing.assert_allclose(made.input_weight.std(), expected, rtol=5 / math.sqrt(2 * 15000))

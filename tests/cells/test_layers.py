@@ -276,7 +276,7 @@ def test_wrong_layers(key, untyped):
         fl.LIFCell(1, 2, recurrent=fl.initialisers.Gaussian(), feedforward_only=True, key=key)
     with raises(TypeError, "escape: expected an escape noise or None, got 0.1 (float)."):
         fl.LIFCell(1, 2, escape=0.1, key=key)
-    with raises(TypeError, "cell: expected LIF neurons, got TanhCell."):
+    with raises(TypeError, "cell: expected LIF neurons or binary units, got TanhCell."):
         with_escape(fl.TanhCell(1, 2, key=key), None)
     with raises(ValueError, "escape: expected 2 entries, got 1."):
         with_escape(network(key), [None])

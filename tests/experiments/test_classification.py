@@ -5,14 +5,13 @@ import json
 import sys
 from pathlib import Path
 
-import equinox as eqx
 import jax
 import numpy as np
 import pytest
 
 from flossing.experiments import _classifier, classification, classification_shd
 from flossing.experiments._classifier import Architecture, RandmanData, Schedule
-from flossing.tasks import Randman
+from flossing.tasks import Randman, Trial
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tasks"))
 from spoken_files import write
@@ -78,20 +77,6 @@ def test_spoken_digits_are_read_and_trained_on(tmp_path, monkeypatch):
     assert losses[1] < losses[0]
 
 
-@pytest.mark.parametrize("part", [1, 3, 5, 100])
-def test_gradients_in_parts_are_those_of_the_batch(part):
-    data = RandmanData(Randman(classes=3, inputs=8, samples=20, frequencies=2, num_steps=60), 0)
-    architecture = Architecture(filters=(6,), kernels=(5,), strides=(1,), input_rate=12.5)
-    network = architecture.build(data, "deterministic", jax.random.key(0))
-    rasters, labels = next(data.batches("train", 12, seed=1))
-    schedule = Schedule(part=part)
-    one = eqx.filter_value_and_grad(_classifier.objective, has_aux=True)
-    expected = eqx.filter_jit(one)(network, rasters, labels, schedule)
-    found = eqx.filter_jit(_classifier.gradient_in_parts)(network, rasters, labels, schedule)
-    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(a, b, rtol=2e-4, atol=1e-6)
-
-
 def test_missing_files_of_spoken_digits_are_explained(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"Get https://.*shd_train\.h5\.gz"):
         classification_shd.run(settings=classification_shd.Settings(folder=str(tmp_path)))
@@ -105,8 +90,27 @@ def test_parts_are_shuffled_and_kept_apart():
     assert len(one) == 42
     assert not np.array_equal(one, other)
     rasters, _ = next(data.batches("test", 6))
-    np.testing.assert_array_equal(rasters.sum(0), np.ones((6, 4)))
-    assert rasters.shape == (100, 6, 4)
+    np.testing.assert_array_equal(rasters.sum(1), np.ones((6, 4)))
+    assert rasters.shape == (6, 100, 4)
+
+
+def test_the_loss_has_a_penalty_on_every_layer_and_the_largest_readout_counts():
+    schedule = Schedule(spike_limit=2.0, penalty=0.5)
+    random = np.random.default_rng(0)
+    spikes = random.random((4, 10, 3)) < 0.4
+    values, labels = random.normal(size=(4, 10, 5)), np.array([0, 3, 1, 4])
+    outputs = tuple(np.asarray(x, np.float32) for x in (spikes, spikes[..., :2], values))
+    task = _classifier.Batch(schedule, Trial(outputs[0], labels))
+    best = values.max(1)
+    errors = np.log(np.exp(best).sum(1)) - best[range(4), labels]
+    over = [np.maximum(0, x.sum(1) - 2) for x in (spikes, spikes[..., :2])]
+    expected = errors.mean() + 0.5 * sum((x**2).mean() for x in over)
+    trial = task.batch(jax.random.key(0), 0, 4)
+    assert float(task.loss(outputs, trial)) == pytest.approx(expected, rel=1e-5)
+    metrics = task.metrics(outputs, trial)
+    assert float(metrics["accuracy"].value) == (best.argmax(1) == labels).mean()
+    counts = [10 * spikes.mean(), 10 * spikes[..., :2].mean()]
+    np.testing.assert_allclose(metrics["spikes"].value, counts, rtol=1e-6)
 
 
 def test_nearest_neighbours_are_those_of_all_distances():

@@ -3,11 +3,9 @@
 import dataclasses
 import json
 
-import numpy as np
 import pytest
 
-from flossing.experiments import binary_xor, xor
-from flossing.experiments._binary_kinds import KINDS
+from flossing.experiments import xor
 from flossing.experiments._delays import Delays, largest_solved
 from flossing.runs.job import Silent
 
@@ -90,51 +88,3 @@ def test_the_last_exponents_are_flossed_too_where_that_is_asked_for():
         "N=16,d=4,adaptive,k=N": 16,
         "N=20,d=8,adaptive,k=N": 20,
     }
-
-
-def test_binary_networks():
-    variants = ("gaussian,none", "ring,none", "ring,adaptive", "lines,adaptive")
-    settings = binary_xor.Settings(
-        variants=variants, delays=(4,), gaussian_delays=(4,), longer=(), shown_delay=4, hidden_size=12,
-        networks=2, epochs=12,
-    )  # fmt: skip
-    result = binary_xor.run(settings=settings)
-    json.dumps(result.numbers)
-    assert len(result.figure.axes) == 4
-    assert set(result.numbers) == {f"d=4,{variant}" for variant in variants}
-    assert all(np.isfinite(claim.measured) for claim in result.claims)
-    held = result.numbers["d=4,ring,adaptive"]
-    assert held["first_exponent_end"] != result.numbers["d=4,ring,none"]["first_exponent_end"]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_binary_networks_of_a_kind_differ_in_flossing_only(kind):
-    settings = binary_xor.Settings()
-    plain, flossed = (settings.run(18, f"{kind},{s}") for s in ("none", "adaptive"))
-    assert dataclasses.replace(flossed, flossing=plain.flossing) == plain
-    assert plain.training.epochs == 3001
-    level, horizon = flossed.flossing.targets[0], flossed.task.build().horizon
-    assert level == pytest.approx(-1 / horizon)
-
-
-def test_kinds_of_binary_networks():
-    settings = binary_xor.Settings()
-    gaussian, ring, lines = (settings.run(18, f"{kind},adaptive") for kind in KINDS)
-    assert settings.delays_of("lines,none") == (10, 14, 18, 22, 26, 34, 42)
-    assert settings.delays_of("ring,adaptive") == (10, 14, 18, 22, 26)
-    assert settings.delays_of("gaussian,none") == (14, 18)
-    assert ring.training == dataclasses.replace(gaussian.training, batch_size=16, slow_below=0.3)
-    assert lines.training.keep_zeros
-    assert not ring.training.keep_zeros
-    assert ring.cell.recurrent == lines.cell.recurrent == "ring"
-    assert (ring.cell.lines, lines.cell.lines) == (0, 5)
-    assert ring.flossing.adaptive.control == gaussian.flossing.adaptive.control == "both"
-    assert lines.flossing.adaptive.control == "surrogate"
-    before = settings.run(18, "lines,before")
-    assert settings.delays_of("lines,before") == (14, 18, 22, 26)
-    assert (before.flossing.schedule, before.flossing.num_exponents) == ("before", 20)
-    assert (before.cell, before.training) == (lines.cell, lines.training)
-    assert before.flossing.targets == lines.flossing.targets
-    assert settings.run(10, "ring,adaptive").flossing.learning_rate == ring.flossing.learning_rate
-    late = settings.run(36, "ring,adaptive").flossing.learning_rate
-    assert late == pytest.approx(ring.flossing.learning_rate / 4)

@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 
@@ -50,5 +51,5 @@ def test_a_users_picture_is_the_target(tmp_path):
     image[:, 10:20] = 0
     imsave(tmp_path / "bar.png", image)
     settings = Settings(size=4, steps=6, image=str(tmp_path / "bar.png"))
-    found = spike_train_matching._target(settings)
+    found = settings.raster.sample(jax.random.key(0)).targets
     np.testing.assert_array_equal(found[:, 0], [0, 0, 1, 1, 0, 0])

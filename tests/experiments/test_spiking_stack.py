@@ -11,18 +11,17 @@ import pytest
 
 import flossing as fl
 from flossing.experiments import spiking_stack
-from flossing.experiments._classifier import Schedule
+from flossing.experiments._classifier import Schedule, hidden, side_by_side
 from flossing.experiments._layer_gradients import growth, layer_gradients, predicted_growth
-from flossing.experiments._small_classifier import hidden, with_derivatives
+from flossing.experiments._small_classifier import with_derivatives
 from flossing.experiments._stack_training import (
     exponents,
     floss_each,
     floss_together,
     heights,
-    objective,
     with_heights,
 )
-from flossing.experiments._streaming import Trials
+from flossing.experiments._streaming import Trials, stream
 from flossing.lyapunov._steps import run
 
 TASK, SHAPE = spiking_stack.QUICK.task, spiking_stack.QUICK.shape
@@ -40,8 +39,8 @@ def network():
 
 
 @pytest.fixture(scope="module")
-def stream(times):
-    return Trials(times.times, TASK)(jax.random.key(2), LENGTH * TASK.num_steps)
+def spikes(times):
+    return stream(times.times, TASK, jax.random.key(2), LENGTH * TASK.num_steps)
 
 
 def test_trials_show_a_sample_and_then_nothing_of_it(times):
@@ -57,13 +56,13 @@ def test_trials_show_a_sample_and_then_nothing_of_it(times):
     np.testing.assert_allclose(task.logits(readouts), 37)
 
 
-def test_a_stream_is_made_of_trials(times, stream):
-    assert stream.shape == (LENGTH * 40, 8)
-    samples = np.asarray(stream).reshape(LENGTH, 40, 8)[:, :15]
+def test_a_stream_is_made_of_trials(times, spikes):
+    assert spikes.shape == (LENGTH * 40, 8)
+    samples = np.asarray(spikes).reshape(LENGTH, 40, 8)[:, :15]
     np.testing.assert_array_equal(samples.sum(1), 1)
     known = np.asarray(times.times)
     assert all((known == sample.argmax(0)).all(1).any() for sample in samples)
-    assert Trials(times.times, TASK)(jax.random.key(2), 50).shape == (50, 8)
+    assert stream(times.times, TASK, jax.random.key(2), 50).shape == (50, 8)
 
 
 def test_the_spectrum_of_a_stack_is_the_union_of_its_layers(x64):
@@ -90,19 +89,19 @@ def test_the_spectrum_of_a_stack_is_the_union_of_its_layers(x64):
     assert float(other.exponents.sum()) == pytest.approx(float(sum(u.sum() for u in union)))
 
 
-def test_flossing_each_layer_or_the_first_of_the_stack(network, stream):
+def test_flossing_each_layer_or_the_first_of_the_stack(network, spikes):
     key, target = jax.random.key(5), -0.03
-    each = floss_each(network, stream, jnp.asarray(target), key)
-    joint, layers = exponents(each, stream, 1, key)
+    each = floss_each(network, spikes, jnp.asarray(target), key)
+    joint, layers = exponents(each, spikes, 1, key)
     np.testing.assert_allclose(layers[:, 0], target, atol=2e-3)
     assert float(joint[0]) == pytest.approx(target, abs=0.01)
-    together = floss_together(network, stream, jnp.asarray(target), key)
-    joint, layers = exponents(together, stream, 1, key)
+    together = floss_together(network, spikes, jnp.asarray(target), key)
+    joint, layers = exponents(together, spikes, 1, key)
     assert float(joint[0]) == pytest.approx(target, abs=2e-3)
     assert layers[:, 0].min() < target - 0.005
     ratio = np.asarray(heights(together) / heights(network))
     assert ratio[0] == pytest.approx(ratio[1])
-    np.testing.assert_array_equal(hidden(each).over_time(stream), hidden(network).over_time(stream))
+    np.testing.assert_array_equal(hidden(each).over_time(spikes), hidden(network).over_time(spikes))
 
 
 def test_gradients_of_the_states_of_each_layer(network, times):
@@ -152,17 +151,38 @@ def test_a_stack_of_equal_layers_has_the_power_of_the_lag():
     np.testing.assert_allclose(found, predicted_growth(np.log([0.9, 0.9]), TASK))
 
 
-def test_the_penalty_counts_spikes_of_a_trial(network, times):
-    rasters, labels = TASK.rasters(times.times, jax.random.key(7)), times.labels
+@pytest.fixture(scope="module")
+def task():
+    data = jax.jit(lambda key: TASK.randman.split(key, test=0.3))(jax.random.key(0))
+    order = jnp.arange(24).reshape(3, 8)
+    noise = jax.random.split(jax.random.key(8), 3)
     schedule = Schedule(spike_limit=1.0, penalty=0.5)
-    value, (error, right, rates) = objective(network, rasters, labels, TASK, schedule)
-    *spikes, readouts = network.all_over_time(rasters)
-    counts = [np.asarray(s).sum(0) for s in spikes]
+    return Trials(data, order, noise, jax.random.key(9), TASK, schedule)
+
+
+def test_the_penalty_counts_spikes_of_a_trial(network, task):
+    trial = task.batch(jax.random.key(7), 1, 8)
+    outputs = side_by_side(network, trial.inputs)
+    metrics = {name: m.value for name, m in task.metrics(outputs, trial).items()}
+    *spikes, readouts = (np.asarray(x) for x in outputs)
+    counts = [s.sum(1) for s in spikes]
     over = sum(0.5 * (np.maximum(0, c - 1) ** 2).mean() for c in counts)
-    assert float(value - error) == pytest.approx(over, rel=1e-4)
-    np.testing.assert_allclose(rates, [c.mean() / 40 for c in counts], rtol=1e-5)
-    best = np.asarray(readouts)[-5:].mean(0).argmax(-1)
-    assert float(right) == pytest.approx((best == np.asarray(labels)).mean())
+    found = float(task.loss(outputs, trial) - metrics["cross-entropy"])
+    assert found == pytest.approx(over, rel=1e-4)
+    np.testing.assert_allclose(metrics["rates"], [c.mean() / 40 for c in counts], rtol=1e-5)
+    best = readouts[:, -5:].mean(1).argmax(-1)
+    assert float(metrics["accuracy"]) == pytest.approx((best == trial.targets).mean())
+
+
+def test_updates_see_the_samples_whose_turn_it_is_with_fresh_background(task):
+    key = jax.random.key(7)
+    one, other = task.batch(key, 1, 8), task.batch(key, 2, 8)
+    np.testing.assert_array_equal(one.targets, task.data.train.labels[8:16])
+    np.testing.assert_array_equal(one.inputs[:, :15].argmax(1), task.data.train.times[8:16])
+    assert not np.array_equal(one.inputs[:, 15:], other.inputs[:, 15:])
+    held = [task.held_out(jax.random.key(seed), 8) for seed in (0, 1)]
+    np.testing.assert_array_equal(held[0].targets, task.data.test.labels)
+    np.testing.assert_array_equal(held[0].inputs, held[1].inputs)
 
 
 def test_the_experiment():

@@ -10,9 +10,14 @@ import pytest
 from flossing.experiments import spiking_xor
 from flossing.experiments._spiking_xor_figure import NAMES
 from flossing.experiments.spiking_xor import QUICK, Settings
+from flossing.runs import from_yaml, to_yaml
 
 TINY = dataclasses.replace(
-    QUICK, epochs=24, neurons=12, bin_steps=4, channels=8, remedies=("tuned", "fluctuations")
+    QUICK,
+    epochs=24,
+    cell=dataclasses.replace(QUICK.cell, hidden_size=12),
+    bits=dataclasses.replace(QUICK.bits, bin_steps=4, channels=8),
+    remedies=("tuned", "fluctuations"),
 )
 
 
@@ -31,8 +36,11 @@ def test_it_is_complete(result):
 
 
 def test_networks_differ_by_nothing_but_their_method():
-    settings = Settings(networks=1, neurons=8)
+    settings = Settings(networks=1, cell=dataclasses.replace(Settings.cell, hidden_size=8))
     runs = {m: settings.run("xor", 4, m) for m in ("none", "adaptive", "clipped", "gentle")}
+    before = settings.run("xor", 4, "before")
+    assert from_yaml(to_yaml(before)) == before
+    assert before.schedule.targets == (-2.0 / 40,)
     weights = {m: r.networks().cell.recurrent_weight for m, r in runs.items()}
     for name, weight in weights.items():
         np.testing.assert_array_equal(weight, weights["none"])
@@ -41,7 +49,7 @@ def test_networks_differ_by_nothing_but_their_method():
             for f in dataclasses.fields(runs["none"])
             if getattr(runs[name], f.name) != getattr(runs["none"], f.name)
         }
-        expected = {"adaptive": {"flossing"}, "clipped": {"training"}, "gentle": {"cell"}}
+        expected = {"adaptive": {"schedule"}, "clipped": {"optimiser"}, "gentle": {"cell"}}
         assert changed == expected.get(name, set())
     assert set(NAMES) >= set(settings.schedules) | set(settings.remedies)
 
@@ -53,11 +61,11 @@ def test_the_tuned_steepness_is_the_best_of_those_tried():
 
 
 def test_a_trial_shows_two_bits_and_asks_for_their_parity(result):
-    task = TINY.run("xor", 4, "none").task.build()
+    task = TINY.run("xor", 4, "none").task
     half, width = task.channels // 2, task.bin_steps
     certain = dataclasses.replace(task, probability=1.0, bin_steps=width)
     for seed in range(6):
-        inputs, targets, mask = certain.sample(jax.random.key(seed), 5 * width)
+        inputs, targets, mask = certain.sample(jax.random.key(seed))
         sums = np.asarray(inputs).reshape(5, width, 2, half).sum((1, 3))
         first, second = sums[0], sums[2]
         assert sorted(first) == [0, half * width]

@@ -10,15 +10,15 @@ import pytest
 from scipy.stats import spearmanr
 
 from flossing.experiments import surrogate_fields
-from flossing.experiments._classifier import Schedule
+from flossing.experiments._classifier import Schedule, hidden
 from flossing.experiments._field_measures import first_exponent, floss_heights, noise_of_gram
 from flossing.experiments._rank_statistics import over_seeds, rank_correlation
 from flossing.experiments._small_classifier import (
+    Samples,
     Shape,
-    Stream,
+    batches,
     heights_of,
-    hidden,
-    share_right,
+    stream,
     train,
     with_derivatives,
 )
@@ -48,7 +48,7 @@ def test_the_experiment():
         steepnesses=(1.0, 20.0),
         targets=(0.0,),
         plan=dataclasses.replace(
-            surrogate_fields.QUICK.plan, num_exponents=2, phases=((2, 1e-2),), window=30
+            surrogate_fields.QUICK.plan, num_exponents=2, steps_before=2, window=30
         ),
         samples_in_stream=8,
         probes=2,
@@ -72,39 +72,60 @@ def test_the_experiment():
 
 
 def test_heights_bring_the_exponent_of_every_layer_to_the_target(data, network):
-    stream = Stream(data.train.times, TASK.num_steps)(jax.random.key(2), 360)
+    spikes = stream(data.train.times, TASK.num_steps, jax.random.key(2), 360)
     key = jax.random.key(3)
     flossed = with_derivatives(
-        network, 5.0, floss_heights(network, stream, jnp.asarray(-0.03), key)
+        network, 5.0, floss_heights(network, spikes, jnp.asarray(-0.03), key)
     )
     first, second = hidden(flossed).layers
-    below = first.over_time(stream)
-    np.testing.assert_array_equal(below, network.layers[0].over_time(stream))
-    found = [float(first_exponent(first, stream, key)), float(first_exponent(second, below, key))]
+    below = first.over_time(spikes)
+    np.testing.assert_array_equal(below, network.layers[0].over_time(spikes))
+    found = [float(first_exponent(first, spikes, key)), float(first_exponent(second, below, key))]
     np.testing.assert_allclose(found, -0.03, atol=1e-3)
     # Exponents of a stack are those of its layers.
-    assert float(first_exponent(hidden(flossed), stream, key)) == pytest.approx(-0.03, abs=0.01)
+    assert float(first_exponent(hidden(flossed), spikes, key)) == pytest.approx(-0.03, abs=0.01)
 
 
 def test_training_changes_weights_only(data, network):
     schedule = Schedule(epochs=20, batch_size=8, learning_rate=0.05)
-    trained = train(network, *data.train, jax.random.key(4), schedule, TASK.num_steps)
+    other = with_derivatives(network, 5.0, [1.0, 2.0])
+    trained, second = train([network, other], data, TASK.num_steps, schedule, jax.random.key(4))
     assert trained.loss.shape == trained.accuracy.shape == (20,)
     assert trained.loss[-1] < 0.95 * trained.loss[0]
-    assert int(trained.skipped) == 0
+    assert trained.skipped == 0
     assert heights_of(trained.network) == heights_of(network)
+    assert heights_of(second.network) == heights_of(other)
     assert float(trained.network.layers[0].surrogate.sharpness) == 5
-    assert not np.array_equal(
-        trained.network.layers[1].recurrent_weight, network.layers[1].recurrent_weight
-    )
-    right = share_right(trained.network, *data.train, TASK.num_steps)
-    assert float(right) == pytest.approx(float(trained.accuracy[-1]), abs=0.2)
+    changed, before = (n.layers[1].recurrent_weight for n in (trained.network, network))
+    assert not np.array_equal(changed, before)
+    values = trained.network.over_time(jax.nn.one_hot(data.test.times, TASK.num_steps, axis=0))
+    right = (values.max(0).argmax(-1) == data.test.labels).mean()
+    assert trained.test_accuracy == pytest.approx(float(right))
+
+
+def test_all_networks_are_trained_alone_or_beside_others_alike(data, network):
+    schedule = Schedule(epochs=2, batch_size=8, learning_rate=0.05)
+    other = with_derivatives(network, 5.0, [1.0, 2.0])
+    arguments = data, TASK.num_steps, schedule, jax.random.key(4)
+    (alone,), (_, beside) = train([network], *arguments), train([other, network], *arguments)
+    np.testing.assert_allclose(alone.loss, beside.loss, rtol=1e-5)
+
+
+def test_every_epoch_has_an_order_of_its_own_without_repetition():
+    order = np.asarray(batches(jax.random.split(jax.random.key(0), 3), 10, 4))
+    assert order.shape == (6, 4)
+    for epoch in order.reshape(3, 8):
+        assert len(set(epoch)) == 8
+        assert set(epoch) <= set(range(10))
+    assert not np.array_equal(order[:2], order[2:4])
 
 
 def test_a_stream_is_made_of_samples(data):
-    stream = Stream(data.train.times, TASK.num_steps)(jax.random.key(2), 75)
-    assert stream.shape == (75, TASK.inputs)
-    np.testing.assert_array_equal(stream[:60].reshape(2, 30, -1).sum(1), 1)
+    spikes = stream(data.train.times, TASK.num_steps, jax.random.key(2), 75)
+    assert spikes.shape == (75, TASK.inputs)
+    np.testing.assert_array_equal(spikes[:60].reshape(2, 30, -1).sum(1), 1)
+    task = Samples(Schedule(), data, jnp.zeros((1, 1), int), TASK.num_steps)
+    np.testing.assert_array_equal(task.sample_inputs(jax.random.key(2), 75), spikes)
 
 
 def test_noise_of_gradients_from_inner_products():

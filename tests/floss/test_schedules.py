@@ -1,55 +1,168 @@
-"""When flossing takes place."""
+"""When flossing takes place, and what each schedule makes of its settings."""
 
+import dataclasses
+
+import numpy as np
+import optax
 import pytest
 
-from flossing.floss import Flossing, plan
+import flossing as fl
+from flossing.floss import Schedule
 
 
-def phases(epochs, flossing=None, **settings):
-    flossing = flossing or Flossing(**settings)
-    return [(p.kind, p.start, p.stop) for p in plan(flossing, epochs)]
+def phases(schedule, epochs):
+    return [(p.kind, p.start, p.stop) for p in schedule.phases(epochs)]
 
 
 def test_the_published_schedule():
-    assert phases(3001, Flossing.published()) == [
+    assert phases(fl.Phases.published(), 3001) == [
         ("floss", 0, 500),
         ("train", 0, 100),
-        ("floss", 0, 500),
+        ("floss", 500, 1000),
         ("train", 100, 200),
-        ("floss", 0, 500),
+        ("floss", 1000, 1500),
         ("train", 200, 3001),
     ]
+
+
+def test_the_published_settings():
+    """Of the example call (Engelken 2023): 75 exponents in windows of 55 steps, Adam at 1e-3, no clipping."""
+    published = fl.Phases.published()
+    flosser = published.flosser(lambda network: network)
+    assert (flosser.num_exponents, flosser.window, flosser.warmup) == (75, 55, 16)
+    assert (flosser.state_warmup, flosser.targets, flosser.num_starts) == (0, (0.0,), 1)
+    gradient = {"a": np.array([3e3, -2e3], np.float32)}
+    ours, adam = published.optimiser(), optax.adam(1e-3)
+    states = [optimiser.init(gradient) for optimiser in (ours, adam)]
+    for scale in (1.0, 0.1, -5.0):
+        given = {"a": scale * gradient["a"]}
+        (one, states[0]), (two, states[1]) = (
+            optimiser.update(given, state)
+            for optimiser, state in zip((ours, adam), states, strict=True)
+        )
+        np.testing.assert_allclose(one["a"], two["a"], rtol=1e-6)
+
+
+BEFORE = [("floss", 0, 7), ("train", 0, 10)]
 
 
 @pytest.mark.parametrize(
     ("schedule", "expected"),
     [
-        ("none", [("train", 0, 10)]),
-        ("before", [("floss", 0, 7), ("train", 0, 10)]),
-        ("adaptive", [("floss", 0, 7), ("train", 0, 10)]),
-        ("joint", [("floss", 0, 7), ("train", 0, 10)]),
+        (fl.Before(steps_before=7), BEFORE),
+        (fl.Adaptive(steps_before=7), BEFORE),
+        (fl.Joint(steps_before=7), BEFORE),
+        (fl.Before(steps_before=0), [("train", 0, 10)]),
+        (fl.Heights(), [("train", 0, 10)]),
         (
-            "between",
-            [("train", 0, 4), ("floss", 0, 3), ("train", 4, 8), ("floss", 0, 3), ("train", 8, 10)],
+            fl.Phases(steps_before=0, every=4, max_times=5, steps_between=3),
+            [("train", 0, 4), ("floss", 0, 3), ("train", 4, 8), ("floss", 3, 6), ("train", 8, 10)],
         ),
+        (
+            fl.Phases(steps_before=2, every=4, max_times=1, steps_between=3),
+            [("floss", 0, 2), ("train", 0, 4), ("floss", 2, 5), ("train", 4, 10)],
+        ),
+        # No flossing after the last epoch.
+        (fl.Phases(steps_before=0, every=10, steps_between=3), [("train", 0, 10)]),
+        (fl.Phases(steps_before=0, every=4, max_times=0), [("train", 0, 10)]),
     ],
 )
 def test_schedules(schedule, expected):
-    settings = dict(schedule=schedule, steps_before=7, every=4, max_times=5, steps_between=3)
-    assert phases(10, **settings) == expected
+    assert phases(schedule, 10) == expected
 
 
-@pytest.mark.parametrize("schedule", ["none", "before", "between", "both", "adaptive", "joint"])
+@pytest.mark.parametrize("name", Schedule.members)
 @pytest.mark.parametrize("epochs", [1, 4, 5, 8, 23])
-def test_every_epoch_is_trained_once_in_order(schedule, epochs):
-    trained = [
-        epoch
-        for kind, start, stop in phases(epochs, schedule=schedule, every=4, max_times=3)
-        if kind == "train"
-        for epoch in range(start, stop)
-    ]
-    assert trained == list(range(epochs))
+def test_every_epoch_and_step_comes_once_and_in_order(name, epochs):
+    kind = Schedule.members[name]
+    schedule = kind(every=4, max_times=3) if name == "phases" else kind()
+    for work in ("train", "floss"):
+        numbers = [
+            number
+            for phase in schedule.phases(epochs)
+            if phase.kind == work
+            for number in range(phase.start, phase.stop)
+        ]
+        assert numbers == list(range(epochs if work == "train" else len(numbers)))
 
 
-def test_no_flossing_after_the_last_epoch():
-    assert phases(4, schedule="between", every=4, steps_between=3) == [("train", 0, 4)]
+def test_a_schedule_hands_its_settings_to_the_flosser_and_the_keeper():
+    step = lambda network: network  # noqa: E731
+    schedule = fl.Adaptive(
+        num_exponents=2,
+        targets=(0.1, -0.2),
+        penalty="above",
+        window=9,
+        warmup=3,
+        state_warmup=4,
+        num_starts=5,
+        band=0.7,
+        every=6,
+        learned=0.2,
+    )
+    keeper = schedule.control(step, 40, 0.69)
+    assert (keeper.horizon, keeper.band, keeper.every) == (40, 0.7, 6)
+    assert (keeper.learned, keeper.chance) == (0.2, 0.69)
+    flosser = keeper.flosser
+    assert flosser.targets == (0.1, -0.2)
+    assert (flosser.num_exponents, flosser.penalty, flosser.num_starts) == (2, "above", 5)
+    assert (flosser.window, flosser.warmup, flosser.state_warmup) == (9, 3, 4)
+    assert flosser.step is step
+
+
+def test_heights_are_held_at_their_level_over_the_horizon():
+    keeper = fl.Heights(level=-1.0, response=12.0, window=30, warmup=8).control(
+        lambda network: network, 20, None
+    )
+    assert isinstance(keeper.flosser, fl.SurrogateHeights)
+    assert keeper.flosser.targets == pytest.approx(-0.05)
+    assert (keeper.flosser.response, keeper.flosser.window, keeper.flosser.warmup) == (12, 30, 8)
+
+
+@pytest.mark.parametrize("schedule", [fl.Adaptive(), fl.Heights()])
+def test_a_band_needs_a_horizon(schedule):
+    with pytest.raises(
+        ValueError, match="the horizon of the task, in steps, and the task has none"
+    ):
+        schedule.control(lambda network: network, None, None)
+
+
+def test_others_need_none():
+    for kind in (fl.Before, fl.Phases, fl.Joint):
+        assert isinstance(kind().control(lambda network: network, None, None), fl.Flosser)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "text"),
+    [
+        (fl.Before, dict(steps_before=-1), "steps_before: "),
+        (fl.Before, dict(num_exponents=0), "num_exponents: "),
+        (fl.Before, dict(window=10, warmup=10), "warmup: 10 steps leave none of the window of 10"),
+        (fl.Before, dict(penalty="both"), "penalty: expected one of 'two-sided', 'above', 'below'"),
+        (fl.Before, dict(targets=(0.0, 1.0)), "targets: expected 1 or 75 numbers"),
+        (fl.Before, dict(targets=(float("nan"),)), "targets: "),
+        (fl.Before, dict(learning_rate=0.0), "learning_rate: "),
+        (fl.Before, dict(final_learning_rate=-1.0), "final_learning_rate: "),
+        (fl.Before, dict(clip_norm=0.0), "clip_norm: "),
+        (fl.Phases, dict(every=0), "every: "),
+        (fl.Phases, dict(steps_between=0), "steps_between: "),
+        (fl.Phases, dict(max_times=-1), "max_times: "),
+        (fl.Adaptive, dict(band=0.0), "band: "),
+        (fl.Adaptive, dict(every=0), "every: "),
+        (fl.Adaptive, dict(learned=-0.1), "learned: "),
+        (fl.Joint, dict(weight=0.0), "weight: "),
+        (fl.Heights, dict(response=0.0), "response: "),
+        (fl.Heights, dict(level=float("inf")), "level: "),
+        (fl.Heights, dict(window=10, warmup=10), "warmup: 10 steps leave none of the window of 10"),
+        (fl.Heights, dict(num_starts=0), "num_starts: "),
+    ],
+)
+def test_wrong_settings_are_named(kind, settings, text, untyped):
+    with pytest.raises(ValueError, match=text):
+        kind(**settings)
+
+
+def test_settings_have_names():
+    with pytest.raises(TypeError):
+        fl.Adaptive(200)
+    assert dataclasses.replace(fl.Adaptive(), every=5).every == 5

@@ -6,23 +6,22 @@ import shutil
 import pytest
 
 import flossing as fl
-from flossing.runs import CellConfig, RunConfig, TaskConfig, run
+from flossing.runs import RunConfig, run
 
 SMALL = RunConfig(
-    task=TaskConfig("copy", 3),
-    cell=CellConfig(hidden_size=8),
-    flossing=fl.Flossing(
-        "both",
+    task=fl.tasks.Copy(3, num_steps=12),
+    cell=fl.TanhSpec(8),
+    schedule=fl.Phases(
         num_exponents=3,
         window=8,
         warmup=2,
-        renormalise_every=1,
         steps_before=3,
         every=10,
         max_times=1,
         steps_between=2,
     ),
-    training=fl.Training(epochs=20, batch_size=2, num_steps=12),
+    epochs=20,
+    batch_size=2,
     realisations=2,
     measure_every=5,
     test_trials=8,

@@ -8,6 +8,7 @@ import xarray as xr
 
 from flossing.runs import RunConfig, to_yaml
 
+READING = {"units": "1", "higher_is_better": 1, "chance": 0.5}
 MOMENTS = ["start", "before training", "end"]
 
 
@@ -29,7 +30,7 @@ def made_up_sweep(
     settings = list(np.ndindex(*shape))
     for index in settings:
         values = {name: fields[name][i] for name, i in zip(swept, index, strict=True)}
-        flossed = values.get("flossing.schedule") != "none"
+        flossed = values.get("schedule") != "none"
         delay = float(values.get("task.delay", 20))
         middle = delay * (0.4 if flossed else 1.5) * np.exp(0.3 * rng.standard_normal(networks))
         rise = 1 / (1 + np.exp(-(epoch[:, None] - middle) / 3))
@@ -55,7 +56,7 @@ def made_up_sweep(
     return xr.Dataset(
         {
             "loss": (by_epoch, loss),
-            "accuracy": (by_epoch, accuracy),
+            "accuracy": (by_epoch, accuracy, READING),
             "gradient_norm": (by_epoch, 1e-3 * loss**2),
             "skipped": (by_epoch, np.where(np.isnan(loss), np.nan, 0.0)),
             "exponents": ((*swept, "moment", "realisation", "exponent"), exponents),
@@ -72,7 +73,7 @@ def made_up_sweep(
             "moment": MOMENTS,
             "exponent": np.arange(1, size + 1),
         },
-        {"title": "delays & schedules", "config": to_yaml(RunConfig())},
+        {"title": "delays & schedules", "config": to_yaml(RunConfig()), "metrics": "accuracy"},
     )
 
 
@@ -82,7 +83,7 @@ def made_up_list() -> xr.Dataset:
     return data.assign_coords(
         {
             "task.delay": ("setting", [35, 10, 20, 10]),
-            "flossing.schedule": ("setting", np.array(["none", "both", "none", "none"], object)),
+            "schedule": ("setting", np.array(["none", "phases", "none", "none"], object)),
         }
     )
 

@@ -64,7 +64,7 @@ def sweep_page(tmp_path_factory):
     fields = {
         "task.delay": [10, 20, 40],
         "cell.gain": [0.5, 1.0],
-        "flossing.schedule": ["none", "both"],
+        "schedule": ["none", "phases"],
     }
     directory = write_sweep(tmp_path_factory.mktemp("page") / "sweep", made_up_sweep(fields))
     return write_report(directory, figures=False)
@@ -105,7 +105,7 @@ def test_the_slider_by_keyboard_and_by_click(open_page, run_page):
     assert 0 < middle < last
     assert f"{medians[middle, 0]:+.3f}" in output.inner_text()
     assert spectrum(page) == pytest.approx(medians[middle].tolist(), rel=1e-3)
-    lines = page.evaluate("document.getElementById('accuracy').layout.shapes.map((s) => s.x0)")
+    lines = page.evaluate("document.getElementById('metric').layout.shapes.map((s) => s.x0)")
     assert int(data["measurement_epoch"][middle]) in lines
 
 
@@ -121,15 +121,15 @@ def test_a_network_can_be_highlighted(open_page, run_page):
 
 def test_hovering_shows_a_value(open_page, run_page):
     page = open_page(run_page)
-    chart = page.locator("#accuracy .nsewdrag")
+    chart = page.locator("#metric .nsewdrag")
     chart.scroll_into_view_if_needed()
     box = chart.bounding_box()
     for share in range(2, 19):
         page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] * share / 20)
         page.wait_for_timeout(60)
-        if page.locator("#accuracy .hovertext").count():
+        if page.locator("#metric .hovertext").count():
             break
-    assert "epoch" in page.locator("#accuracy .hovertext").first.text_content()
+    assert "epoch" in page.locator("#metric .hovertext").first.text_content()
 
 
 def test_everything_is_reached_by_keyboard(open_page, run_page):
@@ -159,8 +159,8 @@ def test_selects_of_a_sweep(open_page, sweep_page):
     hover = page.evaluate("document.getElementById('results').data.flatMap((t) => t.text || [])")
     assert any("network 3" in text for text in hover)
     assert any("never" in text for text in hover)
-    page.locator("#field").select_option("flossing.schedule")
-    assert page.evaluate(title.format("x")) == "flossing.schedule"
+    page.locator("#field").select_option("schedule")
+    assert page.evaluate(title.format("x")) == "schedule"
     page.locator("#field-controls-colour").select_option("cell.gain")
     page.locator("#field-controls-0").select_option("40")
     names = page.evaluate("document.getElementById('results').data.map((t) => t.name || '')")

@@ -93,7 +93,7 @@ def test_the_page_says_what_the_run_says(directory):
     data = xr.load_dataset(directory / "metrics.nc", engine="h5netcdf")
     content = data_of(page)
     assert content["curves"]["width"] == 1
-    accuracy = np.array(content["curves"]["accuracy"]["networks"])
+    accuracy = np.array(content["curves"]["metric"]["networks"])
     np.testing.assert_allclose(accuracy, 100 * data["accuracy"].values.T, rtol=1e-3)
     median = np.array(content["curves"]["loss"]["median"])
     np.testing.assert_allclose(median, np.median(data["loss"].values, axis=1), rtol=1e-3)
@@ -111,9 +111,7 @@ def test_summary_as_csv_is_within_the_page(directory):
     rows = list(csv.DictReader(io.StringIO(unquote(link.split(",", 1)[1]))))
     data = xr.load_dataset(directory / "metrics.nc", engine="h5netcdf")
     assert [row["network"] for row in rows] == ["1", "2"]
-    np.testing.assert_allclose(
-        [float(row["test_accuracy"]) for row in rows], data["test_accuracy"].values
-    )
+    np.testing.assert_allclose([float(row["test"]) for row in rows], data["test_accuracy"].values)
     np.testing.assert_allclose(
         [float(row["leading_end"]) for row in rows], data["exponents"].values[-1, :, 0], rtol=1e-6
     )
@@ -161,7 +159,7 @@ def test_missing_parts_are_named(directory, what):
     page = write_report(directory).read_text(encoding="utf-8")
     assert ("no training in this run yet" in page) == (what != "no measurement")
     assert ("spectrum was not measured" in page) == (what != "no training")
-    assert ('id="accuracy"' in page) == (what == "no measurement")
+    assert ('id="metric"' in page) == (what == "no measurement")
     assert ('id="moment"' in page) == (what == "no training")
 
 
@@ -178,7 +176,7 @@ def test_values_that_are_not_finite_are_counted_and_left_out(directory):
     change(directory, edit)
     page = write_report(directory).read_text(encoding="utf-8")
     assert "1 of 40 losses are not finite" in page
-    assert "20 of 40 accuracies are not finite" in page
+    assert "20 of 40 values of accuracy are not finite" in page
     assert "2 of 40 gradient norms are not finite" in page
     assert "7 of 112 exponents are not finite" in page
     assert "lost (minus infinity)" in page

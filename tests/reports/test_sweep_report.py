@@ -20,11 +20,11 @@ from flossing.reports import write_report
 from flossing.reports.sweep_data import fields_of, never_reached, results_of
 from flossing.reports.sweep_figures import colour_field, sweep_figures
 
-TWO = {"task.delay": [10, 20, 40, 80], "flossing.schedule": ["none", "both"]}
+TWO = {"task.delay": [10, 20, 40, 80], "schedule": ["none", "phases"]}
 THREE = {
     "task.delay": [10, 20, 40],
-    "training.learning_rate": [1e-4, 1e-3, 1e-2],
-    "flossing.schedule": ["none", "both"],
+    "optimiser.learning_rate": [1e-4, 1e-3, 1e-2],
+    "schedule": ["none", "phases"],
 }
 
 
@@ -56,7 +56,7 @@ def test_failures_are_listed_with_their_error(tmp_path):
     assert "No results yet: 1 of 8 settings." in page
     assert "failed: ValueError: num_steps: a delay of 40 steps needs &lt;more&gt;, got 20." in page
     assert "6 of 8 settings finished, with 30 networks in all" in page
-    assert "task.delay = 80, flossing.schedule = both: ValueError" in page
+    assert "task.delay = 80, schedule = phases: ValueError" in page
 
 
 def test_the_page_says_what_the_sweep_says(tmp_path):
@@ -67,11 +67,11 @@ def test_the_page_says_what_the_sweep_says(tmp_path):
     assert [field["numeric"] for field in content["fields"]] == [True, False]
     assert len(content["settings"]) == 8
     setting = content["settings"][1]
-    assert setting["label"] == "task.delay = 10, flossing.schedule = both"
+    assert setting["label"] == "task.delay = 10, schedule = phases"
     test = 100 * data["test_accuracy"].values[0, 1]
-    np.testing.assert_allclose(setting["networks"]["test_accuracy"], test, rtol=1e-3)
+    np.testing.assert_allclose(setting["networks"]["test"], test, rtol=1e-3)
     np.testing.assert_allclose(
-        setting["quartiles"]["test_accuracy"], np.percentile(test, [25, 50, 75]), rtol=1e-3
+        setting["quartiles"]["test"], np.percentile(test, [25, 50, 75]), rtol=1e-3
     )
     leading = data["exponents"].values[0, 1, 2, :, 0]
     np.testing.assert_allclose(setting["networks"]["leading"], leading, rtol=1e-3)
@@ -106,7 +106,7 @@ def test_csv_has_a_row_per_network(tmp_path):
     text = unquote(re.search(r'href="data:text/csv;charset=utf-8,([^"]*)"', page)[1])
     rows = list(csv.DictReader(io.StringIO(text)))
     assert len(rows) == 8 * 5
-    assert {row["flossing.schedule"] for row in rows} == {"none", "both"}
+    assert {row["schedule"] for row in rows} == {"none", "phases"}
     assert {row["test_accuracy_percent"] for row in rows if row["status"] == "failed"} == {""}
     assert "never" in {row["epochs_to_95"] for row in rows}
 
@@ -116,9 +116,9 @@ def test_csv_has_a_row_per_network(tmp_path):
     [
         THREE,
         {"task.delay": [10]},
-        {"flossing.schedule": ["none", "both"], "cell.name": ["tanh", "gru", "lif"]},
+        {"schedule": ["none", "phases"], "cell": ["tanh", "gru", "lif"]},
         {"seed": list(range(40))},
-        {"cell.gain": [0.5, 1.0], "flossing.targets": ["[0.0]", "[-0.1]"]},
+        {"cell.gain": [0.5, 1.0], "schedule.targets": ["[0.0]", "[-0.1]"]},
         {},
     ],
     ids=lambda fields: "-".join(fields) or "nothing",
@@ -131,13 +131,13 @@ def test_any_fields(fields, tmp_path):
 
 def test_panels_and_colours():
     fields = fields_of(made_up_sweep(THREE))
-    assert colour_field(fields).name == "flossing.schedule"
+    assert colour_field(fields).name == "schedule"
     assert colour_field(fields, fields[2]).name == "task.delay"
     assert [field.log for field in fields] == [False, True, False]
     figures = sweep_figures(made_up_sweep(THREE))
     assert len(figures["report-accuracy-task.delay"].axes) == 3
     assert len(figures["report-learning-curves"].axes) == 6
-    assert figures["report-accuracy-training.learning_rate"].axes[0].get_xscale() == "log"
+    assert figures["report-accuracy-optimiser.learning_rate"].axes[0].get_xscale() == "log"
 
 
 def test_a_sweep_without_any_result(tmp_path):
@@ -164,10 +164,10 @@ def test_settings_that_are_a_list(tmp_path):
     page = write_report(path).read_text(encoding="utf-8")
     content = data_of(page)
     assert content["listed"]
-    assert [field["name"] for field in content["fields"]] == ["task.delay", "flossing.schedule"]
+    assert [field["name"] for field in content["fields"]] == ["task.delay", "schedule"]
     assert content["fields"][0]["values"] == [10, 20, 35]
     assert [setting["index"] for setting in content["settings"]] == [[2, 0], [0, 1], [1, 0], [0, 0]]
-    assert content["settings"][0]["label"] == "task.delay = 35, flossing.schedule = none"
+    assert content["settings"][0]["label"] == "task.delay = 35, schedule = none"
     names = {figure.name for figure in (path / "figures").glob("*.png")}
     assert names == {
         "report-accuracy-task.delay.png",

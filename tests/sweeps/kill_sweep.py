@@ -18,10 +18,10 @@ import numpy as np
 import xarray as xr
 
 SETTINGS = (
-    "--task.name copy --task.delay 3 --cell.hidden-size 8 --batch-size 2 --num-steps 12 --measure-every 500 "
-    "--flossing.num-exponents 3 --flossing.window 8 --flossing.warmup 2 "
-    "--flossing.renormalise-every 1 --flossing.steps-before 120 "
-    "--flossing.every 500 --flossing.max-times 2 --flossing.steps-between 60 --test-trials 8"
+    "--task copy --task.delay 3 --task.num-steps 12 --cell.hidden-size 8 --batch-size 2 --measure-every 500 "
+    "--schedule phases --schedule.num-exponents 3 --schedule.window 8 --schedule.warmup 2 "
+    "--schedule.steps-before 120 --schedule.every 500 --schedule.max-times 2 "
+    "--schedule.steps-between 60 --test-trials 8"
 ).split()
 
 

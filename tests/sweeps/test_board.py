@@ -14,8 +14,8 @@ from flossing.sweeps import board as boards, grid as grids
 
 FLOSSED = dataclasses.replace(
     SMALL,
-    flossing=fl.Flossing(num_exponents=3, steps_before=100, schedule="before"),
-    training=dataclasses.replace(SMALL.training, epochs=1000),
+    schedule=fl.Before(num_exponents=3, steps_before=100),
+    epochs=1000,
 )
 
 
@@ -34,9 +34,7 @@ def make(base, seeds, finished=0):
 
 
 def test_the_line_counts_runs_and_estimates_from_blocks_that_do_not_compile(clock):
-    board, out = make(
-        dataclasses.replace(SMALL, training=fl.Training(epochs=200, num_steps=12)), 4, 1
-    )
+    board, out = make(dataclasses.replace(SMALL, epochs=200), 4, 1)
     assert board.text() == "1/4 runs"
     board.progress(1, 0, "start, compiling")
     board.progress(2, 50, "training, compiling")  # continued from a checkpoint
@@ -84,7 +82,7 @@ def test_the_estimate_is_right_when_all_runs_go_alike(floss, train, compiling, r
 
 
 def test_runs_of_one_block_are_estimated_from_whole_runs(clock):
-    board, _ = make(dataclasses.replace(SMALL, training=fl.Training(epochs=50, num_steps=12)), 3)
+    board, _ = make(dataclasses.replace(SMALL, epochs=50), 3)
     board.progress(0, 0, "start, compiling")
     clock[0] += 20
     board.progress(0, 50, "training")

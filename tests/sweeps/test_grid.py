@@ -1,6 +1,5 @@
 """Fields and values of a sweep, and what wrong ones are told."""
 
-import dataclasses
 from itertools import chain
 
 import numpy as np
@@ -8,20 +7,41 @@ import pytest
 
 import flossing as fl
 from flossing.commands.sweep import parse, settings
-from flossing.runs import RunConfig
+from flossing.runs import RunConfig, parts
 from flossing.sweeps import grid as grids
 from flossing.sweeps.fields import read, split
 
+BASE = RunConfig()
+
 
 def test_a_grid_has_every_combination():
-    texts = ["task.delay=10,20", "batch-size=4,8", "flossing.schedule=none,before"]
-    grid = grids.grid(RunConfig(), grids.parse(texts))
-    assert grid.names == ["task.delay", "training.batch_size", "flossing.schedule"]
+    texts = ["task.delay=10,20", "batch-size=4,8", "schedule=none,before"]
+    grid = grids.grid(BASE, grids.parse(texts, BASE))
+    assert grid.names == ["task.delay", "batch_size", "schedule"]
     assert len(grid.runs) == len({run.name for run in grid.runs}) == 8
     last = grid.runs[-1]
-    assert last.name == "task.delay=20,training.batch_size=8,flossing.schedule=before"
-    assert (last.config.task.delay, last.config.training.batch_size) == (20, 8)
-    assert last.config.flossing.schedule == "before"
+    assert last.name == "task.delay=20,batch_size=8,schedule=before"
+    assert (last.config.task.delay, last.config.batch_size) == (20, 8)
+    assert last.config.schedule == fl.Before()
+
+
+def test_parts_that_are_swept_keep_the_settings_that_they_share():
+    base = RunConfig(schedule=fl.Adaptive(window=60, band=0.5))
+    runs = grids.grid(base, {"schedule": ["none", "before", "adaptive"]}).runs
+    assert [run.config.schedule for run in runs] == [None, fl.Before(window=60), base.schedule]
+    with pytest.raises(ValueError, match=r"schedule.band: before has no such setting; adaptive, heights"):
+        grids.grid(base, {"schedule": ["before"], "schedule.band": [1.0]}).runs  # noqa: B018
+
+
+def test_settings_of_parts_of_the_user_are_swept(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import dataclasses\nfrom flossing.tasks import Copy\n\n\n"
+        "@dataclasses.dataclass(frozen=True)\nclass Mine(Copy):\n    depth: int = 3\n"
+    )
+    base = RunConfig(task=parts.read("task", f"{file}:Mine", "task"))
+    runs = grids.grid(base, {"task.depth": [1, 2], "task": [f"{file}:Mine", "xor"][:1]}).runs
+    assert [run.config.task.depth for run in runs] == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -74,8 +94,8 @@ def test_a_list_fills_in_the_base():
 
 
 def test_flossed_runs_cost_more_and_count_their_steps():
-    published = RunConfig(flossing=fl.Flossing.published())
-    none, both = grids.grid(published, {"flossing.schedule": ["none", "both"]}).runs
+    published = RunConfig(schedule=fl.Phases.published())
+    none, both = grids.grid(published, {"schedule": ["none", "phases"]}).runs
     assert both.cost > none.cost
     assert (none.steps, both.steps) == (3001, 3001 + 500 + 2 * 500)
 
@@ -84,18 +104,18 @@ def test_flossed_runs_cost_more_and_count_their_steps():
     ("name", "text", "value"),
     [
         ("task.delay", "10", 10),
-        ("training.learning_rate", "1e-3", 1e-3),
-        ("cell.dale", "none", None),
-        ("cell.dale", "0.8", 0.8),
-        ("flossing.schedule", "none", "none"),
-        ("flossing.targets", "[0, -0.1]", (0.0, -0.1)),
-        ("flossing.parameters", "[recurrent_weight]", ("recurrent_weight",)),
-        ("training.train_initial_state", "false", False),
+        ("optimiser.learning_rate", "1e-3", 1e-3),
+        ("optimiser.final_learning_rate", "none", None),
+        ("optimiser.final_learning_rate", "0.8", 0.8),
+        ("schedule", "none", "none"),
+        ("schedule.targets", "[0, -0.1]", (0.0, -0.1)),
+        ("optimiser.clip", "global", "global"),
+        ("cell.centred", "false", False),
     ],
 )
 def test_values_have_the_type_of_their_field(name, text, value):
-    assert read(name, text) == value
-    assert type(read(name, text)) is type(value)
+    assert read(name, text, BASE) == value
+    assert type(read(name, text, BASE)) is type(value)
 
 
 def test_values_from_numpy_are_taken():
@@ -109,16 +129,10 @@ def test_commas_within_brackets_do_not_split():
 
 
 def test_names_are_safe_and_different():
-    over = {
-        "flossing.targets": [[0.0], [-0.1]],
-        "flossing.parameters": [["a/b" * 60], ["a/b" * 61]],
-    }
-    base = dataclasses.replace(RunConfig(), seed=1)
-    settings = grids.grid(base, over)
     taken = set()
-    for setting in settings.settings:
-        label = ",".join(f"{n}={v}" for n, v in setting.items())
-        taken.add(grids._file_name(label, taken))
+    for target in (0.0, -0.1):
+        for text in ("a/b" * 60, "a/b" * 61):
+            taken.add(grids._file_name(f"schedule.targets=[{target}],task={text}", taken))
     assert len(taken) == 4
     assert all("/" not in name and len(name) < 200 for name in taken)
 
@@ -132,13 +146,17 @@ def test_names_are_safe_and_different():
         ({"task.delay": 10}, "task.delay: expected a list of values, got 10"),
         ({"task.delay": "10"}, "task.delay: expected a list of values, got '10'"),
         ({"task.delay": [10, 10]}, "over: task.delay: 10 is given twice"),
-        ({"epochs": [1], "training.epochs": [2]}, "training.epochs is given twice"),
+        ({"batch_size": [1], "batch-size": [2]}, "batch_size is given twice"),
+        ({"training.epochs": [2]}, "training: write epochs and batch_size by themselves"),
+        ({"flossing.window": [2]}, "did you mean schedule.window?"),
+        ({"flossing.schedule": ["none"]}, "flossing: write schedule"),
+        ({"schedule": ["both"]}, "schedule: expected one of before, phases"),
         ([{"seed": 1}, {"seed": 1}], "entry 2 is the same as entry 1"),
         ([{"seed": 1}, {}], "entry 2: expected fields"),
         ({"directory": ["a"]}, "'directory' cannot be swept"),
         (
             {"task.delays": [1]},
-            "unknown field 'task.delays'; expected one of task.name, task.delay",
+            "unknown field 'task.delays'; did you mean task.delay?",
         ),
     ],
 )
@@ -153,7 +171,4 @@ def test_every_configuration_is_checked_before_anything_starts():
     with pytest.raises(
         ValueError, match=r"over: task.delay=400,cell.gain=1: num_steps: a delay of 400"
     ):
-        grid.runs  # noqa: B018
-    grid = grids.grid(RunConfig(), {"flossing.parameters": [["recurrent"]]})
-    with pytest.raises(ValueError, match=r"none of \['recurrent'\] is a parameter"):
         grid.runs  # noqa: B018

@@ -11,48 +11,49 @@ import psutil
 import pytest
 import xarray as xr
 import yaml
-from sweep_helpers import SMALL
+from sweep_helpers import FLOSSED, SMALL
 
 import flossing as fl
 from flossing.runs import run, to_yaml
 from flossing.sweeps import grid as grids
 from flossing.sweeps.conduct import Where, conduct
 
-OVER = {"cell.gain": [0.8, 1.0], "flossing.schedule": ["none", "before"]}
+BASE = dataclasses.replace(SMALL, schedule=FLOSSED)
+OVER = {"cell.gain": [0.8, 1.0], "schedule": ["none", "before"]}
 
 
 @pytest.fixture(scope="module")
 def swept(workers, tmp_path_factory):
     path = tmp_path_factory.mktemp("sweeps") / "grid"
-    return path, fl.sweep(SMALL, OVER, path, client=workers)
+    return path, fl.sweep(BASE, OVER, path, client=workers)
 
 
 def test_the_dataset_has_the_swept_fields_as_dimensions(swept):
     path, data = swept
     loaded = xr.load_dataset(path / "sweep.nc", engine="h5netcdf")
     xr.testing.assert_equal(loaded, data)
-    outer = ("cell.gain", "flossing.schedule")
+    outer = ("cell.gain", "schedule")
     assert data["accuracy"].dims == (*outer, "epoch", "realisation")
     assert data["exponents"].dims == (*outer, "moment", "realisation", "exponent")
     assert data["test_accuracy"].dims == data["epochs_to_95"].dims == (*outer, "realisation")
     assert dict(data.sizes) == {
         "cell.gain": 2,
-        "flossing.schedule": 2,
+        "schedule": 2,
         "epoch": 60,
         "realisation": 2,
         "moment": 3,
         "exponent": 8,
     }
     assert data["cell.gain"].values.tolist() == [0.8, 1.0]
-    assert data["flossing.schedule"].values.tolist() == ["none", "before"]
+    assert data["schedule"].values.tolist() == ["none", "before"]
     assert data["moment"].values.tolist() == ["start", "before training", "end"]
     assert (data["status"] == "finished").all()
-    assert np.isnan(
-        data["exponents"].sel({"flossing.schedule": "none", "moment": "before training"})
-    ).all()
-    assert np.isfinite(data["exponents"].sel({"flossing.schedule": "before"})).all()
+    assert np.isnan(data["exponents"].sel({"schedule": "none", "moment": "before training"})).all()
+    assert np.isfinite(data["exponents"].sel({"schedule": "before"})).all()
     assert data.attrs["title"] == "flossing sweep"
-    assert yaml.safe_load(data.attrs["config"]) == yaml.safe_load(to_yaml(SMALL))
+    assert yaml.safe_load(data.attrs["config"]) == yaml.safe_load(
+        to_yaml(grids.grid(BASE, OVER).base)
+    )
     assert {"long_name", "units"} <= set(data["loss"].attrs)
 
 
@@ -61,7 +62,7 @@ def test_a_swept_run_is_the_single_run_bit_for_bit(swept):
         SMALL, flossing=dataclasses.replace(SMALL.flossing, schedule="before")
     )
     single = run(config, write=False).data
-    one = swept[1].sel({"cell.gain": 0.8, "flossing.schedule": "before"})
+    one = swept[1].sel({"cell.gain": 0.8, "schedule": "before"})
     for name in ("loss", "accuracy", "gradient_norm", "test_accuracy", "test_loss"):
         np.testing.assert_array_equal(one[name], single[name])
     np.testing.assert_array_equal(one["exponents"], single["exponents"])
@@ -71,8 +72,8 @@ def test_the_table_has_a_row_per_network(swept):
     table = pandas.read_csv(swept[0] / "sweep.csv")
     assert len(table) == 8
     row = table.iloc[7]
-    assert (row["cell.gain"], row["flossing.schedule"], row["realisation"]) == (1.0, "before", 1)
-    one = swept[1].sel({"cell.gain": 1.0, "flossing.schedule": "before", "realisation": 1})
+    assert (row["cell.gain"], row["schedule"], row["realisation"]) == (1.0, "before", 1)
+    one = swept[1].sel({"cell.gain": 1.0, "schedule": "before", "realisation": 1})
     np.testing.assert_allclose(row["test_accuracy"], one["test_accuracy"])
     np.testing.assert_allclose(row["lambda_1_end"], one["exponents"][-1, 0], rtol=1e-6)
 
@@ -88,18 +89,18 @@ def test_the_provenance_is_written(swept):
 def test_a_restart_leaves_finished_runs_alone(swept, workers):
     path, data = swept
     times = {p: p.stat().st_mtime_ns for p in path.glob("runs/*/*")}
-    again = fl.sweep(SMALL, OVER, path, client=workers)
+    again = fl.sweep(BASE, OVER, path, client=workers)
     xr.testing.assert_equal(again, data)
     assert {p: p.stat().st_mtime_ns for p in path.glob("runs/*/*")} == times
     assert len(json.loads((path / "sweep.json").read_text())["starts"]) >= 2
 
 
 def test_another_sweep_in_the_same_directory_is_refused(swept):
-    longer = dataclasses.replace(SMALL, training=dataclasses.replace(SMALL.training, epochs=70))
-    with pytest.raises(ValueError, match=r"training.epochs: 60 there, 70 now"):
+    longer = dataclasses.replace(BASE, epochs=70)
+    with pytest.raises(ValueError, match=r"epochs: 60 there, 70 now"):
         fl.sweep(longer, OVER, swept[0])
     with pytest.raises(ValueError, match=r"over cell.gain: \[0.8, 1.0\] there, \[0.8\] now"):
-        fl.sweep(SMALL, OVER | {"cell.gain": [0.8]}, swept[0])
+        fl.sweep(BASE, OVER | {"cell.gain": [0.8]}, swept[0])
 
 
 def test_a_failing_run_is_recorded_and_the_others_go_on(workers, tmp_path):
@@ -136,8 +137,8 @@ def test_a_list_of_settings_has_one_dimension(workers, tmp_path):
     settings = [{"seed": 1}, {"seed": 2, "epochs": 20}]
     data = fl.sweep(SMALL, settings, tmp_path / "sweep", client=workers)
     assert data["accuracy"].dims == ("setting", "epoch", "realisation")
-    assert data["seed"].dims == data["training.epochs"].dims == ("setting",)
-    assert data["training.epochs"].values.tolist() == [60, 20]
+    assert data["seed"].dims == data["epochs"].dims == ("setting",)
+    assert data["epochs"].values.tolist() == [60, 20]
     shorter = data["accuracy"].isel(setting=1)
     assert np.isfinite(shorter[:20]).all()
     assert np.isnan(shorter[20:]).all()

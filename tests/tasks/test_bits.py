@@ -8,7 +8,7 @@ from hypothesis import given, settings, strategies as st
 
 from flossing.tasks import Copy, DelayedXOR, Parity
 
-TASKS = [Copy(1), Copy(7), DelayedXOR(2), DelayedXOR(20), Parity(8, 2), Parity(24, 3)]
+TASKS = [Copy(1), Copy(7), DelayedXOR(2), DelayedXOR(20), Parity(8, order=2), Parity(24, order=3)]
 
 
 def perfect_memory(task, bits):
@@ -23,7 +23,7 @@ def perfect_memory(task, bits):
 
 @pytest.mark.parametrize("task", TASKS, ids=str)
 def test_perfect_memory_is_right_at_every_scored_step(task, key):
-    inputs, targets, mask = task.sample(key, 60)
+    inputs, targets, mask = task.sample(key, num_steps=60)
     answers = perfect_memory(task, np.asarray(inputs[:, 0]))
     scored = [t for t in range(60) if mask[t]]
     assert scored == [t for t in range(60) if answers[t] is not None]
@@ -33,7 +33,7 @@ def test_perfect_memory_is_right_at_every_scored_step(task, key):
 @pytest.mark.parametrize("task", TASKS, ids=str)
 def test_every_lag_matters(task, key):
     """Flipping the bit at one lag flips the answer: none of them is redundant."""
-    inputs, targets, _ = task.sample(key, 60)
+    inputs, targets, _ = task.sample(key, num_steps=60)
     bits = np.asarray(inputs[:, 0]).copy()
     for lag in task.lags:
         flipped = bits.copy()
@@ -44,20 +44,20 @@ def test_every_lag_matters(task, key):
 def test_lags_of_each_task():
     assert Copy(5).lags == (5,)
     assert DelayedXOR(10).lags == (5, 10)
-    assert Parity(16, 2).lags == (4, 8, 12, 16)
+    assert Parity(16, order=2).lags == (4, 8, 12, 16)
 
 
 @given(order=st.integers(0, 4), spacing=st.integers(1, 6), extra=st.integers(1, 30))
 @settings(max_examples=8, deadline=None)
 def test_number_of_scored_steps(order, spacing, extra):
     delay = spacing * 2**order
-    sample = Parity(delay, order).sample(jax.random.key(3), delay + extra)
+    sample = Parity(delay, order=order).sample(jax.random.key(3), num_steps=delay + extra)
     assert int(sample.mask.sum()) == extra
 
 
 def test_answers_are_balanced_and_inputs_say_nothing_at_once(key):
     """Chance is 50 % and the answer is independent of the current bit (4 standard errors)."""
-    samples = jax.vmap(lambda k: DelayedXOR(4).sample(k, 104))(jax.random.split(key, 200))
+    samples = jax.vmap(lambda k: DelayedXOR(4).sample(k, num_steps=104))(jax.random.split(key, 200))
     answers = samples.targets[:, 4:, 0]
     agreement = (answers == samples.inputs[:, 4:, 0]).mean()
     margin = 4 * 0.5 / np.sqrt(answers.size)
@@ -66,41 +66,80 @@ def test_answers_are_balanced_and_inputs_say_nothing_at_once(key):
 
 
 def test_amplitude_scales_inputs_only(key):
-    plain, loud = Copy(3).sample(key, 20), Copy(3, amplitude=2.5).sample(key, 20)
+    plain, loud = (
+        Copy(3).sample(key, num_steps=20),
+        Copy(3, amplitude=2.5).sample(key, num_steps=20),
+    )
     np.testing.assert_allclose(loud.inputs, 2.5 * plain.inputs)
     np.testing.assert_array_equal(loud.targets, plain.targets)
 
 
 def test_same_key_same_trial_other_key_other_trial(key):
-    one, two = Copy(3).sample(key, 50), Copy(3).sample(key, 50)
+    one, two = Copy(3).sample(key, num_steps=50), Copy(3).sample(key, num_steps=50)
     np.testing.assert_array_equal(one.inputs, two.inputs)
-    assert not jnp.array_equal(one.inputs, Copy(3).sample(jax.random.key(1), 50).inputs)
+    assert not jnp.array_equal(one.inputs, Copy(3).sample(jax.random.key(1), num_steps=50).inputs)
+
+
+def test_the_loss_of_no_opinion_is_that_of_chance(key):
+    task = DelayedXOR(6, num_steps=40)
+    trial = task.batch(key, 0, 3)
+    np.testing.assert_allclose(task.loss(jnp.zeros((3, 40, 1)), trial), np.log(2), rtol=1e-6)
+    assert task.chance_loss == np.log(2)
+
+
+def test_loss_and_accuracy_count_scored_steps_only(key):
+    task = Copy(3, num_steps=12)
+    trial = task.batch(key, 0, 4)
+    outputs = np.random.default_rng(0).normal(size=(4, 12, 1))
+    scored, answers = outputs[:, 3:], np.asarray(trial.targets)[:, 3:]
+    expected = (np.log1p(np.exp(scored)) - scored * answers).mean()
+    np.testing.assert_allclose(task.loss(jnp.asarray(outputs), trial), expected, rtol=1e-5)
+    metric = task.metrics(jnp.asarray(outputs), trial)["accuracy"]
+    np.testing.assert_allclose(metric.value, ((scored > 0) == answers).mean(), rtol=1e-6)
+    assert (metric.chance, metric.higher_is_better, metric.unit) == (0.5, True, "1")
+
+
+def test_a_batch_depends_on_key_and_number_alone_and_held_out_trials_are_others(key):
+    task = DelayedXOR(4, num_steps=30)
+    batches = jax.jit(jax.vmap(lambda n: task.batch(key, n, 5).inputs))(jnp.arange(6))
+    for number in range(6):
+        np.testing.assert_array_equal(task.batch(key, number, 5).inputs, batches[number])
+    trials = [*batches.reshape(30, 30), *task.held_out(key, 20).inputs[..., 0]]
+    assert len({tuple(np.asarray(trial)) for trial in trials}) == 50
+
+
+def test_titles_name_task_and_delay():
+    assert Copy(3).describe() == "copy task, d = 3"
+    assert DelayedXOR(20).describe() == "delayed XOR, d = 20"
+    assert Parity(8, order=3).describe() == "parity of 8 bits, d = 8"
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "int64"])
 def test_small_integers_of_numpy_do_not_wrap(dtype, untyped, key):
     one = np.dtype(dtype).type
-    task = Parity(one(96), one(5))
-    assert task == Parity(96, 5)
-    assert task.lags == Parity(96, 5).lags
+    task = Parity(one(96), order=one(5))
+    assert task == Parity(96, order=5)
+    assert task.lags == Parity(96, order=5).lags
     np.testing.assert_array_equal(
-        task.sample(key, one(100)).targets, Parity(96, 5).sample(key, 100).targets
+        task.sample(key, num_steps=one(100)).targets,
+        Parity(96, order=5).sample(key, num_steps=100).targets,
     )
     with pytest.raises(ValueError, match=r"delay: expected a multiple of 1024 "):
-        Parity(one(96), one(10))
+        Parity(one(96), order=one(10))
 
 
 def test_the_ends_of_the_ranges(key):
     """One bit and one scored step; and the most bits: 1024, each counted once."""
-    inputs, targets, mask = Copy(1).sample(key, 2)
+    inputs, targets, mask = Copy(1).sample(key, num_steps=2)
     np.testing.assert_array_equal(mask, [False, True])
     assert targets[1] == inputs[0]
-    inputs, targets, mask = Parity(1024, 10).sample(key, 1025)
+    inputs, targets, mask = Parity(1024, order=10).sample(key, num_steps=1025)
     np.testing.assert_array_equal(np.flatnonzero(mask), [1024])
     assert int(targets[1024, 0]) == int(inputs[:1024].sum()) % 2
     assert Copy(3).sample_inputs(key, 1).shape == (1, 1)
     np.testing.assert_allclose(
-        Copy(1, amplitude=-1e30).sample(key, 9).inputs, -1e30 * Copy(1).sample(key, 9).inputs
+        Copy(1, amplitude=-1e30).sample(key, num_steps=9).inputs,
+        -1e30 * Copy(1).sample(key, num_steps=9).inputs,
     )
 
 
@@ -112,7 +151,7 @@ def test_the_ends_of_the_ranges(key):
         (lambda k: Copy(1, amplitude=float("nan")), ValueError, "amplitude: expected finite"),
         (lambda k: Copy(True), TypeError, "delay: expected an integer, got True"),
         (lambda k: Copy(2.0), TypeError, "delay: expected an integer, got 2.0"),
-        (lambda k: Parity(2048, 11), ValueError, "order: expected at most 10, got 11."),
+        (lambda k: Parity(2048, order=11), ValueError, "order: expected at most 10, got 11."),
         (lambda k: Copy(1).sample_inputs(k, 0), ValueError, "num_steps: expected at least 1"),
         (lambda k: Copy(1).sample_inputs(7, 5), TypeError, "key: expected a random key"),
     ],

@@ -1,5 +1,8 @@
 """Randman against its definition, and frozen Poisson input."""
 
+import dataclasses
+
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -74,6 +77,36 @@ def test_every_input_fires_once_and_uses_the_whole_time(split):
     np.testing.assert_array_equal(raster.argmax(1), parts.train.times)
 
 
+def test_as_a_task_it_shows_the_samples_of_its_seed(key):
+    task = dataclasses.replace(SMALL, seed=5)
+    data = task.dataset(jax.random.split(jax.random.key(5))[0])
+    task_of_data = task.loaded()
+    numbers = [task_of_data.train, task_of_data.validation, task_of_data.test]
+    assert [len(part) for part in numbers] == [96, 12, 12]
+    trials = task_of_data.examples(np.arange(120))
+    np.testing.assert_array_equal(trials.inputs, task.raster(data.times))
+    np.testing.assert_array_equal(trials.targets, data.labels)
+    batch = eqx.filter_jit(lambda task: task.batch(key, 2, 9))(task)
+    np.testing.assert_array_equal(batch.inputs, task_of_data.batch(key, 2, 9).inputs)
+    np.testing.assert_array_equal(batch.inputs.sum(1), np.ones((9, 4)))
+
+
+def test_the_class_is_read_from_the_largest_output_over_time(key):
+    trial = SMALL.held_out(key, 12)
+    outputs = np.random.default_rng(0).normal(size=(12, 30, 3))
+    logits = outputs.max(1)
+    right = (logits.argmax(1) == np.asarray(trial.targets)).mean()
+    metric = SMALL.metrics(jnp.asarray(outputs), trial)["accuracy"]
+    np.testing.assert_allclose(metric.value, right, rtol=1e-6)
+    assert metric.chance == pytest.approx(1 / 3, rel=1e-12)
+    assert SMALL.chance_loss == pytest.approx(np.log(3), rel=1e-12)
+    chosen = logits[np.arange(12), np.asarray(trial.targets)]
+    expected = (np.log(np.exp(logits).sum(1)) - chosen).mean()
+    np.testing.assert_allclose(SMALL.loss(jnp.asarray(outputs), trial), expected, rtol=1e-5)
+    assert (SMALL.input_size, SMALL.output_size, SMALL.horizon) == (4, 3, None)
+    assert SMALL.describe() == "Randman, 3 classes"
+
+
 def test_every_input_of_every_class_is_rescaled(split):
     task, parts = split
     times = np.concatenate([part.times for part in parts])
@@ -87,7 +120,7 @@ def test_every_input_of_every_class_is_rescaled(split):
 def test_parts_share_no_sample_and_lose_none(split):
     task, parts = split
     assert [len(part.labels) for part in parts] == [78, 12, 30]
-    everything = task.sample(jax.random.split(jax.random.key(0))[0])
+    everything = task.dataset(jax.random.split(jax.random.key(0))[0])
 
     def rows(times, labels):
         return sorted(map(tuple, np.column_stack([times, labels])))
@@ -125,7 +158,7 @@ def test_wrong_arguments(make, message, untyped):
 def test_an_integer_alpha_is_a_number_like_others(key, untyped):
     options = {"classes": 2, "inputs": 3, "frequencies": 5, "samples": 20}
     for alpha in (0, 1, np.int8(2)):
-        one, two = (Randman(alpha=a, **options).sample(key).times for a in (alpha, float(alpha)))
+        one, two = (Randman(alpha=a, **options).dataset(key).times for a in (alpha, float(alpha)))
         np.testing.assert_array_equal(one, two)
 
 
@@ -143,7 +176,7 @@ def test_products_of_many_dimensions_stay_in_range(dimension, key):
     assert (np.ptp(values, axis=0) > 0).all()
     share = (values - values.min(0)) / np.ptp(values, axis=0)
     expected = np.minimum((share * 50).astype(int), 49)
-    found = np.asarray(task.sample(key).times)
+    found = np.asarray(task.dataset(key).times)
     assert np.abs(found - expected).max() <= 1
     assert (found == expected).mean() > 0.995
     assert (np.ptp(found, axis=0) == 49).all()
@@ -171,9 +204,9 @@ def test_the_ends_of_the_ranges(key):
         num_steps=1,
         spike_steps=1,
     )
-    np.testing.assert_array_equal(least.sample(key).times, [[0], [0]])
-    np.testing.assert_array_equal(least.raster(least.sample(key).times), np.ones((2, 1, 1)))
-    two = Randman(classes=3, inputs=4, samples=2, frequencies=5, alpha=1e9).sample(key).times
+    np.testing.assert_array_equal(least.dataset(key).times, [[0], [0]])
+    np.testing.assert_array_equal(least.raster(least.dataset(key).times), np.ones((2, 1, 1)))
+    two = Randman(classes=3, inputs=4, samples=2, frequencies=5, alpha=1e9).dataset(key).times
     assert {
         tuple(sorted(pair)) for pair in two.reshape(3, 2, 4).swapaxes(1, 2).reshape(-1, 2).tolist()
     } == {(0, 49)}
@@ -205,6 +238,17 @@ def test_every_input_fires_once_for_every_dtype(dtype, num_steps, seed, untyped)
         (lambda: SMALL.raster([0.5]), TypeError, "times: expected integers, got dtype float64."),
         (lambda: SMALL.raster([True]), TypeError, "times: expected integers, got dtype bool."),
         (lambda: Randman(alpha=np.ones(2)), ValueError, "alpha: expected one number, got shape"),
+        (
+            lambda: Randman(readout="sum"),
+            ValueError,
+            "readout: expected one of 'last', 'mean', 'max'",
+        ),
+        (
+            lambda: Randman(validation=2.0),
+            ValueError,
+            "validation: expected a number between 0 and",
+        ),
+        (lambda: Randman(seed=-1), ValueError, "seed: expected at least 0, got -1."),
         (lambda: Randman(samples=1), ValueError, "samples: expected at least 2, got 1."),
         (lambda: SMALL.split(3), TypeError, "key: expected a random key"),
         (

@@ -1,9 +1,11 @@
 """Pictures as rasters."""
 
+import jax
 import numpy as np
 import pytest
+from matplotlib.image import imsave
 
-from flossing.tasks import picture, spike_raster
+from flossing.tasks import SpikeRaster, frozen_poisson, picture, spike_raster
 
 SIZE = {"num_steps": 3, "neurons": 2}
 GREY = np.asarray([[0.0, 0.5, 1.0], [0.9, 0.84, 0.2]])
@@ -99,3 +101,56 @@ def test_the_ends_of_the_ranges(untyped):
         spike_raster([[0.0, 1.0], [0.0]], **SIZE)
     with pytest.raises(ValueError, match="threshold: expected one number"):
         spike_raster(num_steps=1, neurons=1, threshold=np.ones(2))
+
+
+TASK = SpikeRaster(num_steps=30, neurons=6, inputs=9, rate=100.0, time_step=2.0, seed=4)
+
+
+def test_the_trial_is_always_the_same_frozen_input_and_the_picture(key):
+    expected = frozen_poisson(jax.random.key(4), num_steps=30, inputs=9, rate=100.0, time_step=2.0)
+    trials = jax.jit(lambda key: TASK.batch(key, 3, 2))(key)
+    np.testing.assert_array_equal(trials.inputs, [expected] * 2)
+    np.testing.assert_array_equal(trials.targets, [spike_raster(num_steps=30, neurons=6)] * 2)
+    np.testing.assert_array_equal(TASK.sample_inputs(key, 40), np.tile(expected, (2, 1))[:40])
+    assert (TASK.input_size, TASK.output_size, TASK.horizon, TASK.chance_loss) == (9, 6, None, None)
+    assert TASK.describe() == "a picture in spikes, 6 neurons"
+    with pytest.raises(
+        ValueError, match="num_steps: the trials of this task have 30 steps, got 31"
+    ):
+        TASK.sample(key, num_steps=31)
+
+
+def test_loss_and_distance_of_a_missing_spike(key):
+    """Half a squared spike; and half the sum of the squared kernel, by its definition."""
+    trials = TASK.held_out(key, 1)
+    time, neuron = np.argwhere(np.asarray(trials.targets[0]) == 1)[0]
+    outputs = trials.targets.at[0, time, neuron].set(0.0)
+    assert float(TASK.loss(outputs, trials)) == pytest.approx(0.5 / 6, rel=1e-6)
+    t = 2.0 * np.arange(30 - time)
+    kernel = 0.2 * (np.exp(-t / 10) - np.exp(-t / 5))
+    found = TASK.metrics(outputs, trials)["van Rossum distance"]
+    np.testing.assert_allclose(found.value, 0.5 * np.square(kernel).sum() / 6, rtol=1e-5)
+    assert not found.higher_is_better
+    assert float(TASK.metrics(trials.targets, trials)["van Rossum distance"].value) == 0
+
+
+def test_the_picture_may_come_from_a_file(tmp_path, key):
+    path = tmp_path / "drawing.png"
+    drawing = np.repeat((np.arange(12).reshape(3, 4) % 3 > 0)[..., None], 3, 2).astype(np.uint8)
+    imsave(path, 255 * drawing)
+    task = SpikeRaster(num_steps=4, neurons=3, inputs=2, image=str(path))
+    np.testing.assert_array_equal(task.sample(key).targets, 1 - drawing[::-1, :, 0].T)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"rate": 0.0}, "rate: expected a finite positive number, got 0.0"),
+        ({"threshold": 2.0}, "threshold: expected a number between 0 and 1"),
+        ({"neurons": 0}, "neurons: expected at least 1, got 0"),
+        ({"decay_time_constant": -1.0}, "decay_time_constant: expected a finite positive"),
+    ],
+)
+def test_wrong_settings(settings, message):
+    with pytest.raises(ValueError, match=message):
+        SpikeRaster(**settings)

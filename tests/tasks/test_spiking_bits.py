@@ -4,13 +4,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import flossing as fl
-from flossing.floss import Flossing
-from flossing.runs import RunConfig, TaskConfig
 from flossing.tasks import Copy, DelayedXOR, SpikingBits
-from flossing.training import Network, Training, begin, evaluate, train_block
 
 
 def shown(task, spikes):
@@ -24,8 +22,8 @@ def shown(task, spikes):
 
 @pytest.mark.parametrize(("delay", "order"), [(3, 0), (4, 1), (8, 2)])
 def test_answers_follow_from_the_spikes(delay, order, key):
-    task = SpikingBits(delay, order, bin_steps=8, channels=12, probability=0.4, amplitude=2.0)
-    inputs, targets, mask = task.sample(key, 8 * 40)
+    task = SpikingBits(delay, order=order, bin_steps=8, channels=12, probability=0.4, amplitude=2.0)
+    inputs, targets, mask = task.sample(key, num_steps=8 * 40)
     assert inputs.shape == (320, 12)
     assert targets.shape == (40, 1)
     assert mask.shape == (40,)
@@ -39,20 +37,20 @@ def test_answers_follow_from_the_spikes(delay, order, key):
 
 
 def test_spikes_have_the_probability_and_differ_between_bins_and_trials(key):
-    task = SpikingBits(1, 0, bin_steps=50, channels=40, probability=0.3)
+    task = SpikingBits(1, order=0, bin_steps=50, channels=40, probability=0.3)
     bits = jnp.ones((40, 1))
     spikes = task.spikes(key, bits)
     assert not spikes[:, :20].any()
     assert abs(float(spikes[:, 20:].mean()) - 0.3) < 4 * np.sqrt(0.21 / 40_000)
     assert not np.array_equal(spikes[:50], spikes[50:100])
-    certain = SpikingBits(1, 0, bin_steps=3, channels=4, probability=1.0)
+    certain = SpikingBits(1, order=0, bin_steps=3, channels=4, probability=1.0)
     np.testing.assert_array_equal(
         certain.spikes(key, jnp.array([[1], [0]])), [[0, 0, 1, 1]] * 3 + [[1, 1, 0, 0]] * 3
     )
 
 
 def test_horizon_is_in_steps_and_outputs_are_read_once_per_bin():
-    task = SpikingBits(6, 1, bin_steps=5)
+    task = SpikingBits(6, order=1, bin_steps=5)
     assert task.horizon == 30
     assert task.lags == (3, 6)
     assert task.input_size == 20
@@ -63,19 +61,25 @@ def test_horizon_is_in_steps_and_outputs_are_read_once_per_bin():
 
 
 def test_inputs_alone_may_end_within_a_bin(key):
-    task = SpikingBits(2, 0, bin_steps=10, channels=6)
+    task = SpikingBits(2, order=0, bin_steps=10, channels=6)
     assert task.sample_inputs(key, 23).shape == (23, 6)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: SpikingBits(3, 1), "delay: expected a multiple of 2"),
-        (lambda: SpikingBits(2, 1, bin_steps=0), "bin_steps: expected"),
-        (lambda: SpikingBits(2, 1, channels=5), "channels: expected an even number"),
-        (lambda: SpikingBits(2, 1, probability=1.5), "probability: expected at most 1"),
-        (lambda: SpikingBits(2, 1).check_length(25), "num_steps: expected whole bins of 10 steps"),
-        (lambda: SpikingBits(2, 1).sample(jax.random.key(0), 20), "num_steps: a delay of 2"),
+        (lambda: SpikingBits(3, order=1), "delay: expected a multiple of 2"),
+        (lambda: SpikingBits(2, order=1, bin_steps=0), "bin_steps: expected"),
+        (lambda: SpikingBits(2, order=1, channels=5), "channels: expected an even number"),
+        (lambda: SpikingBits(2, order=1, probability=1.5), "probability: expected at most 1"),
+        (
+            lambda: SpikingBits(2, order=1).check_length(25),
+            "num_steps: expected whole bins of 10 steps",
+        ),
+        (
+            lambda: SpikingBits(2, order=1).sample(jax.random.key(0), num_steps=20),
+            "num_steps: a delay of 2",
+        ),
     ],
 )
 def test_errors(call, message):
@@ -83,38 +87,70 @@ def test_errors(call, message):
         call()
 
 
-def test_training_learns_to_copy_a_bit_and_held_out_trials_agree():
-    task = SpikingBits(1, 0, bin_steps=5, channels=8, probability=0.6)
-    training = Training(epochs=100, batch_size=8, num_steps=30, learning_rate=5e-3)
-    keys = jax.random.split(jax.random.key(2), 1)
+def test_a_spiking_network_learns_to_copy_a_bit_by_the_loss_of_the_task(key):
+    task = SpikingBits(1, order=0, bin_steps=5, channels=8, probability=0.6, num_steps=30)
+    cell_key, readout_key, train_key = jax.random.split(key, 3)
+    cell = fl.LIFCell(8, 24, time_step=2.0, input_gain=2.0, reset="subtract", key=cell_key)
+    model = cell, 0.2 * jax.random.normal(readout_key, (24, 1))
+    optimiser = optax.adam(5e-3)
 
-    def one(key):
-        cell = fl.LIFCell(8, 24, time_step=2.0, input_gain=2.0, reset="subtract", key=key)
-        return Network(cell, 1, readout_gain=0.2, state_warmup=0, key=key)
+    def outputs(model, trial):
+        cell, readout = model
+        start = cell.initial_state(key=cell_key)
+        return jax.vmap(lambda inputs: cell.over_time(inputs, start) @ readout)(trial.inputs)
 
-    state = begin(eqx.filter_vmap(one)(keys), training, Flossing("none"))
-    before = evaluate(state.networks, keys, task, 30, 64)
-    state, metrics = train_block(state, keys, jnp.asarray(100), 100, task, training)
-    after = evaluate(state.networks, keys, task, 30, 64)
-    assert float(before.accuracy[0]) < 0.65 < 0.8 < float(after.accuracy[0])
-    assert float(metrics.accuracy[-20:].mean()) > 0.75
+    def accuracy(model):
+        trial = task.held_out(key, 64)
+        return float(task.metrics(outputs(model, trial), trial)["accuracy"].value)
+
+    params, static = eqx.partition(model, eqx.is_inexact_array)
+
+    def loss(params, trial):
+        return task.loss(outputs(eqx.combine(params, static), trial), trial)
+
+    def learn(carry, number):
+        params, state = carry
+        gradient = jax.grad(loss)(params, task.batch(train_key, number, 8))
+        updates, state = optimiser.update(gradient, state)
+        return (optax.apply_updates(params, updates), state), None
+
+    (params, _), _ = jax.lax.scan(learn, (params, optimiser.init(params)), jnp.arange(100))
+    assert accuracy(model) < 0.65 < 0.8 < accuracy(eqx.combine(params, static))
 
 
-def test_configuration_makes_the_task():
-    built = TaskConfig("xor", 6, bin_steps=5, channels=8, probability=0.5).build()
-    assert built == SpikingBits(6, 1, bin_steps=5, channels=8, probability=0.5)
-    assert TaskConfig("copy", 3, bin_steps=2).build().lags == (3,)
-    assert TaskConfig("parity", 8, 2, bin_steps=2).build().lags == (2, 4, 6, 8)
-    with pytest.raises(ValueError, match=r"task.channels: expected an even number"):
-        TaskConfig("xor", 6, bin_steps=5, channels=3).build()
-    with pytest.raises(ValueError, match="num_steps: expected whole bins"):
-        RunConfig(TaskConfig("xor", 6, bin_steps=7))
+def test_loss_and_accuracy_are_those_of_the_means_over_bins(key):
+    task = SpikingBits(2, order=1, bin_steps=3)
+    trial = task.held_out(key, 5)
+    assert trial.inputs.shape == (5, 12, 20)
+    outputs = np.random.default_rng(0).normal(size=(5, 12, 1))
+    logits = outputs.reshape(5, 4, 3).mean(2)[:, 2:]
+    answers = np.asarray(trial.targets)[:, 2:, 0]
+    expected = np.log1p(np.exp(logits)) - logits * answers
+    np.testing.assert_allclose(task.loss(jnp.asarray(outputs), trial), expected.mean(), rtol=1e-5)
+    metric = task.metrics(jnp.asarray(outputs), trial)["accuracy"]
+    np.testing.assert_allclose(metric.value, ((logits > 0) == answers).mean(), rtol=1e-6)
+    assert (metric.chance, metric.higher_is_better) == (0.5, True)
+
+
+@pytest.mark.parametrize(("single", "steps"), [(False, 80), (True, 50)])
+def test_a_trial_has_the_length_that_its_answers_need(single, steps, key):
+    """Twice the delay in bins, or one bin more than the delay."""
+    assert SpikingBits(4, single=single).sample(key).inputs.shape == (steps, 20)
+    given = SpikingBits(4, single=single, num_steps=70)
+    assert given.sample(key).inputs.shape == (70, 20)
+    assert given.sample(key, num_steps=60).inputs.shape == (60, 20)
+
+
+def test_titles_name_the_question():
+    assert SpikingBits(2, order=0).describe() == "copy task of spike patterns, d = 2 bins"
+    assert SpikingBits(2).describe() == "delayed XOR of spike patterns, d = 2 bins"
+    assert SpikingBits(4, order=2).describe() == "parity of 4 bits of spike patterns, d = 4 bins"
 
 
 @pytest.mark.parametrize("order", [0, 1, 2])
 def test_a_trial_with_a_single_answer_shows_only_its_bits(order, key):
-    task = SpikingBits(4, order, bin_steps=6, channels=10, probability=1.0, single=True)
-    inputs, targets, mask = task.sample(key, 6 * 7)
+    task = SpikingBits(4, order=order, bin_steps=6, channels=10, probability=1.0, single=True)
+    inputs, targets, mask = task.sample(key, num_steps=6 * 7)
     binned = np.asarray(inputs).reshape(7, 6, 2, 5)
     silent = (binned.sum((1, 3)) == 0).any(1)
     np.testing.assert_array_equal(np.flatnonzero(silent), sorted(4 - lag for lag in task.lags))
@@ -125,39 +161,36 @@ def test_a_trial_with_a_single_answer_shows_only_its_bits(order, key):
 
 
 def test_a_stream_of_trials_with_single_answers_repeats_their_pattern(key):
-    task = SpikingBits(2, 1, bin_steps=20, channels=10, probability=1.0, single=True)
+    task = SpikingBits(2, order=1, bin_steps=20, channels=10, probability=1.0, single=True)
     stream = np.asarray(task.sample_inputs(key, 20 * 9)).reshape(9, 20, 2, 5)
     np.testing.assert_array_equal((stream.sum((1, 3)) == 0).any(1), [True, True, False] * 3)
 
 
-def test_single_needs_spikes():
-    with pytest.raises(ValueError, match=r"task\.single: only bits shown as spikes have it"):
-        TaskConfig("xor", 4, single=True).build()
-
-
 def test_small_integers_of_numpy_do_not_wrap(untyped, key):
-    task = SpikingBits(np.uint8(200), np.uint8(0), bin_steps=np.uint8(10), channels=np.int8(2))
+    task = SpikingBits(
+        np.uint8(200), order=np.uint8(0), bin_steps=np.uint8(10), channels=np.int8(2)
+    )
     assert task.horizon == 2000
-    assert task == SpikingBits(200, 0, bin_steps=10, channels=2)
+    assert task == SpikingBits(200, order=0, bin_steps=10, channels=2)
     assert task.sample_inputs(key, np.uint8(7)).shape == (7, 2)
 
 
 def test_the_ends_of_the_ranges(key):
     """Two channels, one step per bit, certain spikes: the bits themselves."""
-    task = SpikingBits(1, 0, bin_steps=1, channels=2, probability=1.0)
-    inputs, targets, mask = task.sample(key, 30)
+    task = SpikingBits(1, order=0, bin_steps=1, channels=2, probability=1.0)
+    inputs, targets, mask = task.sample(key, num_steps=30)
     np.testing.assert_array_equal(inputs[:, 0] + inputs[:, 1], np.ones(30))
     np.testing.assert_array_equal(targets[1:, 0], inputs[:-1, 1])
     assert int(mask.sum()) == 29
     assert task.sample_inputs(key, 1).shape == (1, 2)
-    single = SpikingBits(1024, 10, bin_steps=1, channels=2, probability=1.0, single=True)
-    inputs, targets, _ = single.sample(key, 1025)
+    single = SpikingBits(1024, order=10, bin_steps=1, channels=2, probability=1.0, single=True)
+    inputs, targets, _ = single.sample(key, num_steps=1025)
     assert int(targets[1024, 0]) == int(inputs[:1024, 1].sum()) % 2
 
 
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int64", "float16", "float32", "lists"])
 def test_bits_and_masks_of_every_dtype(dtype, untyped, key):
-    task = SpikingBits(1, 0, bin_steps=3, channels=4, probability=1.0)
+    task = SpikingBits(1, order=0, bin_steps=3, channels=4, probability=1.0)
     bits, shown = np.array([[1], [0], [1], [0]]), np.array([1, 1, 0, 1])
 
     def converted(x):
@@ -194,15 +227,23 @@ def test_bits_and_masks_of_every_dtype(dtype, untyped, key):
             r"outputs: .* whole bins of 10 steps, got \(25, 1\).",
         ),
         (lambda t, k: t.sample_inputs(k, 0), ValueError, "num_steps: expected at least 1, got 0."),
-        (lambda t, k: SpikingBits(1, 0, probability=0.0), ValueError, "probability: expected a"),
         (
-            lambda t, k: SpikingBits(1, 0, probability=[0.5]),
+            lambda t, k: SpikingBits(1, order=0, probability=0.0),
+            ValueError,
+            "probability: expected a",
+        ),
+        (
+            lambda t, k: SpikingBits(1, order=0, probability=[0.5]),
             ValueError,
             "probability: expected one",
         ),
-        (lambda t, k: SpikingBits(1, 0, channels=0), ValueError, "channels: expected at least 2"),
+        (
+            lambda t, k: SpikingBits(1, order=0, channels=0),
+            ValueError,
+            "channels: expected at least 2",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(call, error, message, key, untyped):
     with pytest.raises(error, match=message):
-        call(SpikingBits(2, 0), key)
+        call(SpikingBits(2, order=0), key)

@@ -1,4 +1,4 @@
-"""Networks laid over devices and processes get the same numbers as on one device."""
+"""Networks laid over devices and processes get the same numbers as on one device, from programs made once."""
 
 import json
 import os
@@ -7,100 +7,165 @@ import subprocess
 import sys
 
 import numpy as np
-import xarray as xr
 
-SCRIPT = """
-import json, sys
+SETTINGS = """
+import json, logging, os, sys
 import jax
 jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
+"""
+NUMBERS = (
+    SETTINGS
+    + """
 jax.config.update("jax_enable_x64", True)
 from test_devices import numbers
 print(json.dumps({count: numbers(int(count)) for count in sys.argv[2:]}))
 """
+)
+
+
+def trainer(realisations):
+    """A small training; nine networks are watched, others flossed before alone."""
+    import flossing as fl
+    from flossing.optimisers import Adam
+    from flossing.tasks import Copy
+    from flossing.training import Trainer
+
+    window = dict(num_exponents=3, window=8, warmup=3, state_warmup=0, num_starts=1)
+    schedule = fl.Adaptive(every=1, **window) if realisations == 9 else fl.Before(**window)
+    return Trainer(Copy(3, num_steps=8), Adam(), schedule, epochs=4, batch_size=2)
+
+
+def begun(realisations):
+    """Networks before that training, their keys, and the training."""
+    import equinox as eqx
+    import jax
+
+    import flossing as fl
+    from flossing.training import begin
+
+    keys = jax.random.split(jax.random.key(5), realisations)
+    networks = eqx.filter_vmap(lambda key: fl.Network(fl.TanhCell(1, 6, key=key), 1, key=key))(keys)
+    rules = trainer(realisations)
+    return begin(networks, rules), keys, rules
 
 
 def numbers(realisations):
-    """Two training epochs and two flossing steps, evaluation and exponents of some networks."""
-    import equinox as eqx
+    """Three training epochs and two flossing steps, evaluation and exponents of some networks."""
     import jax
-    import jax.numpy as jnp
 
-    import flossing as fl
-    from flossing.floss import Adaptive
-    from flossing.tasks import Copy
-    from flossing.training import begin, evaluate, floss_block, measure_exponents, train_block
+    from flossing.training import evaluate, floss_block, measure_exponents, train_block
 
-    task, training = Copy(3), fl.Training(epochs=4, batch_size=4, num_steps=12)
-    rules = Adaptive(every=1, max_steps=2)
-    flossing = fl.Flossing(
-        "adaptive" if realisations == 9 else "before",
-        num_exponents=3,
-        window=10,
-        warmup=4,
-        renormalise_every=1,
-        adaptive=rules,
-    )
-    keys = jax.random.split(jax.random.key(5), realisations)
-    networks = eqx.filter_vmap(lambda key: fl.Network(fl.TanhCell(1, 6, key=key), 1, key=key))(keys)
-    state = begin(networks, training, flossing)
-    state, flossed = floss_block(state, keys, jnp.asarray(2), 2, task, training, flossing)
-    state, trained = train_block(state, keys, jnp.asarray(2), 2, task, training, flossing)
-    state, trained = train_block(state, keys, jnp.asarray(1), 2, task, training, flossing)
+    state, keys, rules = begun(realisations)
+    state, flossed = floss_block(state, keys, 2, 2, rules)
+    state, trained = train_block(state, keys, 2, 2, rules)
+    state, trained = train_block(state, keys, 1, 2, rules)
     found = {
         "devices": jax.device_count(),
         "flossing": flossed.exponents,
-        "loss": trained.loss[:1],
-        "test": evaluate(state.networks, keys, task, 12).loss,
-        "exponents": measure_exponents(state.networks, keys, task, 4, 30, 5),
+        "loss": trained.loss,
+        "test": evaluate(state.networks, keys, rules, 12).loss,
+        "exponents": measure_exponents(state.networks, keys, rules, 4, 30, 5),
         "weights": state.networks.cell.recurrent_weight,
     }
     return {name: np.asarray(value).tolist() for name, value in found.items()}
 
 
-def on_devices(devices, *realisations):
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(devices), *map(str, realisations)],
-        capture_output=True,
+def started(script, *arguments):
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         cwd=os.path.dirname(__file__),
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
     )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
+
+
+def finished(process):
+    """What the last line that it printed says."""
+    output, errors = process.communicate(timeout=500)
+    assert process.returncode == 0, errors
+    return json.loads(output.splitlines()[-1])
+
+
+def on_devices(devices, *realisations):
+    found = finished(started(NUMBERS, devices, *realisations))
     assert all(numbers.pop("devices") == devices for numbers in found.values())
     return found
 
 
-def test_eight_devices_give_the_numbers_of_one():
-    """3: some devices stay idle; 9: two each on five devices, the last of which repeats one."""
-    one, eight = on_devices(1, 3, 9), on_devices(8, 3, 9)
+def assert_same(one, other, **tolerances):
+    for name, values in one.items():
+        np.testing.assert_allclose(other[name], values, err_msg=name, **tolerances)
+
+
+def test_four_devices_give_the_numbers_of_one():
+    """3: one device stays idle; 9: three each on three devices."""
+    one, four = on_devices(1, 3, 9), on_devices(4, 3, 9)
     for count, numbers in one.items():
         for name, values in numbers.items():
             assert np.shape(values)[name in ("flossing", "loss")] == int(count), name
-            np.testing.assert_allclose(eight[count][name], values, rtol=1e-9, atol=1e-12)
+        assert_same(numbers, four[count], rtol=1e-9, atol=1e-12)
 
 
-COMMAND = (
-    "train --task.name copy --task.delay 3 --cell.hidden-size 6 --batch-size 2 --num-steps 9 --epochs 60 "
-    "--realisations 3 --flossing.num-exponents 3 --flossing.window 8 --flossing.warmup 2 "
-    "--flossing.steps-before 5 --flossing.renormalise-every 1 --flossing.schedule before --measure-every 0"
+COMPILED = (
+    SETTINGS
+    + """
+compiled = []
+class Listener(logging.Handler):
+    def emit(self, record):
+        words = record.getMessage().split()
+        if words[0] == "Compiling":
+            compiled.append(words[1])
+logger = logging.getLogger("jax._src.interpreters.pxla")
+logger.addHandler(Listener())
+logger.propagate = False
+jax.config.update("jax_log_compiles", True)
+from test_devices import begun
+from flossing.training import evaluate, floss_block, train_block
+state, keys, rules = begun(2)
+counts = []
+for kind in (train_block, floss_block, train_block, train_block, floss_block):
+    state, _ = kind(state, keys, 2, 3, rules)
+    evaluate(state.networks, keys, rules, 4)
+    counts.append([sum(word in name for name in compiled) for word in ("_block", "_evaluate")])
+print(json.dumps(counts))
+"""
 )
 
 
-def floss(arguments):
-    return subprocess.Popen(
-        [sys.executable, "-m", "flossing.cli", *arguments.split()],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-    )
+def test_every_program_is_compiled_once():
+    """Training, flossing, and training again: one program for each kind of work, and one for the test."""
+    for devices in (1, 2):
+        counts = finished(started(COMPILED, devices))
+        assert counts == [[1, 1], [2, 1], [2, 1], [2, 1], [2, 1]], devices
 
 
-def finish(processes):
-    for process in processes:
-        output, _ = process.communicate(timeout=300)
-        assert process.returncode == 0, output
+PROCESSES = """
+import json, os, sys
+import jax
+jax.config.update("jax_num_cpu_devices", 1)
+jax.config.update("jax_enable_x64", True)
+if sys.argv[2] != "1":
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    jax.distributed.initialize(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+from test_devices import numbers
+from flossing.training import any_process
+print(json.dumps(numbers(3) | {"any": any_process(sys.argv[3] == "1")}))
+"""
+
+
+def test_two_processes_work_on_the_same_networks():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        coordinator = f"127.0.0.1:{free.getsockname()[1]}"
+    pair = [started(PROCESSES, coordinator, 2, number) for number in (0, 1)]
+    alone = finished(started(PROCESSES, coordinator, 1, 0))
+    assert (alone.pop("any"), alone.pop("devices")) == (False, 1)
+    for process in pair:
+        found = finished(process)
+        assert (found.pop("any"), found.pop("devices")) == (True, 2)
+        assert_same(alone, found, rtol=1e-9, atol=1e-12)
 
 
 SUMS = """
@@ -124,30 +189,3 @@ assert used == [1, 3, 3, 2], used
 def test_parts_are_divided_among_devices_and_summed():
     """4 devices: 1 and 3 parts stay on one, 6 parts use two, 8 parts use four."""
     subprocess.run([sys.executable, "-c", SUMS], check=True, timeout=120)
-
-
-def test_two_processes_work_on_one_run(tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        coordinator = f"127.0.0.1:{free.getsockname()[1]}"
-    shared = (
-        f"{COMMAND} --directory {tmp_path}/two --coordinator {coordinator} --processes 2 --process"
-    )
-    finish([floss(f"{shared} {number}") for number in (0, 1)])
-    finish([floss(f"{COMMAND} --devices 1 --directory {tmp_path}/one")])
-    two, one = (
-        xr.load_dataset(tmp_path / name / "metrics.nc", engine="h5netcdf")
-        for name in ("two", "one")
-    )
-    environment = json.loads((tmp_path / "two" / "environment.json").read_text())
-    assert len(environment["devices"]) >= 2
-    assert set(two.data_vars) == set(one.data_vars)
-    for name in ("loss", "exponents", "test_loss", "flossing_exponents"):
-        np.testing.assert_allclose(two[name], one[name], rtol=1e-3, atol=1e-4, err_msg=name)
-
-
-def test_several_processes_need_a_coordinator(capsys):
-    from flossing.cli import main
-
-    assert main(["train", "--processes", "2"]) == 2
-    assert "processes: several of them need a coordinator" in capsys.readouterr().err

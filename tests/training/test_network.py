@@ -1,21 +1,13 @@
-"""The network that is trained: what it computes, clipping, losses."""
+"""The network that is trained: what it computes, and which cells it takes."""
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 import flossing as fl
-from flossing.training import (
-    Network,
-    all_finite,
-    binary_accuracy,
-    binary_cross_entropy,
-    clip_by_array_norm,
-)
-from flossing.training.optimisers import apply_if
+from flossing.training import Network
 
 
 def test_outputs_are_a_linear_readout_of_the_state_after_each_input(key):
@@ -38,47 +30,6 @@ def test_published_initialisation(key):
     unrelaxed = Network(fl.TanhCell(1, 2000, key=key), 1, state_warmup=0, key=key).initial_state
     jump = network.cell(unrelaxed, jnp.zeros(1)) - unrelaxed
     assert float(jnp.linalg.norm(moved)) < 0.2 * float(jnp.linalg.norm(jump))
-
-
-def test_loss_and_accuracy_by_hand():
-    outputs = jnp.array([[2.0], [-1.0], [0.5], [-3.0]])
-    targets = jnp.array([[1.0], [1.0], [1.0], [0.0]])
-    mask = jnp.array([False, True, True, True])
-    losses = [np.log1p(np.exp(1.0)), np.log1p(np.exp(-0.5)), np.log1p(np.exp(-3.0))]
-    assert float(binary_cross_entropy(outputs, targets, mask)) == pytest.approx(np.mean(losses))
-    assert float(binary_accuracy(outputs, targets, mask)) == pytest.approx(2 / 3)
-
-
-def test_each_array_is_clipped_by_its_own_norm():
-    clip = clip_by_array_norm(0.5)
-    gradient = {
-        "large": jnp.array([3.0, 4.0]),
-        "small": jnp.array([0.1, 0.2]),
-        "zero": jnp.zeros(2),
-    }
-    clipped, _ = clip.update(gradient, clip.init(gradient))
-    np.testing.assert_allclose(clipped["large"], [0.3, 0.4], rtol=1e-6)
-    np.testing.assert_array_equal(clipped["small"], gradient["small"])
-    np.testing.assert_array_equal(clipped["zero"], jnp.zeros(2))
-
-
-def test_it_composes_with_optax():
-    optimiser = optax.chain(clip_by_array_norm(0.1), optax.sgd(1.0))
-    parameters = {"w": jnp.zeros(2)}
-    updates, _ = optimiser.update({"w": jnp.array([0.0, 7.0])}, optimiser.init(parameters))
-    np.testing.assert_allclose(optax.apply_updates(parameters, updates)["w"], [0, -0.1], rtol=1e-6)
-
-
-@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, -jnp.inf])
-def test_non_finite_gradients_are_seen_anywhere_in_a_tree(bad):
-    assert bool(all_finite({"a": jnp.ones(3), "b": (jnp.zeros(2), None)}))
-    assert not bool(all_finite({"a": jnp.ones(3), "b": (jnp.zeros(2).at[1].set(bad), None)}))
-
-
-def test_apply_if_picks_a_whole_tree():
-    new, old = {"a": jnp.ones(2)}, {"a": jnp.zeros(2)}
-    assert eqx.tree_equal(apply_if(jnp.asarray(True), new, old), new)
-    assert eqx.tree_equal(apply_if(jnp.asarray(False), new, old), old)
 
 
 def test_a_cell_of_equinox_is_told_what_to_do(key, untyped):

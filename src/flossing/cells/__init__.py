@@ -14,6 +14,7 @@ from .gated import (
     LSTMCell as LSTMCell,
     LSTMSpec as LSTMSpec,
     LSTMState as LSTMState,
+    open_gates as open_gates,
 )
 from .linear import (
     LinearRecurrentCell as LinearRecurrentCell,

@@ -1,7 +1,7 @@
 """Gated cells with their full state, so that an LSTM of N units has 2N tangent directions."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -20,6 +20,9 @@ class _GatedCell(Cell):
     bias: Float[Array, " gates_hidden"]
     input_size: int = eqx.field(static=True)
     hidden_size: int = eqx.field(static=True)
+
+    _open: ClassVar[tuple[int, ...]]
+    """Signs of the biases with which gates are open, in their order; 0 for the candidate."""
 
     def _build(
         self,
@@ -107,6 +110,8 @@ class GRUCell(_GatedCell):
     """
 
     recurrent_bias: Float[Array, " hidden"]
+
+    _open = (1, -1, 0)
 
     def __init__(
         self,
@@ -201,6 +206,8 @@ class LSTMCell(_GatedCell):
         key: random key.
     """
 
+    _open = (1, -1, 0, 1)
+
     def __init__(
         self,
         input_size: int,
@@ -265,3 +272,33 @@ class LSTMSpec(_GatedSpec, name="lstm"):
             key=key,
             **self._matrices(),
         )
+
+
+def open_gates(model: Any) -> Any:
+    """The same model, in which gates of GRU and LSTM cells start open (``openness=3``) before it is flossed.
+
+    At their default biases of 0, gates hold half of the state, and flossing can only make them hold more:
+    exponents come to zero, but the state is then kept whatever the input is, and nothing is learned. With
+    open gates, memory has to pass through the recurrent weights. Schedules that floss do this with fresh
+    networks; before a ``fl.Flosser`` of your own loop, call it yourself. Cells with a gate bias other than 0
+    (``openness``, ``update_bias``, ``forget_bias``, ``chrono``, or trained ones) are left as they are.
+    Without flossing, open gates are worse: exponents are far below zero. Floss fewer exponents than an LSTM
+    has units: its recurrent weights can bring no more than that to zero, and its gates would shut for the
+    rest.
+
+    Args:
+        model: a pytree with any number of such cells, perhaps with axes of networks.
+    """
+    return jax.tree.map(
+        lambda part: _opened(part, 3.0) if isinstance(part, _GatedCell) else part,
+        model,
+        is_leaf=lambda part: isinstance(part, _GatedCell),
+    )
+
+
+def _opened(cell: _GatedCell, openness: float) -> _GatedCell:
+    """The cell with open gates, or as it is if its gates have biases already; networks' axes lead."""
+    signs = jnp.repeat(jnp.asarray(cell._open, cell.bias.dtype), cell.hidden_size)
+    as_made = ((cell.bias == 0) | (signs == 0)).all(-1, keepdims=True)
+    bias = jnp.where(as_made & (signs != 0), openness * signs, cell.bias)
+    return eqx.tree_at(lambda cell: cell.bias, cell, bias)

@@ -33,9 +33,9 @@ class CellSpec(Choice, abc.ABC):
     """Number of units per layer, N."""
     _: dataclasses.KW_ONLY
     layers: int = 1
-    """Number of cells stacked on top of each other."""
+    """Cells stacked on top of each other."""
     readout_gain: float | None = None
-    """Standard deviation of the readout weights; default 1."""
+    """Standard deviation of the readout; 1 by default."""
 
     def __post_init__(self) -> None:
         settle_integers(self, hidden_size=1, layers=1)
@@ -71,11 +71,11 @@ class RecurrentSpec(CellSpec):
     """Settings that all cells with a recurrent matrix share."""
 
     recurrent: InitialiserName = "gaussian"
-    """Kind of recurrent matrix the network starts with; each is a class of ``fl.initialisers``."""
+    """Recurrent matrix at the start. Each is a class of ``fl.initialisers``."""
     gain: float = 1.0
     """Gain g of the recurrent matrix."""
     input_gain: float = 1.0
-    """Scale of the input weights, which are drawn from N(0, (input_gain / input_size)^2)."""
+    """Scale of the input weights. They are drawn from N(0, (input_gain / input_size)^2)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -94,11 +94,11 @@ class SpikingSpec(RecurrentSpec):
     """Settings that all cells with a surrogate derivative share."""
 
     readout_gain: float | None = None
-    """Standard deviation of the readout weights; default 1 / sqrt(N)."""
+    """Standard deviation of the readout. By default 1 / sqrt(N)."""
     surrogate: SurrogateName = "super-spike"
-    """Shape of the surrogate derivative; each is a class of ``fl.surrogates``."""
+    """Surrogate derivative. Each is a class of ``fl.surrogates``."""
     sharpness: float = 1.0
-    """Sharpness of the surrogate derivative: its inverse width, in units of one over the membrane."""
+    """Sharpness of the surrogate derivative. Its inverse width, in units of one over the membrane."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -137,7 +137,9 @@ def spec_for(make: Any) -> type[CellSpec]:
     size, options = _arguments(make, name)
     hints = get_type_hints(make.__init__ if isinstance(make, type) else make)
     plain = [option for option in options if _is_plain(hints.get(option.name))]
-    fields = [(p.name, hints[p.name], dataclasses.field(default=p.default)) for p in plain]
+    fields = [
+        (p.name, hints[p.name], dataclasses.field(default=p.default, kw_only=True)) for p in plain
+    ]
     if size.default is not size.empty:
         fields.append(("hidden_size", int, dataclasses.field(default=size.default)))
 
@@ -153,7 +155,6 @@ def spec_for(make: Any) -> type[CellSpec]:
         bases=(CellSpec,),
         namespace={"layer": layer, "__doc__": inspect.getdoc(make), "__module__": make.__module__},
         frozen=True,
-        kw_only=True,
     )
 
 
@@ -182,10 +183,5 @@ def _arguments(make: Any, name: str) -> tuple[inspect.Parameter, list[inspect.Pa
 
 def _is_plain(hint: Any) -> bool:
     """Whether values of this type can be written in files and on the command line."""
-    return hint is not None and {*(get_args(hint) or (hint,))} <= {
-        int,
-        float,
-        bool,
-        str,
-        type(None),
-    }
+    kinds = get_args(hint) or (hint,)
+    return all(kind in (int, float, bool, str, type(None)) for kind in kinds)

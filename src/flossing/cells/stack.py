@@ -9,7 +9,6 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..escape_noise import EscapeNoise, Noisy, parts
 from ._base import Cell, check_cell, check_escape
-from ._lif import LIFNeurons
 
 
 class Stack(Cell):
@@ -122,22 +121,22 @@ class Stack(Cell):
 
 
 def with_escape(cell: Cell, escape: EscapeNoise | Sequence[EscapeNoise | None] | None) -> Any:
-    """A copy of a LIF layer, or of a stack, with other spikes: stochastic, or deterministic for ``None``.
+    """A copy of a cell, or of a stack, with other spikes: stochastic, or deterministic for ``None``.
 
     Weights stay as they are, so a network that was trained with one kind of spikes can be run with another.
 
     Args:
-        cell: a LIF layer, or a stack whose LIF layers are all changed.
-        escape: an escape noise or ``None``; for a stack also one for each of its LIF layers, bottom first.
+        cell: LIF neurons or binary units, or a stack whose layers of these are all changed.
+        escape: an escape noise or ``None``; for a stack also one for each of these layers, bottom first.
 
     Raises:
-        TypeError: a cell without LIF neurons.
-        ValueError: as many entries as there are LIF layers were expected.
+        TypeError: a cell that has no spikes.
+        ValueError: as many entries as there are layers with spikes were expected.
     """
     layers = cell.layers if isinstance(cell, Stack) else (cell,)
-    spiking = [layer for layer in layers if isinstance(layer, LIFNeurons)]
+    spiking = [layer for layer in layers if hasattr(layer, "escape")]
     if not spiking:
-        raise TypeError(f"cell: expected LIF neurons, got {type(cell).__name__}.")
+        raise TypeError(f"cell: expected LIF neurons or binary units, got {type(cell).__name__}.")
     for each in escape if isinstance(escape, Sequence) else [escape]:
         check_escape(each)
     given = list(escape) if isinstance(escape, Sequence) else [escape] * len(spiking)
@@ -146,7 +145,7 @@ def with_escape(cell: Cell, escape: EscapeNoise | Sequence[EscapeNoise | None] |
     rest = iter(given)
 
     def change(layer: Cell) -> Cell:
-        if not isinstance(layer, LIFNeurons):
+        if not hasattr(layer, "escape"):
             return layer
         return eqx.tree_at(lambda c: c.escape, layer, next(rest), is_leaf=lambda x: x is None)
 

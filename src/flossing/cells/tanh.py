@@ -130,7 +130,7 @@ class TanhSpec(RecurrentSpec, name="tanh"):
     """A network of tanh units (``fl.TanhCell``)."""
 
     leak: float = 1.0
-    """How much of the old state a step replaces, in (0, 1]; 1 for a network that is not leaky."""
+    """Share of the state that a step replaces. In (0, 1]; 1 for a network that is not leaky."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -7,7 +7,7 @@ import jax
 from .._system import cores
 
 
-def use_cores(count: int = 0, most: int | None = None) -> None:
+def use_cores(count: int | None = None, most: int | None = None) -> None:
     """Makes ``count`` devices of the CPU, or one of each core (at most ``most``), unless JAX is in use."""
     count = count or cores()
     with contextlib.suppress(RuntimeError):  # devices are what they are by then

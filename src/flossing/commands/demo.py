@@ -7,7 +7,6 @@ from pathlib import Path
 
 import tyro
 from rich.console import Console
-from rich.progress import Progress
 
 from .._compiled import compile_quickly
 from ..cells import TanhSpec
@@ -22,7 +21,7 @@ from ..runs.console import (
     say,
     say_how_to_go_on,
 )
-from ..runs.job import COMPILING, RunResult
+from ..runs.job import RunResult
 from ..runs.plots import run_figure, save
 from ..runs.train import run
 from ..tasks import DelayedXOR
@@ -47,7 +46,7 @@ class Arguments:
     """Flossing steps before training; during training there are as many as it takes (adaptive)."""
     seed: int = 1
     """Of weights and data."""
-    directory: str = ""
+    directory: str | None = None
     """Where it is written; must not exist. Default: runs/ and a name made of the time."""
 
 
@@ -101,47 +100,25 @@ def main(arguments: Sequence[str]) -> int:
     return 0 if all(result.finished for result in results.values()) else 1
 
 
-class _Signal(ConsoleReporter):
-    """Says when the first block of a run is done."""
-
-    def __init__(self, progress: Progress, label: str):
-        super().__init__(progress, label)
-        self.begun = threading.Event()
-
-    def progress(self, phase: str, done: int, total: int, status: str) -> None:
-        """As for ``ConsoleReporter``."""
-        super().progress(phase, done, total, status)
-        if status != COMPILING:
-            self.begun.set()
-
-
 def _side_by_side(console: Console, path: Path, runs: dict[str, RunConfig]) -> dict[str, RunResult]:
-    """Both runs at once, one thread (and so one core) each.
-
-    The second waits until the first has begun: programs that both need are compiled once, and the large
-    one of the flossed networks by all cores.
-    """
+    """Both runs at once, one thread (and so one core) each."""
     results: dict[str, RunResult] = {}
     errors: dict[str, BaseException] = {}
     with graceful_interrupt(console) as stop, progress_display(console) as progress:
 
-        def work(label: str, config: RunConfig, reporter: _Signal) -> None:
+        def work(label: str, config: RunConfig, reporter: ConsoleReporter) -> None:
             try:
                 results[label] = run(config, reporter=reporter, stop=stop)
             except BaseException as error:
                 errors[label] = error
                 stop.set()
-            finally:
-                reporter.begun.set()
 
         threads = []
-        reporters = {label: _Signal(progress, label) for label in runs}
         for label, config in runs.items():
             config = dataclasses.replace(config, directory=str(path / label.replace(" ", "-")))
-            arguments = label, config, reporters[label]
+            arguments = label, config, ConsoleReporter(progress, label)
             threads.append(threading.Thread(target=work, args=arguments, daemon=True))
             threads[-1].start()
-            reporters[label].begun.wait()
         for thread in threads:
             while thread.is_alive():
                 thread.join(0.2)

@@ -29,18 +29,18 @@ NUMBERS = "numbers.json"
 class Arguments:
     """Run an experiment and compare it with what was published."""
 
-    name: tyro.conf.Positional[str] = ""
+    name: tyro.conf.Positional[str | None] = None
     """Which experiment; without it, all are listed."""
     quick: bool = False
     """A small version, for a first look; its verdict is indicative."""
-    directory: str = ""
+    directory: str | None = None
     """Where numbers and figure go; must not exist. Default: runs/ and a name made of the time."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the command; the exit status is 1 when a claim does not hold."""
     options = tyro.cli(Arguments, args=list(arguments), prog="floss reproduce")
-    if not options.name:
+    if options.name is None:
         for name in NAMES:
             about = (inspect.getdoc(inspect.getmodule(experiment(name))) or "").splitlines()[0]
             print(f"{name:<22} {about}")

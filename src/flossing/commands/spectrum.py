@@ -7,64 +7,73 @@ from typing import Any
 
 import jax
 import numpy as np
-import tyro
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
 from .._checks import check_integer, check_seed
+from ..cells import CellSpec
 from ..lyapunov import LyapunovSpectrum, condition_number, lyapunov_spectrum
 from ..lyapunov._propagate import RenormaliseEvery
-from ..runs import directory as files
-from ..runs.config import CellConfig, RunConfig, TaskConfig
+from ..runs import directory as files, parts
+from ..runs.config import RunConfig, to_mapping
 from ..runs.console import say
 from ..runs.plots import COLOURS, save, style
 from ..runs.train import load
 from ..training import Network
+from ._parts import parse as parse_parts
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """The Lyapunov spectrum of a network driven by its task's input."""
+    """The Lyapunov spectrum of a network driven by its task's input.
 
-    run: str = ""
-    """Directory of a run: measure its trained networks, with its task and cell."""
+    Of a fresh network with --cell and --task, or of a trained one with --run.
+    """
+
+    settings: RunConfig
+    run: str | None = None
+    """Run whose trained networks are measured, on its task."""
     realisation: int = 1
     """Which network of the run, counted from 1."""
-    cell: CellConfig = CellConfig()
-    """A fresh network, when there is no run."""
-    task: TaskConfig = TaskConfig()
-    """Its input."""
-    num_exponents: int = 0
-    """Leading exponents to compute; 0 for all."""
+    num_exponents: int | None = None
+    """Leading exponents to compute; all by default."""
     steps: int = 2000
     """Counted steps."""
     state_warmup: int = 100
     """Steps before, in which only the state moves."""
     warmup: int = 100
-    """Steps after those, in which the tangent basis turns, not counted."""
+    """Steps after those, in which the basis turns."""
     renormalise_every: RenormaliseEvery = "auto"
     """Steps between orthonormalisations."""
     horizon: int = 50
-    """Steps over which the condition number of the long-term Jacobian is taken."""
+    """Steps of the Jacobian whose condition is taken."""
     seed: int = 1
     """Of weights, input and basis."""
-    directory: str = ""
-    """Where JSON and figure go; must not exist. Default: runs/ and a name made of the time."""
+    directory: str | None = None
+    """Where JSON and figure go; a new folder by default."""
+
+
+def parse(arguments: Sequence[str]) -> Arguments:
+    """Arguments from the command line; raises ``ValueError`` for unknown parts or options."""
+    return parse_parts(Arguments, arguments, "floss spectrum", names=("task", "cell"))
 
 
 def _network(options: Arguments) -> tuple[Network, RunConfig]:
     check_integer("realisation", options.realisation, 1)
-    if not options.run:
+    if options.run is None:
         if options.realisation != 1:
             raise ValueError(
                 "realisation: a fresh network is only one; give a run's directory as run."
             )
-        config = RunConfig(task=options.task, cell=options.cell, seed=options.seed)
+        config = dataclasses.replace(options.settings, seed=options.seed)
         networks = config.networks()
     else:
         result = load(options.run)
         config, networks = result.config, result.networks
+        for part in ("task", "cell"):
+            if getattr(options.settings, part) != getattr(RunConfig(), part):
+                raise ValueError(f"{part}: that of the run is taken; leave it out.")
         check_integer("realisation", options.realisation, 1, config.realisations)
     arrays = jax.tree.map(
         lambda x: x[options.realisation - 1] if isinstance(x, jax.Array) else x, networks
@@ -74,28 +83,29 @@ def _network(options: Arguments) -> tuple[Network, RunConfig]:
 
 def measure(options: Arguments) -> tuple[LyapunovSpectrum, dict[str, Any]]:
     """The spectrum, and everything the command reports as plain numbers."""
-    for name, minimum in [("num_exponents", 0), ("steps", 1), ("horizon", 1)]:
-        check_integer(name, getattr(options, name), minimum)
+    for name in ("num_exponents", "steps", "horizon"):
+        if getattr(options, name) is not None:
+            check_integer(name, getattr(options, name), 1)
     check_seed("seed", options.seed)
     network, config = _network(options)
     input_key, basis_key, value_key = jax.random.split(jax.random.key(options.seed), 3)
     steps = options.state_warmup + options.warmup + options.steps
-    inputs = config.task.build().sample_inputs(input_key, max(steps, options.horizon))
+    inputs = config.task.sample_inputs(input_key, max(steps, options.horizon))
     spectrum = lyapunov_spectrum(
-        network.cell,
-        network.initial_state,
+        config.step(network),
+        config.state(network),
         inputs[:steps],
-        num_exponents=options.num_exponents or None,
+        num_exponents=options.num_exponents,
         state_warmup=options.state_warmup,
         warmup=options.warmup,
         renormalise_every=options.renormalise_every,
         key=basis_key,
     )
     log_condition = condition_number(
-        network.cell,
-        network.initial_state,
+        config.step(network),
+        config.state(network),
         inputs[: options.horizon],
-        num_directions=options.num_exponents or None,
+        num_directions=options.num_exponents,
         log=True,
         key=value_key,
     )
@@ -113,10 +123,17 @@ def measure(options: Arguments) -> tuple[LyapunovSpectrum, dict[str, Any]]:
             "directions": options.num_exponents or spectrum.state_dimension,
             "log10": _plain(log_condition / np.log(10)),
         },
-        "options": dataclasses.asdict(options),
+        "options": _plain_options(options, config),
         "environment": files.environment(),
     }
     return spectrum, report
+
+
+def _plain_options(options: Arguments, config: RunConfig) -> dict[str, Any]:
+    """What was measured, with which settings."""
+    given = {name: value for name, value in vars(options).items() if name != "settings"}
+    settings = to_mapping(config)
+    return given | {part: settings[part] for part in ("task", "cell")}
 
 
 def _plain(values: Any) -> Any:
@@ -165,7 +182,7 @@ def figure(spectrum: LyapunovSpectrum, title: str) -> Figure:
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the command; returns the exit status."""
-    options = tyro.cli(Arguments, args=list(arguments), prog="floss spectrum")
+    options = parse(arguments)
     path = files.free_directory(options.directory or files.default_directory("spectrum"))
     console = Console()
     with console.status("measuring"):
@@ -201,7 +218,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _title(options: Arguments) -> str:
-    if options.run:
+    if options.run is not None:
         name = Path(options.run).resolve().name.replace("$", r"\$")  # which begins a formula
         return f"{name}, network {options.realisation}"
-    return f"fresh {options.cell.name} network, N = {options.cell.hidden_size}"
+    cell = options.settings.cell
+    assert isinstance(cell, CellSpec)
+    return f"fresh {parts.label('cell', type(cell))} network, N = {cell.hidden_size}"

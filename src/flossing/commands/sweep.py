@@ -16,11 +16,12 @@ from rich.console import Console
 
 from .._system import command_line
 from ..runs import directory as files, yaml_files
-from ..runs.config import RunConfig, from_yaml
+from ..runs.config import RunConfig
 from ..runs.console import graceful_interrupt, say
 from ..sweeps import grid as grids
 from ..sweeps.board import Board, sweep_display
 from ..sweeps.conduct import Where, conduct, require_extra
+from ._parts import parse as parse_parts, read_base
 
 Repeated = tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]]
 """Words of an option that may be given several times, in groups."""
@@ -34,45 +35,40 @@ class Arguments:
     on from their last block. All options of ``floss train`` set what is not swept.
     """
 
-    run: Annotated[RunConfig, tyro.conf.arg(name="")] = RunConfig()
+    settings: RunConfig
     over: Annotated[Repeated, tyro.conf.arg(metavar="FIELD=VALUE,VALUE ...")] = ()
-    """Fields and their values, as task.delay=10,20 flossing.schedule=none,before: all combinations."""
-    list: Annotated[str, tyro.conf.arg(metavar="FILE")] = ""
+    """Fields and their values, as task.delay=10,20 schedule=none,before: all combinations."""
+    list: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
     """YAML file with a list of settings, such as - {task.delay: 10, seed: 2}, instead of --over."""
-    config: Annotated[str, tyro.conf.arg(metavar="FILE")] = ""
+    config: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
     """YAML file with settings of all runs; options on the command line win over it."""
     workers: int | None = None
     """Worker processes (default: one per core, or one per GPU), or jobs of --cluster (default: 1)."""
     retries: int = 1
     """How often a run that fails is tried again."""
-    scheduler: Annotated[str, tyro.conf.arg(metavar="ADDRESS")] = ""
+    scheduler: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None
     """Use the workers of this Dask scheduler, such as tcp://host:8786."""
-    cluster: Annotated[str, tyro.conf.arg(metavar="KIND")] = ""
+    cluster: Annotated[str | None, tyro.conf.arg(metavar="KIND")] = None
     """Submit workers as jobs: slurm, pbs, lsf, sge or htcondor."""
     cluster_options: Annotated[Repeated, tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
     """For dask-jobqueue, as queue=gpu walltime=02:00:00 cores=1 memory=4GB."""
     print_job_script: bool = False
     """Print the script of a job and stop."""
-    host: str = ""
+    host: str | None = None
     """Address to listen on; 127.0.0.1 for local workers, needed with --cluster."""
     dashboard_address: str = "127.0.0.1:0"
     """Where Dask's web page is; port 0 is any free one."""
-    tls_ca_file: Annotated[str, tyro.conf.arg(metavar="FILE")] = ""
+    tls_ca_file: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
     """Encrypt: certificate of the authority that signed the others."""
-    tls_cert: Annotated[str, tyro.conf.arg(metavar="FILE")] = ""
+    tls_cert: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
     """Encrypt: certificate of this user."""
-    tls_key: Annotated[str, tyro.conf.arg(metavar="FILE")] = ""
+    tls_key: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
     """Encrypt: its key."""
 
 
 def parse(arguments: Sequence[str]) -> Arguments:
     """Arguments from the command line, on top of those of ``--config``."""
-    from .train import _value_of
-
-    default = Arguments()
-    if path := _value_of("--config", arguments):
-        default = Arguments(run=from_yaml(_text("config", path), path))
-    return tyro.cli(Arguments, args=list(arguments), default=default, prog="floss sweep")
+    return parse_parts(Arguments, arguments, "floss sweep", read_base(arguments))
 
 
 def _text(option: str, path: str) -> str:
@@ -88,14 +84,14 @@ def settings(options: Arguments) -> grids.Grid:
         wanted = "only one of them" if options.over else "fields and values, as task.delay=10,20"
         raise ValueError(f"over, list: expected {wanted}.")
     if options.over:
-        return grids.grid(options.run, grids.parse([*chain(*options.over)]))
+        return grids.grid(options.settings, grids.parse([*chain(*options.over)], options.settings))
     try:
         content = yaml_files.load(_text("list", options.list))
     except yaml_files.YAMLError as error:
         raise ValueError(f"list: {options.list}: not valid YAML: {error}") from None
     if not isinstance(content, list):
         raise ValueError(f"list: {options.list}: expected a list of settings, got {content!r}.")
-    return grids.grid(options.run, content)
+    return grids.grid(options.settings, content)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -127,7 +123,7 @@ def _main(options: Arguments, arguments: Sequence[str]) -> int:
         options.dashboard_address, security(options.tls_ca_file, options.tls_cert, options.tls_key),
     )  # fmt: skip
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    path = Path(options.run.directory or _default_directory())
+    path = Path(options.settings.directory or _default_directory())
     console = Console()
 
     @contextlib.contextmanager

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from .._checks import check_integer
 from ..runs import directory as files
-from ..runs.config import RunConfig, from_yaml, to_yaml
+from ..runs.config import RunConfig, to_yaml
 from ..runs.console import (
     ConsoleReporter,
     graceful_interrupt,
@@ -26,63 +26,48 @@ from ..runs.plots import run_figure, save
 from ..runs.trackers import TrackerName
 from ..runs.train import read_config, resume, run
 from ._cores import use_cores
-from ._parts import parse as parse_parts
+from ._parts import parse as parse_parts, read_base, value_of
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Train recurrent networks on a task with a long horizon, with gradient flossing around it.
+    """Train recurrent networks on a task, with gradient flossing around it."""
 
-    Sizes and rates are those of the published example call of gradient flossing (Engelken 2023); the
-    flossing schedule is adaptive.
-    """
-
-    run: RunConfig = RunConfig()
-    config: Annotated[str, tyro.conf.arg(metavar="FILE")] = ""
-    """YAML file with settings; options on the command line win over it."""
-    save_config: Annotated[str, tyro.conf.arg(metavar="FILE")] = ""
-    """Write the settings as YAML to this file (- for the terminal) and stop."""
-    resume: Annotated[str, tyro.conf.arg(metavar="DIR")] = ""
-    """Continue the run in this directory, with its own settings."""
-    track: tyro.conf.UseAppendAction[tuple[tuple[TrackerName, ...], ...]] = ()
-    """Also send the numbers to tensorboard or wandb (metrics.jsonl is always written)."""
-    devices: int = 0
-    """CPU cores (or, with several processes, cores of each) to lay the networks over; 0 for all."""
-    coordinator: Annotated[str, tyro.conf.arg(metavar="HOST:PORT")] = ""
-    """Several processes work on one run (jax.distributed): the address of number 0."""
+    settings: RunConfig
+    config: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    """YAML file with settings; options win over it."""
+    save_config: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    """Write the settings to this file (- for here), and stop."""
+    resume: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
+    """Continue the run in this directory; more epochs extend it."""
+    track: Annotated[
+        tyro.conf.UseAppendAction[tuple[tuple[TrackerName, ...], ...]],
+        tyro.conf.arg(metavar="NAME ..."),
+    ] = ()
+    """Also send the numbers to tensorboard or wandb."""
+    devices: int | None = None
+    """CPU cores to lay the networks over; all by default."""
+    coordinator: Annotated[str | None, tyro.conf.arg(metavar="HOST:PORT")] = None
+    """Several processes share a run: the address of number 0."""
     processes: int = 1
-    """How many."""
+    """How many processes share the run."""
     process: int = 0
-    """Which one this is, from 0; number 0 writes the directory."""
+    """Which one this is; number 0 writes the directory."""
 
 
 def parse(arguments: Sequence[str]) -> Arguments:
     """Arguments from the command line, on top of those of ``--config`` or of the run to resume.
 
     Raises:
-        ValueError: a file that cannot be read, unknown parts or settings.
+        ValueError: a file that cannot be read, unknown parts or settings, options that exclude each other.
     """
-    base = None
-    if path := _value_of("--resume", arguments):
+    base = read_base(arguments)
+    if path := value_of("--resume", arguments):
+        for name in ("config", "directory"):
+            if value_of(f"--{name}", arguments) is not None:
+                raise ValueError(f"{name}: a run that is resumed has its own; leave it out.")
         base = read_config(path)
-    elif path := _value_of("--config", arguments):
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"config: cannot read {path}: {error}") from None
-        base = from_yaml(text, path)
     return parse_parts(Arguments, arguments, "floss train", base)
-
-
-def _value_of(option: str, arguments: Sequence[str]) -> str | None:
-    """The value that the command line gives to an option, the last one where there are several."""
-    found = None
-    for i, argument in enumerate(arguments):
-        if argument.startswith(f"{option}="):
-            found = argument.split("=", 1)[1]
-        elif argument == option and i + 1 < len(arguments):
-            found = arguments[i + 1]
-    return found
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -90,7 +75,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parse(arguments)
     console = Console()
     if options.save_config:
-        text = to_yaml(options.run)
+        text = to_yaml(options.settings)
         if options.save_config == "-":
             print(text, end="")
         else:
@@ -102,10 +87,10 @@ def main(arguments: Sequence[str]) -> int:
         track: list[TrackerName] = [name for names in options.track for name in names]
         if options.resume:
             result = resume(
-                options.resume, config=options.run, reporter=reporter, stop=stop, track=track
+                options.resume, config=options.settings, reporter=reporter, stop=stop, track=track
             )
         else:
-            result = run(options.run, reporter=reporter, stop=stop, track=track)
+            result = run(options.settings, reporter=reporter, stop=stop, track=track)
     return finish(console, result) if result.directory else 0
 
 
@@ -115,12 +100,13 @@ def use_devices(options: Arguments) -> None:
     Raises:
         ValueError: numbers that do not fit; other processes cannot be reached.
     """
-    check_integer("devices", options.devices, 0)
+    if options.devices is not None:
+        check_integer("devices", options.devices, 1)
     check_integer("processes", options.processes, 1)
     check_integer("process", options.process, 0, options.processes - 1)
     if options.processes > 1 and not options.coordinator:
         raise ValueError("processes: several of them need a coordinator, an address HOST:PORT.")
-    share = -(-options.run.realisations // options.processes)
+    share = -(-options.settings.realisations // options.processes)
     use_cores(options.devices, most=share)
     if options.coordinator:
         try:

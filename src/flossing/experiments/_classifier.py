@@ -14,19 +14,24 @@ import optax
 
 from ..cells import ConvLIFCell, LeakyReadout, Stack, fluctuation_driven, with_escape
 from ..escape_noise import EscapeNoise, ExponentialNoise, Noisy, SigmoidNoise
+from ..optimisers import clip_by_global_norm, smorms3
 from ..surrogates import SuperSpike
-from ..tasks import SpikeFile
-from ..tasks.randman import LabelledSplit, Randman
-from ..training import (
+from ..tasks import (
+    Metric,
+    Randman,
+    SpikeFile,
+    Task,
+    Trial,
     max_over_time_accuracy,
     max_over_time_cross_entropy,
-    smorms3,
     upper_rate_penalty,
 )
-from ..training.devices import over_devices
+from ..tasks.randman import LabelledSplit
+from ..training import Trainer, train_epoch
+from ..training.trainer import begin
 
 Batches = Iterator[tuple[Any, np.ndarray]]
-"""Rasters of shape (time, trial, input), and labels."""
+"""Rasters of shape (trial, time, input), and labels."""
 
 METHODS = ("deterministic", "stochastic", "multilayer spiker")
 
@@ -62,7 +67,7 @@ class RandmanData:
 
 @functools.partial(jax.jit, static_argnums=1)
 def _raster(times: Any, num_steps: int) -> Any:
-    return jax.nn.one_hot(times, num_steps, axis=0)
+    return jax.nn.one_hot(times, num_steps, axis=1)
 
 
 class SpokenData:
@@ -87,7 +92,7 @@ class SpokenData:
         )
         for batch in found:
             if seed is None or len(batch.labels) == size:
-                yield batch.spikes.transpose(1, 0, 2).astype(np.float32), batch.labels
+                yield batch.spikes.astype(np.float32), batch.labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,8 +156,9 @@ def with_noise(network: Stack, rasters: Any, random: np.random.Generator) -> Any
     """Inputs with uniform numbers for stochastic neurons; NumPy draws them faster than JAX on a CPU."""
     if not network.noise_size:
         return rasters
-    shape = (*rasters.shape[:2], network.noise_size)
-    return Noisy(rasters, jnp.asarray(random.random(shape, dtype=np.float32)))
+    trials, steps, _ = rasters.shape
+    uniform = random.random((steps, trials, network.noise_size), dtype=np.float32)
+    return Noisy(rasters, jnp.asarray(uniform.swapaxes(0, 1)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,55 +175,86 @@ class Schedule:
     part: int = 5
     """Trials whose gradient is computed at once; so few that they stay in the cache of a core."""
 
-    def make(self, steps: int) -> optax.GradientTransformation:
-        """The optimiser for so many steps."""
-        if self.optimiser == "smorms3":
-            return smorms3(self.learning_rate)
-        return optax.adam(optax.cosine_decay_schedule(self.learning_rate, max(1, steps)))
+    clip_norm: float | None = None
+    """Largest norm of the gradient of all weights together."""
+
+    def trainer(self, task: Any, steps: int, part: int | None = None) -> Trainer:
+        """What trains a stack, from rest, in so many steps."""
+        return Trainer(
+            task,
+            _optimiser(self, steps),
+            epochs=steps,
+            batch_size=self.batch_size,
+            step=hidden,
+            state=_rest,
+            part=part,
+            outputs=side_by_side,
+        )
 
 
-def objective(network: Stack, inputs: Any, labels: Any, schedule: Schedule) -> tuple:
-    """Loss, and accuracy with spikes per trial of each layer beside it."""
-    *hidden, values = network.all_over_time(inputs)
-    by_trial = jax.vmap(
-        lambda spikes: upper_rate_penalty(
-            spikes, limit=schedule.spike_limit, strength=schedule.penalty
-        ),
-        in_axes=1,
-    )
-    penalty = sum(by_trial(spikes).mean() for spikes in hidden)
-    values = jnp.moveaxis(values, 0, 1)
-    counts = jnp.stack([len(spikes) * spikes.mean() for spikes in hidden])
-    loss = max_over_time_cross_entropy(values, labels) + penalty
-    return loss, (max_over_time_accuracy(values, labels), counts)
+@functools.cache  # compiled programs know optimisers by their identity
+def _optimiser(schedule: Schedule, steps: int) -> optax.GradientTransformation:
+    if schedule.optimiser == "smorms3":
+        return smorms3(schedule.learning_rate)
+    adam = optax.adam(optax.cosine_decay_schedule(schedule.learning_rate, max(1, steps)))
+    if schedule.clip_norm is None:
+        return adam
+    return optax.chain(clip_by_global_norm(schedule.clip_norm), adam)
 
 
-def gradient_in_parts(
-    network: Stack, inputs: Any, labels: Any, schedule: Schedule
-) -> tuple[tuple, Any]:
-    """``objective`` and its gradient, means over parts of the batch; parts are spread over the devices."""
-    trials = len(labels)
-    size = max(n for n in range(1, min(schedule.part, trials) + 1) if trials % n == 0)
-    count = trials // size
+def hidden(network: Stack) -> Stack:
+    """The network without its readout."""
+    return Stack(network.layers[:-1])
 
-    def divide(x: Any) -> Any:
-        return jnp.moveaxis(x.reshape(len(x), count, size, -1), 1, 0)
 
-    def one(network: Stack, part: tuple) -> Any:
-        return eqx.filter_value_and_grad(objective, has_aux=True)(network, *part, schedule)
+def _rest(network: Stack) -> None:
+    """Trials start at rest."""
 
-    def total(network: Stack, parts: tuple) -> Any:
-        # Added up as they come: gradients are many times as large as what they are computed from.
-        shapes = eqx.filter_eval_shape(one, network, jax.tree.map(lambda x: x[0], parts))
-        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
 
-        def add(sums: Any, part: tuple) -> tuple[Any, None]:
-            return jax.tree.map(jnp.add, sums, one(network, part)), None
+def side_by_side(network: Stack, inputs: Any, state: Any = None, keys: Any = None) -> tuple:
+    """Outputs of every layer, each of shape (trial, time, neuron); the stack takes all trials at once."""
+    del state, keys  # it starts at rest, and noise comes with the inputs
+    outputs = network.all_over_time(jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), inputs))
+    return tuple(jnp.swapaxes(x, 0, 1) for x in outputs)
 
-        return jax.lax.scan(add, zeros, parts)[0]
 
-    parts = (jax.tree.map(divide, inputs), labels.reshape(count, size))
-    return jax.tree.map(lambda x: x / count, over_devices(total, network, parts))
+class LargestReadout(Task, eqx.Module):
+    """The class is that of the largest readout over time; outputs are those of every layer of a stack."""
+
+    schedule: Schedule = eqx.field(static=True)
+
+    def loss(self, outputs: tuple, trial: Trial) -> Any:
+        """Cross-entropy, and a penalty on high rates."""
+        *below, values = outputs
+        limit, strength = self.schedule.spike_limit, self.schedule.penalty
+        by_trial = jax.vmap(lambda x: upper_rate_penalty(x, limit=limit, strength=strength))
+        penalty = sum(by_trial(spikes).mean() for spikes in below)
+        return max_over_time_cross_entropy(values, trial.targets) + penalty
+
+    def metrics(self, outputs: tuple, trial: Trial) -> dict[str, Metric]:
+        """Accuracy, and spikes per trial of each layer."""
+        *below, values = outputs
+        counts = jnp.stack([spikes.shape[1] * spikes.mean() for spikes in below])
+        return {
+            "accuracy": Metric(max_over_time_accuracy(values, trial.targets)),
+            "spikes": Metric(counts, higher_is_better=False),
+        }
+
+
+class Batch(LargestReadout):
+    """A task that has one batch: that of the next update."""
+
+    trials: Trial
+    """Rasters, with uniform numbers beside them for stochastic neurons, and labels."""
+
+    def sample(self, key: Any, *, num_steps: int | None = None) -> Trial:
+        """One of its trials."""
+        chosen = jax.random.randint(key, (), 0, len(self.trials.targets))
+        return jax.tree.map(lambda x: x[chosen], self.trials)
+
+    def batch(self, key: Any, number: Any, size: int) -> Trial:
+        """The batch."""
+        return self.trials
 
 
 def train(
@@ -229,27 +266,21 @@ def train(
 ) -> tuple[Stack, dict[str, Any]]:
     """A trained network and its record, one entry per epoch."""
     steps = schedule.epochs * sum(1 for _ in data.batches("train", schedule.batch_size, seed=0))
-    optimiser = schedule.make(steps)
-    state = optimiser.init(eqx.filter(network, eqx.is_inexact_array))
-
-    @eqx.filter_jit
-    def step(network: Any, state: Any, inputs: Any, labels: Any) -> tuple:
-        (value, extra), gradient = gradient_in_parts(network, inputs, labels, schedule)
-        updates, state = optimiser.update(gradient, state, network)
-        return eqx.apply_updates(network, updates), state, (value, *extra)
-
+    trainer = schedule.trainer(None, steps, schedule.part)
+    realisation, key = begin(network, trainer), jax.random.key(seed)
     random = np.random.default_rng((seed, 1))
     record: dict[str, Any] = {"loss": [], "train": [], "validation": [], "spikes": []}
     start, seconds = time.perf_counter(), 0.0
     for epoch in range(schedule.epochs):
         found = []
         for rasters, labels in data.batches("train", schedule.batch_size, seed=1000 * seed + epoch):
-            inputs = with_noise(network, rasters, random)
-            network, state, metrics = step(network, state, inputs, labels)
-            found.append(metrics)
+            batch = Trial(with_noise(network, rasters, random), jnp.asarray(labels))
+            now = dataclasses.replace(trainer, task=Batch(schedule, batch))
+            realisation, metrics = _update(realisation, key, 0, now)
+            found.append((metrics.loss, *(m.value for m in metrics.metrics.values())))
         loss, right, counts = (np.mean([np.asarray(m[i]) for m in found], 0) for i in range(3))
         seconds = time.perf_counter() - start
-        held = accuracy(network, data, "validation", schedule.batch_size, seed)
+        held = accuracy(realisation.network, data, "validation", schedule.batch_size, seed)
         record["loss"].append(float(loss))
         record["train"].append(float(right))
         record["validation"].append(held)
@@ -259,13 +290,16 @@ def train(
             f"spikes {np.round(counts, 1)}, {seconds:.0f} s"
         )
     record["seconds"] = seconds
-    return network, record
+    return realisation.network, record
+
+
+_update = eqx.filter_jit(train_epoch)
 
 
 @eqx.filter_jit
 def _right(network: Stack, inputs: Any, labels: Any) -> Any:
-    values = network.over_time(inputs)
-    return (values.max(0).argmax(-1) == labels).sum()
+    values = side_by_side(network, inputs)[-1]
+    return (values.max(1).argmax(-1) == labels).sum()
 
 
 def accuracy(network: Stack, data: Any, part: str, batch_size: int, seed: int) -> float:

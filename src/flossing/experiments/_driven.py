@@ -11,14 +11,12 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Key, PRNGKeyArray, PyTree
 
-from .._norms import clipped, tree_norm
-from ..floss import FlossingInfo, flossing_loss
+from ..floss import Flosser
 from ..lyapunov import long_term_jacobian, lyapunov_spectrum
 from ..lyapunov._steps import run
-from ..training import all_finite
+from ..optimisers import clip_by_global_norm
+from ..tasks import frozen_poisson
 from ..training.devices import over_realisations
-from ..training.optimisers import apply_if, without_row_means
-from ..training.updates import flossed_leaves
 
 Inputs = Callable[[PRNGKeyArray, int], PyTree]
 """``inputs(key, num_steps)``: random input, time as leading axis."""
@@ -30,28 +28,20 @@ WARMUP = 100
 
 @dataclasses.dataclass(frozen=True)
 class Poisson:
-    """Independent channels, each with a spike in a step of 1 ms with the same probability."""
+    """Independent channels that spike at the same rate, in steps of 1 ms."""
 
     channels: int
-    probability: float = 0.1
+    rate: float = 100.0
+    """In Hz."""
 
     def __call__(self, key: PRNGKeyArray, num_steps: int) -> Float[Array, "time channels"]:
         """Spikes, 0 or 1."""
-        return jax.random.bernoulli(key, self.probability, (num_steps, self.channels)).astype(float)
+        return frozen_poisson(key, num_steps=num_steps, inputs=self.channels, rate=self.rate)
 
 
-@dataclasses.dataclass(frozen=True)
-class Bits:
-    """One random bit per step."""
-
-    def __call__(self, key: PRNGKeyArray, num_steps: int) -> Float[Array, "time 1"]:
-        """Bits, 0 or 1."""
-        return jax.random.bernoulli(key, 0.5, (num_steps, 1)).astype(float)
-
-
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How cells are flossed, and by how much each step may change them."""
+    """How the recurrent weights of cells are flossed."""
 
     num_exponents: int
     phases: tuple[tuple[int, float], ...]
@@ -61,20 +51,34 @@ class Plan:
     detach_warmup: bool = False
     """Gradients go through the counted steps only."""
     state_warmup: int = 50
-    starts: int = 1
-    target: float = 0.0
+    num_starts: int = 1
     clip_norm: float = 0.1
     """Of the whole gradient: one exploding window would slow Adam down for hundreds of steps."""
-    most_norm: float = float("inf")
-    """A step with a larger gradient is left out: it comes from an exploding window and points anywhere."""
-    parameters: tuple[str, ...] = ()
-    centred: bool = False
-    """Steps leave the means of the rows of matrices as they are."""
+    keep_row_means: bool = False
+    """Steps leave the means of the rows as they are."""
 
     @property
     def steps(self) -> int:
         """Flossing steps of all phases."""
         return sum(count for count, _ in self.phases)
+
+    @property
+    def flosser(self) -> Flosser:
+        """What takes the steps."""
+        counts, rates = zip(*self.phases, strict=True)
+        constant = [optax.constant_schedule(rate) for rate in rates]
+        rate = optax.join_schedules(constant, np.cumsum(counts)[:-1].tolist())
+        return Flosser(
+            self.num_exponents,
+            window=self.window,
+            warmup=self.warmup,
+            detach_warmup=self.detach_warmup,
+            state_warmup=self.state_warmup,
+            num_starts=self.num_starts,
+            optimiser=optax.chain(clip_by_global_norm(self.clip_norm), optax.adam(rate)),
+            where=lambda cell: cell.recurrent_weight,
+            keep_row_means=self.keep_row_means,
+        )
 
 
 def floss(
@@ -87,92 +91,47 @@ def floss(
 ) -> tuple[PyTree, np.ndarray]:
     """Cells (stacked along a leading axis) after flossing, with fresh input and bases in every step.
 
-    ``look(step, cells)`` is called before the first step and after every ``every`` steps. A step whose
-    gradient is not finite, or too large, is left out.
+    ``look(step, cells)`` is called before the first step and after every ``every`` steps.
 
     Returns:
         The cells, and their exponents in the flossing windows, shape (steps, networks, k).
     """
-    rates = np.concatenate([np.full(count, rate, np.float32) for count, rate in plan.phases])
-    arrays = eqx.filter(cells, flossed_leaves(cells, plan.parameters))
-    adam = jax.vmap(optax.scale_by_adam().init)(arrays)
+    states = eqx.filter_vmap(plan.flosser.init)(cells)
     found = []
     look(0, cells)
     for start in range(0, plan.steps, every):
-        count = min(every, plan.steps - start)
-        padded = np.zeros(every, np.float32)
-        padded[:count] = rates[start : start + count]
-        cells, adam, exponents = _block(
-            cells, adam, keys, jnp.asarray(start), jnp.asarray(padded), inputs, plan
-        )
-        found.append(np.asarray(exponents)[:count])
-        look(start + count, cells)
+        numbers = jnp.arange(start, min(start + every, plan.steps))
+        cells, states, exponents = _block(cells, states, keys, numbers, inputs, plan)
+        found.append(np.asarray(exponents).swapaxes(0, 1))
+        look(start + len(numbers), cells)
     return cells, np.concatenate(found)
 
 
 @eqx.filter_jit
 def _block(
-    cells: PyTree, adam: PyTree, keys: Array, start: Array, rates: Array, inputs: Inputs, plan: Plan
+    cells: PyTree, states: PyTree, keys: Array, numbers: Array, inputs: Inputs, plan: Plan
 ) -> tuple[PyTree, PyTree, Array]:
-    """Steps with a learning rate of zero (at the end) change nothing."""
+    """The flossing steps of these numbers."""
+    flosser = plan.flosser
 
-    def one(cell: PyTree, adam: PyTree, key: Array) -> tuple[PyTree, PyTree, Array]:
-        arrays, rest = eqx.partition(cell, flossed_leaves(cell, plan.parameters))
+    def one(cell: PyTree, state: PyTree, key: Array) -> tuple[PyTree, PyTree, Array]:
+        arrays, rest = eqx.partition(cell, eqx.is_array)
 
-        def body(carry: tuple, at: tuple) -> tuple[tuple, Array]:
-            number, rate = at
-            return jax.lax.cond(
-                rate > 0,
-                lambda: _update(carry, rest, jax.random.fold_in(key, number), rate, inputs, plan),
-                lambda: (carry, jnp.zeros(plan.num_exponents)),
+        def step(carry: tuple, number: Array) -> tuple[tuple, Array]:
+            cell = eqx.combine(carry[0], rest)
+            cell, state, info = flosser.update(
+                cell,
+                carry[1],
+                lambda key: cell.initial_state(key=key),
+                lambda key: inputs(key, flosser.num_steps),
+                key=jax.random.fold_in(key, number),
             )
+            return (eqx.filter(cell, eqx.is_array), state), info.exponents
 
-        numbers = start + jnp.arange(len(rates))
-        (arrays, adam), exponents = jax.lax.scan(body, (arrays, adam), (numbers, rates))
-        return eqx.combine(arrays, rest), adam, exponents
+        (arrays, state), exponents = jax.lax.scan(step, (arrays, state), numbers)
+        return eqx.combine(arrays, rest), state, exponents
 
-    cells, adam, exponents = over_realisations(one, cells, adam, keys)
-    return cells, adam, jnp.swapaxes(exponents, 0, 1)
-
-
-def _update(
-    carry: tuple, rest: PyTree, key: Array, rate: Array, inputs: Inputs, plan: Plan
-) -> tuple[tuple, Array]:
-    arrays, adam = carry
-    input_key, state_key, basis_key = jax.random.split(key, 3)
-    split = jax.random.split
-    given = jax.vmap(lambda k: inputs(k, plan.state_warmup + plan.window))(
-        split(input_key, plan.starts)
-    )
-    states = jax.vmap(lambda k: eqx.combine(arrays, rest).initial_state(key=k))(
-        split(state_key, plan.starts)
-    )
-
-    def loss_of(arrays: PyTree) -> tuple[Array, FlossingInfo]:
-        return flossing_loss(  # pyright: ignore[reportReturnType]
-            eqx.combine(arrays, rest),
-            states,
-            given,
-            num_exponents=plan.num_exponents,
-            targets=plan.target,
-            num_starts=plan.starts,
-            state_warmup=plan.state_warmup,
-            warmup=plan.warmup,
-            detach_warmup=plan.detach_warmup,
-            renormalise_every="auto" if jax.default_backend() == "cpu" else 1,
-            key=basis_key,
-            has_aux=True,
-        )
-
-    gradient, info = jax.grad(loss_of, has_aux=True)(arrays)
-    norm = tree_norm(gradient)
-    good = all_finite(gradient) & (norm <= plan.most_norm)
-    gradient = clipped(gradient, plan.clip_norm)
-    direction, new_adam = optax.scale_by_adam().update(gradient, adam)
-    if plan.centred:
-        direction = jax.tree.map(without_row_means, direction)
-    new = jax.tree.map(lambda p, d: p - rate * d, arrays, direction)
-    return apply_if(good, (new, new_adam), (arrays, adam)), info.exponents
+    return over_realisations(one, cells, states, keys)
 
 
 def _unseen(key: Array) -> Array:

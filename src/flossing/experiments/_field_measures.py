@@ -14,7 +14,8 @@ from ..cells import Stack, with_escape
 from ..escape_noise import Noisy, SigmoidNoise
 from ..lyapunov import lyapunov_spectrum
 from ..surrogates import Sigmoid
-from ._small_classifier import hidden, loss_of, weights_and_rest, with_derivatives
+from ._classifier import hidden
+from ._small_classifier import loss_of, with_derivatives
 
 BASIS_WARMUP = 60
 LOGS = (-7.0, 5.0)
@@ -24,7 +25,7 @@ LOGS = (-7.0, 5.0)
 class BatchField(eqx.Module):
     """The surrogate gradient of the loss on a batch as a function of the network; or the true gradient."""
 
-    rasters: Float[Array, "time trial input"]
+    rasters: Float[Array, "trial time input"]
     labels: Int[Array, " trial"]
     true: bool = eqx.field(static=True, default=False)
 
@@ -104,12 +105,12 @@ def bisected(exponent: Callable[[Array], Array], target: float | Array) -> Float
 def _gram(
     network: Stack, rasters: Array, labels: Array, key: PRNGKeyArray, samples: int
 ) -> Float[Array, "samples samples"]:
-    weights, rest = weights_and_rest(network)
-    shape = (*rasters.shape[:2], network.noise_size)
+    trials, steps, _ = rasters.shape
 
     def one(key: PRNGKeyArray) -> Array:
-        given: Any = Noisy(rasters, jax.random.uniform(key, shape))
-        gradient = jax.grad(lambda w: loss_of(eqx.combine(w, rest), given, labels))(weights)
+        uniform = jax.random.uniform(key, (steps, trials, network.noise_size))
+        given = Noisy(rasters, jnp.swapaxes(uniform, 0, 1))
+        gradient = eqx.filter_grad(loss_of)(network, given, labels)
         return jnp.concatenate([x.ravel() for x in jax.tree.leaves(gradient)])
 
     rows = jax.lax.map(one, jax.random.split(key, samples))
@@ -119,7 +120,7 @@ def _gram(
 
 def gradient_noise(
     network: Stack,
-    rasters: Float[Array, "time trial input"],
+    rasters: Float[Array, "trial time input"],
     labels: Int[Array, " trial"],
     key: PRNGKeyArray,
     samples: int,

@@ -13,7 +13,8 @@ from jaxtyping import Array
 
 from .._norms import clipped, log_norm, tree_norm
 from ..lyapunov import lyapunov_spectrum
-from ..training.optimisers import all_finite, apply_if
+from ..optimisers import all_finite, apply_if
+from ..training.devices import over_realisations
 
 
 def step(weight: Array, state: Array, input: Any) -> Array:
@@ -32,8 +33,7 @@ def draw(gain: float, size: int, count: int, seed: int) -> tuple[Array, Array]:
 def spectra(weights: Array, states: Array, k: int, num_steps: int, warmup: int = 300) -> Array:
     """The first k exponents of each network, shape (networks, k), nats per step."""
 
-    def one(network: tuple[Array, Array]) -> Array:
-        weight, state = network
+    def one(weight: Array, state: Array) -> Array:
         return lyapunov_spectrum(
             Partial(step, weight),
             state,
@@ -45,7 +45,7 @@ def spectra(weights: Array, states: Array, k: int, num_steps: int, warmup: int =
             key=jax.random.key(0),
         ).exponents
 
-    return jax.lax.map(one, (weights, states))
+    return over_realisations(one, weights, states)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,8 +123,7 @@ def floss(
     """
     optimiser = optax.adam(optax.cosine_decay_schedule(settings.learning_rate, settings.steps))
 
-    def one(network: tuple[Array, Array]) -> Track:
-        weight, key = network
+    def one(weight: Array, key: Array) -> Track:
         states, bases = _relaxed(weight, key, settings.starts, warmup)
         first, _ = _mean_exponent(weight, states, bases, warmup)
 
@@ -147,15 +146,14 @@ def floss(
         (weight, *_), rows = jax.lax.scan(update, start, targets)
         return Track(weight, *rows)
 
-    return jax.lax.map(one, (weights, keys))
+    return over_realisations(one, weights, keys)
 
 
 @eqx.filter_jit
 def log_gradient_norms(weights: Array, keys: Array, windows: tuple[int, ...], starts: int) -> Array:
     """Log norm of ``d lambda_1(T) / dJ`` for windows of T steps, shape (networks, starts, windows)."""
 
-    def one(network: tuple[Array, Array]) -> Array:
-        weight, key = network
+    def one(weight: Array, key: Array) -> Array:
         states, bases = _relaxed(weight, key, starts, 300)
 
         def norms(start: tuple[Array, Array]) -> Array:
@@ -168,4 +166,4 @@ def log_gradient_norms(weights: Array, keys: Array, windows: tuple[int, ...], st
 
         return jax.lax.map(norms, (states, bases))
 
-    return jax.lax.map(one, (weights, keys))
+    return over_realisations(one, weights, keys)

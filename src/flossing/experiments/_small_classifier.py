@@ -7,17 +7,15 @@ from typing import Any, Literal, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optax
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+import numpy as np
+from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, PyTree
 
 from ..cells import LeakyReadout, LIFCell, Stack, fluctuation_driven
 from ..surrogates import Sigmoid
-from ..tasks.randman import Randman
-from ..training.optimisers import all_finite, apply_if
-from ..training.updates import flossed_leaves
-from ._classifier import Schedule, objective
-
-WEIGHTS = ("input_weight", "recurrent_weight", "weight")
+from ..tasks import Randman, Trial
+from ..tasks.randman import LabelledSplit, SpikeTimes
+from ..training import begin, evaluate, train_block
+from ._classifier import Batch, LargestReadout, Schedule, hidden, side_by_side
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,91 +85,102 @@ def heights_of(network: Stack) -> list[float]:
     return [float(layer.surrogate.peak) for layer in hidden(network).layers]  # pyright: ignore
 
 
-def hidden(network: Stack) -> Stack:
-    """The network without its readout."""
-    return Stack(network.layers[:-1])
+def stacked(networks: Sequence[PyTree]) -> PyTree:
+    """Networks along a leading axis, as the trainer takes them."""
+    arrays, rest = zip(*(eqx.partition(network, eqx.is_array) for network in networks), strict=True)
+    return eqx.combine(jax.tree.map(lambda *x: jnp.stack(x), *arrays), rest[0])
 
 
-def with_hidden(network: Stack, layers: Stack) -> Stack:
-    """The network with other layers below its readout."""
-    return Stack([*layers.layers, network.layers[-1]])
+def one_of(networks: PyTree, index: int) -> PyTree:
+    """One of the networks along a leading axis."""
+    return jax.tree.map(lambda x: x[index] if eqx.is_array(x) else x, networks)
+
+
+def batches(keys: Key[Array, " epoch"], samples: int, size: int) -> Int[Array, "update trial"]:
+    """Numbers of samples by update: all in an order of its own in each epoch, in whole batches."""
+    count = samples // size
+
+    def order(key: Array) -> Array:
+        return jax.random.permutation(key, samples)[: count * size].reshape(count, size)
+
+    return jax.vmap(order)(keys).reshape(-1, size)
+
+
+def stream(
+    times: Int[Array, "sample input"], num_steps: int, key: PRNGKeyArray, length: int
+) -> Float[Array, "time input"]:
+    """Random samples of ``num_steps`` one after the other, ``length`` steps in all."""
+    chosen = jax.random.choice(key, len(times), (-(-length // num_steps),))
+    rasters = jax.nn.one_hot(times[chosen], num_steps, axis=1)
+    return rasters.reshape(-1, times.shape[1])[:length]
+
+
+class Samples(LargestReadout):
+    """Samples of Randman as a task, with a given order of those for training."""
+
+    data: LabelledSplit
+    order: Int[Array, "update trial"]
+    num_steps: int = eqx.field(static=True)
+
+    def _trials(self, part: SpikeTimes) -> Trial:
+        return Trial(jax.nn.one_hot(part.times, self.num_steps, axis=-2), part.labels)
+
+    def sample(self, key: PRNGKeyArray, *, num_steps: int | None = None) -> Trial:
+        """A random one for training."""
+        chosen = jax.random.randint(key, (), 0, len(self.data.train.labels))
+        return self._trials(jax.tree.map(lambda x: x[chosen], self.data.train))
+
+    def batch(self, key: PRNGKeyArray, number: Array | int, size: int) -> Trial:
+        """The trials whose turn it is."""
+        return self._trials(jax.tree.map(lambda x: x[self.order[number]], self.data.train))
+
+    def held_out(self, key: PRNGKeyArray, count: int) -> Trial:
+        """All of the test part."""
+        return self._trials(self.data.test)
+
+    def sample_inputs(self, key: PRNGKeyArray, num_steps: int) -> Float[Array, "time input"]:
+        """A stream of those for training."""
+        return stream(self.data.train.times, self.num_steps, key, num_steps)
+
+
+def loss_of(network: Stack, rasters: PyTree, labels: Array) -> Array:
+    """Cross-entropy of the largest readouts, and the penalty on spikes; ``(trial, time, input)``."""
+    trial = Trial(rasters, labels)
+    return Batch(Schedule(), trial).loss(side_by_side(network, rasters), trial)
 
 
 class Trained(NamedTuple):
     """A network after training, and its record by epoch."""
 
     network: Stack
-    loss: Float[Array, " epoch"]
-    accuracy: Float[Array, " epoch"]
-    skipped: Int[Array, ""]
+    loss: Float[np.ndarray, " epoch"]
+    accuracy: Float[np.ndarray, " epoch"]
+    test_accuracy: float
+    skipped: int
     """Updates that were left out because loss or gradient was not finite."""
 
 
-def weights_and_rest(network: PyTree) -> tuple[PyTree, PyTree]:
-    """What training changes, and everything else."""
-    return eqx.partition(network, flossed_leaves(network, WEIGHTS))
-
-
-def loss_of(network: Stack, rasters: Array, labels: Array) -> Array:
-    """Cross-entropy of the largest readouts, and the penalty on spikes; ``(time, trial, input)``."""
-    return objective(network, rasters, labels, Schedule())[0]
-
-
-@eqx.filter_jit
 def train(
-    network: Stack,
-    times: Int[Array, "sample input"],
-    labels: Int[Array, " sample"],
-    key: PRNGKeyArray,
-    schedule: Schedule,
+    networks: Sequence[Stack],
+    data: LabelledSplit,
     num_steps: int,
-) -> Trained:
-    """Adam with a cosine decay over whole batches in random order, all epochs in one program."""
-    weights, rest = weights_and_rest(network)
-    epochs, size = schedule.epochs, schedule.batch_size
-    count = len(labels) // size
-    optimiser = schedule.make(epochs * count)
-
-    def step(carry: tuple, chosen: Array) -> tuple[tuple, tuple]:
-        weights, state = carry
-        rasters = jax.nn.one_hot(times[chosen], num_steps, axis=0)
-
-        def loss(weights: PyTree) -> tuple:
-            return objective(eqx.combine(weights, rest), rasters, labels[chosen], schedule)
-
-        (value, (right, _)), gradient = jax.value_and_grad(loss, has_aux=True)(weights)
-        good = all_finite((value, gradient))
-        updates, new = optimiser.update(gradient, state, weights)
-        new = (optax.apply_updates(weights, updates), new)
-        return apply_if(good, new, (weights, state)), (value, right, ~good)
-
-    def order(key: Array) -> Array:
-        return jax.random.permutation(key, len(labels))[: count * size].reshape(count, size)
-
-    batches = jax.vmap(order)(jax.random.split(key, epochs)).reshape(-1, size)
-    (weights, _), found = jax.lax.scan(step, (weights, optimiser.init(weights)), batches)
-    loss, right = (x.reshape(epochs, count).mean(1) for x in found[:2])
-    return Trained(eqx.combine(weights, rest), loss, right, found[2].sum())
-
-
-@eqx.filter_jit
-def share_right(
-    network: Stack, times: Int[Array, "sample input"], labels: Int[Array, " sample"], num_steps: int
-) -> Float[Array, ""]:
-    """Accuracy on these samples."""
-    values = network.over_time(jax.nn.one_hot(times, num_steps, axis=0))
-    return (values.max(0).argmax(-1) == labels).mean(dtype=values.dtype)
-
-
-class Stream(eqx.Module):
-    """Samples one after the other, as input without an end for spectra and flossing."""
-
-    times: Int[Array, "sample input"]
-    num_steps: int = eqx.field(static=True)
-
-    def __call__(self, key: PRNGKeyArray, num_steps: int) -> Float[Array, "time input"]:
-        """Spikes of random samples, ``num_steps`` in all."""
-        count = -(-num_steps // self.num_steps)
-        chosen = jax.random.choice(key, len(self.times), (count,))
-        rasters = jax.nn.one_hot(self.times[chosen], self.num_steps, axis=1)
-        return rasters.reshape(-1, self.times.shape[1])[:num_steps]
+    schedule: Schedule,
+    key: PRNGKeyArray,
+) -> list[Trained]:
+    """Adam with a cosine decay over whole batches, which all networks see in the same random order."""
+    epochs = schedule.epochs
+    order = batches(jax.random.split(key, epochs), len(data.train.labels), schedule.batch_size)
+    trainer = schedule.trainer(Samples(schedule, data, order, num_steps), len(order))
+    keys = jnp.broadcast_to(key, (len(networks),))
+    start = begin(stacked(networks), trainer)
+    state, metrics = train_block(start, keys, len(order), len(order), trainer)
+    test = evaluate(state.networks, keys, trainer).metrics["accuracy"].value
+    loss, right = (
+        np.asarray(x).reshape(epochs, -1, len(networks)).mean(1)
+        for x in (metrics.loss, metrics.metrics["accuracy"].value)
+    )
+    skipped = np.asarray(metrics.skipped).sum(0)
+    return [
+        Trained(one_of(state.networks, i), loss[:, i], right[:, i], float(test[i]), int(skipped[i]))
+        for i in range(len(networks))
+    ]

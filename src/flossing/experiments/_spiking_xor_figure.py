@@ -98,7 +98,7 @@ def _against_delay(
             hertz = np.array([row["firing_rate"] for row in rows])
             rates.plot(x, hertz, mark, color=colour, markersize=2.5, alpha=0.7)
             rates.plot(x, hertz.mean(1), line, color=colour, linewidth=1.0)
-    tau = settings.membrane_time_constant
+    tau = settings.cell.membrane_time_constant
     for axis in (accuracy, success, rates):
         top = axis.secondary_xaxis("top", functions=(lambda x: x / tau, lambda x: x * tau))
         top.set_xlabel("delay / $\\tau_{mem}$")
@@ -132,7 +132,7 @@ def _remedies(axis: Any, numbers: Mapping[str, dict[str, Any]], settings: Any) -
 
 def _raster(axis: Any, raster: Mapping[str, np.ndarray], settings: Any) -> None:
     """Input spikes below, network spikes above, a mark on top for every bin: right or wrong."""
-    step, width = settings.time_step, settings.bin_steps * settings.time_step
+    step, width = settings.cell.time_step, settings.milliseconds(1)
     below = raster["inputs"].shape[1]
     for values, offset, colour in (
         (raster["inputs"], 0, COLOURS[1]),

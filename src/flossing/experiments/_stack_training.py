@@ -1,26 +1,22 @@
 """Stacks of LIF layers on a streaming task: flossing the heights of their surrogates, and training."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optax
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._norms import tree_norm
 from ..cells import Stack
 from ..lyapunov import lyapunov_spectrum
 from ..tasks.randman import LabelledSplit
-from ..training import upper_rate_penalty
-from ..training.optimisers import all_finite, apply_if, clip_by_global_norm
-from ._classifier import Schedule
+from ..training import begin, evaluate, train_block
+from ._classifier import Schedule, hidden
 from ._field_measures import BASIS_WARMUP, bisected, first_exponent, floss_heights
-from ._small_classifier import hidden, weights_and_rest, with_derivatives
-from ._streaming import Streaming
-
-CLIP_NORM = 1.0
-"""Largest norm of the gradient of all weights together."""
+from ._small_classifier import batches, one_of, stacked, with_derivatives
+from ._streaming import Streaming, Trials
 
 
 def heights(network: Stack) -> Float[Array, " layer"]:
@@ -82,96 +78,63 @@ class Trained(NamedTuple):
     """A network after training, and its record by epoch."""
 
     network: Stack
-    accuracy: Float[Array, " epoch"]
+    accuracy: Float[np.ndarray, " epoch"]
     """On held-out samples, after the epoch."""
-    loss: Float[Array, " epoch"]
+    loss: Float[np.ndarray, " epoch"]
     """Cross-entropy of the training batches."""
-    gradient: Float[Array, " epoch"]
-    """log10 of the norm of the gradient of the weights, mean over batches."""
-    rates: Float[Array, "epoch layer"]
+    rates: Float[np.ndarray, "epoch layer"]
     """Spikes per neuron and step, on held-out samples."""
-    heights: Float[Array, "epoch layer"]
-    skipped: Int[Array, ""]
+    heights: Float[np.ndarray, "epoch layer"]
+    skipped: int
     """Updates that were left out because loss or gradient was not finite."""
 
 
-def objective(
-    network: Stack, rasters: Array, labels: Array, task: Streaming, schedule: Schedule
-) -> tuple[Array, tuple[Array, Array, Array]]:
-    """Loss with its penalty on spikes; beside it cross-entropy, accuracy and spikes per neuron and step."""
-    *spikes, values = network.all_over_time(rasters)
-    logits = task.logits(values)
-    error = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
-    penalty = sum(
-        upper_rate_penalty(
-            jnp.moveaxis(s, 0, 1), limit=schedule.spike_limit, strength=schedule.penalty
-        )
-        for s in spikes
-    )
-    right = (logits.argmax(-1) == labels).mean(dtype=logits.dtype)
-    return error + penalty, (error, right, jnp.stack([s.mean() for s in spikes]))
-
-
-@eqx.filter_jit
 def train(
-    network: Stack,
+    networks: Sequence[Stack],
     task: Streaming,
     data: LabelledSplit,
     schedule: Schedule,
-    kept: Bool[Array, ""],
+    kept: Sequence[bool],
     stream: Float[Array, "time input"],
-    target: Float[Array, ""],
+    target: float | Array,
     key: PRNGKeyArray,
-) -> Trained:
-    """Adam with a cosine decay, all epochs in one program; background spikes are fresh in every batch.
+) -> list[Trained]:
+    """Adam with a cosine decay; all networks see the same, with fresh background spikes in every batch.
 
     Gradients are clipped, whatever the heights, so that exploding ones do as little harm as they can.
     Where ``kept``, heights are flossed anew before every epoch, each layer's to the target on ``stream``.
     """
-    weights, rest = weights_and_rest(network)
-    size = schedule.batch_size
-    count = len(data.train.labels) // size
-    adam = schedule.make(schedule.epochs * count)
-    optimiser = optax.chain(clip_by_global_norm(CLIP_NORM), adam)
-
-    def whole(weights: PyTree, high: Array) -> Stack:
-        return with_heights(eqx.combine(weights, rest), high)
-
-    def update(carry: tuple, at: tuple) -> tuple[tuple, tuple]:
-        weights, state, high = carry
-        chosen, noise = at
-        rasters = task.rasters(data.train.times[chosen], noise)
-
-        def loss(weights: PyTree) -> tuple:
-            labels = data.train.labels[chosen]
-            return objective(whole(weights, high), rasters, labels, task, schedule)
-
-        (value, (error, _, _)), gradient = jax.value_and_grad(loss, has_aux=True)(weights)
-        good = all_finite((value, gradient))
-        updates, new = optimiser.update(gradient, state, weights)
-        new = (optax.apply_updates(weights, updates), new)
-        weights, state = apply_if(good, new, (weights, state))
-        return (weights, state, high), (error, jnp.log10(tree_norm(gradient)), ~good)
-
-    test = task.rasters(data.test.times, jax.random.fold_in(key, 0))
-
-    def epoch(carry: tuple, key: Array) -> tuple[tuple, tuple]:
-        weights, state, high = carry
-        order, noise, basis = jax.random.split(key, 3)
-        high = jax.lax.cond(
-            kept,
-            lambda: jnp.stack(floss_heights(whole(weights, high), stream, target, basis)),
-            lambda: high,
+    epoch_keys = jax.random.split(jax.random.fold_in(key, 1), schedule.epochs)
+    orders, noises, bases = jax.vmap(lambda k: jax.random.split(k, 3))(epoch_keys).T
+    order = batches(orders, len(data.train.labels), schedule.batch_size)
+    count = len(order) // schedule.epochs
+    noise = jax.vmap(lambda k: jax.random.split(k, count))(noises).ravel()
+    trials = Trials(data, order, noise, jax.random.fold_in(key, 0), task, schedule)
+    trainer = schedule.trainer(trials, len(order))
+    keys = jnp.broadcast_to(key, (len(networks),))
+    state, found = begin(stacked(networks), trainer), []
+    for basis in bases:
+        now = [one_of(state.networks, i) for i in range(len(networks))]
+        now = [
+            floss_each(n, stream, target, basis) if again else n
+            for n, again in zip(now, kept, strict=True)
+        ]
+        state = eqx.tree_at(lambda s: s.realisations.network, state, stacked(now))
+        state, metrics = train_block(state, keys, count, count, trainer)
+        test = evaluate(state.networks, keys, trainer).metrics
+        found.append(
+            (
+                test["accuracy"].value,
+                metrics.metrics["cross-entropy"].value.mean(0),
+                test["rates"].value,
+                jnp.stack([heights(n) for n in now]),
+                metrics.skipped.sum(0),
+            )
         )
-        chosen = jax.random.permutation(order, len(data.train.labels))[: count * size]
-        batches = chosen.reshape(count, size), jax.random.split(noise, count)
-        (weights, state, high), found = jax.lax.scan(update, (weights, state, high), batches)
-        labels = data.test.labels
-        _, (_, right, rates) = objective(whole(weights, high), test, labels, task, schedule)
-        error, norm, skipped = found
-        return (weights, state, high), (right, error.mean(), norm.mean(), rates, high, skipped)
-
-    start = weights, optimiser.init(weights), heights(network)
-    keys = jax.random.split(jax.random.fold_in(key, 1), schedule.epochs)
-    (weights, _, high), found = jax.lax.scan(epoch, start, keys)
-    return Trained(whole(weights, high), *found[:-1], found[-1].sum())
+    by_network = [np.stack(values, 1) for values in zip(*found, strict=True)]
+    return [
+        Trained(
+            one_of(state.networks, i), *(x[i] for x in by_network[:-1]), by_network[-1][i].sum()
+        )
+        for i in range(len(networks))
+    ]

@@ -5,10 +5,12 @@ import dataclasses
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
 from .._checks import check_fraction, check_integer
-from ..tasks.randman import Randman
+from ..tasks import Metric, Randman, Task, Trial, accuracy, cross_entropy, upper_rate_penalty
+from ..tasks.randman import LabelledSplit, SpikeTimes
+from ._classifier import Schedule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,16 +53,59 @@ class Streaming:
         return readouts[-self.answer :].mean(0)
 
 
-class Trials(eqx.Module):
-    """Trials one after the other, as input without an end for spectra and flossing."""
+def stream(
+    times: Int[Array, "sample input"], task: Streaming, key: PRNGKeyArray, length: int
+) -> Float[Array, "time input"]:
+    """Trials of random samples one after the other, ``length`` steps in all."""
+    choice, noise = jax.random.split(key)
+    chosen = jax.random.choice(choice, len(times), (-(-length // task.num_steps),))
+    rasters = jnp.moveaxis(task.rasters(times[chosen], noise), 1, 0)
+    return rasters.reshape(-1, times.shape[1])[:length]
 
-    times: Int[Array, "sample input"]
+
+class Trials(Task, eqx.Module):
+    """The task of one data set, with a given order; outputs are those of every layer of a stack."""
+
+    data: LabelledSplit
+    order: Int[Array, "update trial"]
+    noise: Key[Array, " update"]
+    test_noise: Key[Array, ""]
     task: Streaming = eqx.field(static=True)
+    schedule: Schedule = eqx.field(static=True)
 
-    def __call__(self, key: PRNGKeyArray, num_steps: int) -> Float[Array, "time input"]:
-        """Spikes of random samples and of the gaps between them, ``num_steps`` in all."""
-        choice, noise = jax.random.split(key)
-        count = -(-num_steps // self.task.num_steps)
-        chosen = jax.random.choice(choice, len(self.times), (count,))
-        rasters = jnp.moveaxis(self.task.rasters(self.times[chosen], noise), 1, 0)
-        return rasters.reshape(-1, self.times.shape[1])[:num_steps]
+    def _trials(self, part: SpikeTimes, noise: PRNGKeyArray) -> Trial:
+        return Trial(jnp.swapaxes(self.task.rasters(part.times, noise), 0, 1), part.labels)
+
+    def sample(self, key: PRNGKeyArray, *, num_steps: int | None = None) -> Trial:
+        """A random one for training."""
+        chosen = jax.random.randint(key, (1,), 0, len(self.data.train.labels))
+        trials = self._trials(jax.tree.map(lambda x: x[chosen], self.data.train), key)
+        return jax.tree.map(lambda x: x[0], trials)
+
+    def batch(self, key: PRNGKeyArray, number: Array | int, size: int) -> Trial:
+        """The trials whose turn it is."""
+        chosen = jax.tree.map(lambda x: x[self.order[number]], self.data.train)
+        return self._trials(chosen, self.noise[number])
+
+    def held_out(self, key: PRNGKeyArray, count: int) -> Trial:
+        """All of the test part, with the same background every time."""
+        return self._trials(self.data.test, self.test_noise)
+
+    def _logits(self, outputs: tuple) -> Array:
+        return self.task.logits(jnp.swapaxes(outputs[-1], 0, 1))
+
+    def loss(self, outputs: tuple, trial: Trial) -> Array:
+        """Cross-entropy, and a penalty on high rates."""
+        limit, strength = self.schedule.spike_limit, self.schedule.penalty
+        penalties = [upper_rate_penalty(x, limit=limit, strength=strength) for x in outputs[:-1]]
+        return cross_entropy(self._logits(outputs), trial.targets) + sum(penalties)
+
+    def metrics(self, outputs: tuple, trial: Trial) -> dict[str, Metric]:
+        """Accuracy, cross-entropy, and spikes per neuron and step of each layer."""
+        logits = self._logits(outputs)
+        rates = jnp.stack([spikes.mean() for spikes in outputs[:-1]])
+        return {
+            "accuracy": Metric(accuracy(logits, trial.targets)),
+            "cross-entropy": Metric(cross_entropy(logits, trial.targets), higher_is_better=False),
+            "rates": Metric(rates, higher_is_better=False),
+        }

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..floss import Flossing
-from ..runs.config import TaskConfig
+from ..floss import Before
 from ..runs.plots import COLOURS, style
+from ..tasks import DelayedXOR
 from ._flossed import Networks, binary_cell
 from ._published import curves
 from ._result import Claim, Result
@@ -38,13 +38,13 @@ class Settings:
     delay: int = 18
     seed: int = 1
 
-    def flossing(self) -> Flossing:
+    def schedule(self) -> Before:
         """Flossing of the first exponent: all steps of a window count, at a rate that stays."""
-        return Flossing(
+        return Before(
             num_exponents=1,
             window=self.window,
             warmup=0,
-            starts=self.starts,
+            num_starts=self.starts,
             learning_rate=self.learning_rate,
             final_learning_rate=self.learning_rate,
             state_warmup=0,
@@ -99,14 +99,14 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
 
 def _drive(sharpness: float, settings: Settings) -> dict[str, Any]:
     cell = binary_cell(settings.hidden_size, sharpness)
-    task = TaskConfig("xor", settings.delay)
+    task = DelayedXOR(settings.delay)
     networks = Networks(cell, task, settings.networks, settings.seed)
     measured = {}
 
     def look(epoch: int, current: Any) -> None:
         measured[epoch] = networks.spectra(current, 1)[:, 0]
 
-    _, in_window = networks.flossed(settings.flossing(), settings.epochs, look, every=10)
+    _, in_window = networks.flossed(settings.schedule(), settings.epochs, look, every=10)
     more = Networks(cell, task, settings.fresh_networks, settings.seed)
     fresh = more.spectra(more.fresh, 1)[:, 0]
     return {"measured": measured, "in_window": in_window[:, :, 0], "fresh": fresh}

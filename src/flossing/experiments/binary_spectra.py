@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..floss import Flossing
-from ..runs.config import TaskConfig
+from ..floss import Before
 from ..runs.plots import COLOURS, style
+from ..tasks import DelayedXOR
 from . import binary_first_exponent
 from ._flossed import Networks, binary_cell
 from ._published import curves
@@ -46,15 +46,14 @@ class Settings:
     measured_steps: int = 2000
     seed: int = 1
 
-    def flossing(self, k: int) -> Flossing:
+    def schedule(self, k: int) -> Before:
         """Flossing of the first k exponents: all steps of a window count, at a rate that falls."""
-        return Flossing(
+        return Before(
             num_exponents=k,
             steps_before=self.steps,
             learning_rate=self.learning_rate,
-            final_learning_rate=self.learning_rate / 10,
             clip_norm=self.clip_norm / k,
-            starts=self.starts,
+            num_starts=self.starts,
             window=self.window,
             warmup=0,
             state_warmup=0,
@@ -71,12 +70,12 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
         "binary_spectrum", "flossed_exponents_k", "realisation", "index", "exponent_per_step"
     )
     cell = binary_cell(settings.hidden_size, settings.sharpness)
-    networks = Networks(cell, TaskConfig("xor", settings.delay), settings.networks, settings.seed)
+    networks = Networks(cell, DelayedXOR(settings.delay), settings.networks, settings.seed)
     spectra = {0: _measure(networks, networks.fresh, settings)}
     for k in settings.flossed:
         steps = settings.of_one.epochs if k == 1 else settings.steps
-        flossing = settings.of_one.flossing() if k == 1 else settings.flossing(k)
-        flossed, _ = networks.flossed(flossing, steps)
+        schedule = settings.of_one.schedule() if k == 1 else settings.schedule(k)
+        flossed, _ = networks.flossed(schedule, steps)
         spectra[k] = _measure(networks, flossed, settings)
     return Result(
         name="binary-spectra",

@@ -13,12 +13,11 @@ equal distances: it learns longer delays.
 import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..floss.schedules import Schedule
 from ..runs import RunConfig
 from ..runs.plots import COLOURS, smooth, smooth_nan, style
 from ._binary_kinds import KINDS, VARIANTS
@@ -62,7 +61,7 @@ class Settings:
         kept = dataclasses.replace(
             kept, cell=dataclasses.replace(kept.cell, hidden_size=self.hidden_size)
         )
-        return kept.run(delay, cast(Schedule, schedule), self.epochs, self.networks, self.seed)
+        return kept.run(delay, schedule, self.epochs, self.networks, self.seed)
 
 
 QUICK = Settings(
@@ -112,9 +111,6 @@ def _summary(outcome: Outcome) -> dict[str, Any]:
         "log10_gradient_norm_median": np.nanmedian(logs, 0).round(2).tolist(),
         "epochs_with_non_finite_gradient": data["skipped"].values.sum(0).tolist(),
         "collapsed_after_90_percent": int((learned & (accuracy[-1] < 0.8)).sum()),
-        "returns_to_best_weights": (
-            data["rolled_back"].values.sum(0).tolist() if "rolled_back" in data else []
-        ),
         "first_exponent_end": data["exponents"].values[-1, :, 0].round(4).tolist(),
         "wall_seconds": round(outcome.seconds, 1),
     }

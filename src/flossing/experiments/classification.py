@@ -24,7 +24,16 @@ from ..escape_noise import SigmoidNoise
 from ..runs.plots import COLOURS, style
 from ..spike_statistics import fano_factors
 from ..tasks.randman import Randman
-from ._classifier import METHODS, Architecture, RandmanData, Schedule, accuracy, train, with_noise
+from ._classifier import (
+    METHODS,
+    Architecture,
+    RandmanData,
+    Schedule,
+    accuracy,
+    side_by_side,
+    train,
+    with_noise,
+)
 from ._result import Claim, Result
 
 
@@ -150,11 +159,11 @@ def _one(settings: Any, data: Any, method: str, seed: int, report: Callable) -> 
 def _activity(settings: Any, data: Any, network: Any) -> dict[str, Any]:
     """Spikes of one test sample, and how they differ between its repeats."""
     rasters, _ = next(data.batches("test", 1))
-    repeated = np.repeat(np.asarray(rasters), settings.repeats, axis=1)
+    repeated = np.repeat(np.asarray(rasters), settings.repeats, axis=0)
     inputs = with_noise(network, repeated, np.random.default_rng(0))
-    *hidden, _ = eqx.filter_jit(lambda n, x: n.all_over_time(x))(network, inputs)
-    fano, one = {}, [np.asarray(rasters[:, 0])]
-    for index, spikes in enumerate(np.moveaxis(np.asarray(s), 1, 0) for s in hidden):
+    *hidden, _ = eqx.filter_jit(side_by_side)(network, inputs)
+    fano, one = {}, [np.asarray(rasters[0])]
+    for index, spikes in enumerate(np.asarray(s) for s in hidden):
         factors = fano_factors(spikes, window=settings.window)
         rows = np.isfinite(factors).any(0)
         by_neuron = np.nanmean(factors[:, rows], axis=0)

@@ -9,6 +9,7 @@ and then fall to zero along a cosine. Distances have the published normalisation
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -22,10 +23,12 @@ from ..cells import LIFCell, Stack, fluctuation_driven, with_escape
 from ..escape_noise import ExponentialNoise, Noisy, SigmoidNoise
 from ..spike_statistics import fano_factors, firing_rates, interval_variation
 from ..surrogates import StraightThrough, SuperSpike
-from ..tasks import frozen_poisson, spike_raster
-from ..training import squared_distance, van_rossum_distance
+from ..tasks import Metric, SpikeRaster, Task, Trial, frozen_poisson
+from ..training import Trainer, begin, train_block
 from . import _spike_train_figure as figure
+from ._classifier import side_by_side
 from ._result import Claim, Result
+from ._small_classifier import one_of, stacked
 
 METHODS = ("deterministic", "stochastic", "multilayer spiker")
 PUBLISHED = {"deterministic": 0.11, "stochastic": 0.15}
@@ -56,8 +59,13 @@ class Settings:
     """Trials for statistics after training."""
     window: int = 20
     """For Fano factors, in ms."""
-    image: str = ""
+    image: str | None = None
     """File of a user's picture (as Matplotlib reads it); default the project's."""
+
+    @property
+    def raster(self) -> SpikeRaster:
+        """The picture as a task."""
+        return SpikeRaster(num_steps=self.steps, neurons=self.size, image=self.image)
 
 
 QUICK = Settings(epochs=150, seeds=(1,), trials=4, repeats=20, learning_rates=(0.03, 0.03, 0.01))
@@ -70,11 +78,11 @@ def run(
 ) -> Result:
     """Runs the experiment; the quick version has a tenth of the epochs and one seed."""
     settings = settings or (QUICK if quick else Settings())
-    target = _target(settings)
+    target = settings.raster.sample(jax.random.key(0)).targets
     runs: dict[str, list[dict[str, Any]]] = {method: [] for method in METHODS}
     for method in METHODS:
         for seed in settings.seeds:
-            runs[method].append(_train(settings, method, seed, target))
+            runs[method].append(_train(settings, method, seed))
             report(f"{method}, seed {seed}: distance {runs[method][-1]['distance'][-1]:.3g}")
     numbers = {method: _numbers(settings, records) for method, records in runs.items()}
     ends = {m: float(np.mean([r["distance"][-1] for r in runs[m]])) for m in METHODS}
@@ -111,15 +119,6 @@ def run(
     )
 
 
-def _target(settings: Settings) -> Any:
-    image = None
-    if settings.image:
-        from matplotlib.image import imread
-
-        image = imread(settings.image)
-    return jnp.asarray(spike_raster(image, num_steps=settings.steps, neurons=settings.size))
-
-
 def _network(settings: Settings, method: str, key: Any) -> Stack:
     """Hidden and output layer; derivatives of outputs are constant for every method."""
     keys = jax.random.split(key, 3)
@@ -152,27 +151,68 @@ def _escapes(settings: Settings, method: str) -> list[Any]:
     ]
 
 
-def _spikes(network: Stack, inputs: Any, trials: int, key: Any) -> tuple[Any, Any]:
-    """Hidden and output spikes, each of shape (trial, time, neuron)."""
-    many = jnp.broadcast_to(inputs[:, None], (len(inputs), trials, inputs.shape[1]))
-    if network.noise_size:
-        shape = (len(inputs), trials, network.noise_size)
-        many = Noisy(many, jax.random.uniform(key, shape, inputs.dtype))
-    hidden, output = network.all_over_time(many)
-    return jnp.moveaxis(hidden, 1, 0), jnp.moveaxis(output, 1, 0)
+class Picture(Task, eqx.Module):
+    """The picture as a task for networks whose outputs are hidden and output spikes."""
+
+    raster: SpikeRaster = eqx.field(static=True)
+    inputs: Any
+    keys: Any
+    """Of the noise in each update."""
+    noise_size: int = eqx.field(static=True)
+
+    def sample(self, key: Any, *, num_steps: int | None = None) -> Trial:
+        """The inputs, which are always the same, with fresh noise."""
+        return jax.tree.map(lambda x: x[0], self.trials(key, 1))
+
+    def batch(self, key: Any, number: Any, size: int) -> Trial:
+        """Trials with the noise of that update."""
+        return self.trials(self.keys[number], size)
+
+    def trials(self, key: Any, count: int) -> Trial:
+        """So many trials."""
+        target = self.raster.sample(key).targets
+        many, wanted = (jnp.broadcast_to(x, (count, *x.shape)) for x in (self.inputs, target))
+        if not self.noise_size:
+            return Trial(many, wanted)
+        shape = (len(self.inputs), count, self.noise_size)
+        uniform = jax.random.uniform(key, shape, self.inputs.dtype)
+        return Trial(Noisy(many, jnp.swapaxes(uniform, 0, 1)), wanted)
+
+    def loss(self, outputs: tuple, trial: Trial) -> Any:
+        """Squared distance of the output spikes."""
+        return self.raster.loss(outputs[1], trial)
+
+    def metrics(self, outputs: tuple, trial: Trial) -> dict[str, Metric]:
+        """Van Rossum distance, and rates in Hz."""
+        hidden, output = (1e3 * spikes.mean() for spikes in outputs)
+        return {
+            "distance": self.raster.metrics(outputs[1], trial)["van Rossum distance"],
+            "hidden_rate": Metric(hidden, unit="Hz"),
+            "output_rate": Metric(output, unit="Hz"),
+        }
 
 
-def _distance(output: Any, target: Any) -> Any:
-    return van_rossum_distance(
-        output,
-        jnp.broadcast_to(target, output.shape),
-        decay_time_constant=10.0,
-        rise_time_constant=5.0,
-        amplitude=0.2,
-    )
+@functools.cache  # compiled programs know optimisers by their identity
+def _optimiser(settings: Settings, method: str) -> optax.GradientTransformation:
+    rate = settings.learning_rates[METHODS.index(method)]
+    schedule = optax.warmup_cosine_decay_schedule(0.0, rate, settings.epochs // 10, settings.epochs)
+    return optax.adam(schedule, b2=settings.second_moment_decay)
 
 
-def _train(settings: Settings, method: str, seed: int, target: Any) -> dict[str, Any]:
+def _nothing(network: Stack) -> None:
+    """Trials start at rest."""
+
+
+@eqx.filter_jit
+def _look(network: Stack, task: Picture, count: int, key: Any) -> tuple[tuple, Any]:
+    """Spikes of hidden and output neurons, and the distance, in so many trials."""
+    task = dataclasses.replace(task, noise_size=network.noise_size)
+    trial = task.trials(key, count)
+    outputs = side_by_side(network, trial.inputs)
+    return outputs, task.metrics(outputs, trial)["distance"].value
+
+
+def _train(settings: Settings, method: str, seed: int) -> dict[str, Any]:
     """Trains one network; returns curves, and spikes before and after."""
     input_key, network_key, train_key, look_key = jax.random.split(jax.random.key(seed), 4)
     inputs = frozen_poisson(
@@ -180,52 +220,34 @@ def _train(settings: Settings, method: str, seed: int, target: Any) -> dict[str,
     )
     network = _network(settings, method, network_key)
     trials = settings.trials if network.noise_size else 1
-    learning_rate = settings.learning_rates[METHODS.index(method)]
-    schedule = optax.warmup_cosine_decay_schedule(
-        0.0, learning_rate, settings.epochs // 10, settings.epochs
-    )
-    optimiser = optax.adam(schedule, b2=settings.second_moment_decay)
     other = "stochastic" if method == "deterministic" else "deterministic"
     other_trials = settings.trials if other == "stochastic" else 1
-    params, static = eqx.partition(network, eqx.is_inexact_array)
-
-    def loss(params: Any, key: Any) -> tuple[Any, tuple]:
-        hidden, output = _spikes(eqx.combine(params, static), inputs, trials, key)
-        error = squared_distance(output, jnp.broadcast_to(target, output.shape))
-        return error, (_distance(output, target), error, 1e3 * hidden.mean(), 1e3 * output.mean())
-
-    def epoch(carry: tuple, key: Any) -> tuple[tuple, tuple]:
-        params, state = carry
-        gradient, metrics = jax.grad(loss, has_aux=True)(params, key)
-        updates, state = optimiser.update(gradient, state, params)
-        return (optax.apply_updates(params, updates), state), metrics
-
-    def block(carry: tuple, keys: Any) -> tuple[tuple, tuple]:
-        """Some epochs, and the distance of the same weights with the other dynamics before them."""
-        swapped = with_escape(eqx.combine(carry[0], static), _escapes(settings, other))
-        _, output = _spikes(swapped, inputs, other_trials, jax.random.fold_in(keys[0], 1))
-        carry, metrics = jax.lax.scan(epoch, carry, keys)
-        return carry, (metrics, _distance(output, target))
-
-    @eqx.filter_jit
-    def look(network: Stack, repeats: int) -> Any:
-        return _spikes(network, inputs, repeats, look_key)
-
     blocks = max(1, settings.epochs // settings.validate_every)
     keys = jax.random.split(train_key, (blocks, settings.epochs // blocks))
-    before = [np.asarray(x[0]) for x in look(network, 1)]
-    run = jax.jit(lambda carry: jax.lax.scan(block, carry, keys))
-    (params, _), (metrics, validation) = run((params, optimiser.init(params)))
-    network = eqx.combine(params, static)
-    hidden, output = (np.asarray(x) for x in look(network, settings.repeats if trials > 1 else 2))
-    curves = [np.asarray(x, float).ravel() for x in metrics]
-    names = ("distance", "squared", "hidden_rate", "output_rate")
+    task = Picture(settings.raster, inputs, keys.ravel(), network.noise_size)
+    trainer = Trainer(
+        task,
+        _optimiser(settings, method),
+        batch_size=trials,
+        state=_nothing,
+        outputs=side_by_side,
+    )
+    (before, _), state = _look(network, task, 1, look_key), begin(stacked([network]), trainer)
+    metrics, validation = [], []
+    for some in keys:
+        swapped = with_escape(one_of(state.networks, 0), _escapes(settings, other))
+        found = _look(swapped, task, other_trials, jax.random.fold_in(some[0], 1))
+        validation.append(float(found[1]))
+        state, more = train_block(state, train_key[None], len(some), len(some), trainer)
+        metrics.append({"squared": more.loss} | {k: m.value for k, m in more.metrics.items()})
+    repeats = settings.repeats if trials > 1 else 2
+    (hidden, output), _ = _look(one_of(state.networks, 0), task, repeats, look_key)
     return {
-        **dict(zip(names, curves, strict=True)),
-        "validation": np.asarray(validation, float),
-        "before": before,
-        "hidden": hidden,
-        "output": output,
+        **{k: np.concatenate([np.asarray(m[k], float)[:, 0] for m in metrics]) for k in metrics[0]},
+        "validation": np.array(validation),
+        "before": [np.asarray(x[0]) for x in before],
+        "hidden": np.asarray(hidden),
+        "output": np.asarray(output),
     }
 
 

@@ -17,7 +17,7 @@ from jaxtyping import Array
 
 from ..cells import LIFCell
 from ..lyapunov import gradient_norms
-from ..training import binary_cross_entropy
+from ..tasks import binary_cross_entropy
 from ..training.devices import over_realisations
 from ._driven import Plan, Poisson, firing_rates, floss, spectra
 from ._lif import at_rate, lif_networks
@@ -178,7 +178,6 @@ def _slow_modes(settings: Settings, inputs: Poisson) -> dict[str, dict[str, np.n
         phases=settings.phases,
         window=settings.window,
         warmup=settings.warmup,
-        parameters=("recurrent_weight",),
     )
     flossed, _ = floss(cells, keys, inputs, plan)
     return {

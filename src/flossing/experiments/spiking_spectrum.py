@@ -49,8 +49,8 @@ class Settings:
 
     neurons: int = 64
     channels: int = 100
-    input_probability: float = 0.1
-    """Of a spike per input and ms: 100 Hz."""
+    input_rate: float = 100.0
+    """Of each input, in Hz."""
     networks: int = 3
     rate: float = 20.0
     """Mean firing rate in Hz that the input weights are scaled to."""
@@ -97,7 +97,7 @@ QUICK = Settings(
 def run(quick: bool = False, settings: Settings | None = None) -> Result:
     """Runs the experiment; the quick version has two small networks and fewer steps."""
     settings = settings or (QUICK if quick else Settings())
-    inputs = Poisson(settings.channels, settings.input_probability)
+    inputs = Poisson(settings.channels, settings.input_rate)
     keys = jax.random.split(jax.random.key(settings.seed), settings.networks)
     plain = _build(keys, inputs, settings)
     cells, factor = at_rate(plain, keys, inputs, settings.rate)
@@ -112,8 +112,7 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
         phases=settings.phases,
         window=settings.window,
         warmup=settings.warmup,
-        parameters=("recurrent_weight",),
-        centred=True,
+        keep_row_means=True,
         detach_warmup=True,
     )
     smooth = _with_reset(cells, keys, inputs, settings, "ignored")

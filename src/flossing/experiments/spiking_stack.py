@@ -28,15 +28,15 @@ import numpy as np
 from jaxtyping import Array
 
 from ..cells import Stack
-from ..tasks.randman import Randman
-from ._classifier import Schedule
+from ..tasks import Randman
+from ._classifier import Schedule, hidden
 from ._layer_gradients import growth, layer_gradients, predicted_growth
 from ._rank_statistics import over_seeds
 from ._result import Claim, Result
-from ._small_classifier import Shape, hidden, with_derivatives
+from ._small_classifier import Shape, with_derivatives
 from ._stack_figure import stack_figure
 from ._stack_training import exponents, floss_each, floss_together, train
-from ._streaming import Streaming, Trials
+from ._streaming import Streaming, stream
 
 AREA, HEIGHT, STEEP, JOINT, EACH, KEPT = CONDITIONS = (
     "area one",
@@ -70,7 +70,12 @@ class Settings:
     depths: tuple[int, ...] = (2, 3)
     """Layers of LIF neurons."""
     schedule: Schedule = Schedule(
-        epochs=30, batch_size=32, learning_rate=0.005, spike_limit=20.0, penalty=0.01
+        epochs=30,
+        batch_size=32,
+        learning_rate=0.005,
+        spike_limit=20.0,
+        penalty=0.01,
+        clip_norm=1.0,
     )
     seeds: tuple[int, ...] = (1, 2, 3, 4, 5)
     """Of data, weights, order of the samples and background."""
@@ -102,7 +107,14 @@ QUICK = Settings(
     ),
     shape=Shape(neurons=12, readout_time_constant=20.0, reset="subtract", rate=30.0),
     depths=(2,),
-    schedule=Schedule(epochs=6, batch_size=16, learning_rate=0.01, spike_limit=20.0, penalty=0.01),
+    schedule=Schedule(
+        epochs=6,
+        batch_size=16,
+        learning_rate=0.01,
+        spike_limit=20.0,
+        penalty=0.01,
+        clip_norm=1.0,
+    ),
     seeds=(1, 2),
     trials_in_stream=6,
     num_exponents=4,
@@ -158,7 +170,7 @@ def _one_seed(settings: Settings, depth: int, seed: int) -> dict[str, Any]:
     plain = shape.build(task.randman, keys["weights"])
     length = settings.trials_in_stream * task.num_steps
     given, unseen = (
-        Trials(part.times, task)(keys[name], length)
+        stream(part.times, task, keys[name], length)
         for part, name in ((data.train, "given"), (data.test, "unseen"))
     )
     target = jnp.asarray(settings.target)
@@ -175,14 +187,13 @@ def _one_seed(settings: Settings, depth: int, seed: int) -> dict[str, Any]:
     count = settings.trials_of_gradients
     times, labels = (x[:count] for x in data.test)
     rasters = task.rasters(times, keys["background"])
-    rows = []
-    for name, network in networks.items():
-        kept = jnp.asarray(name == KEPT)
-        done = train(network, task, data, settings.schedule, kept, given, target, keys["order"])
+    rows, start = [], list(networks.values())
+    kept = [name == KEPT for name in networks]
+    trained = train(start, task, data, settings.schedule, kept, given, target, keys["order"])
+    for network, done in zip(start, trained, strict=True):
         row: dict[str, Any] = {
             "accuracy": done.accuracy,
             "loss": done.loss,
-            "weight_gradient": done.gradient,
             "rates": done.rates / settings.seconds,
             "heights": done.heights,
             "skipped": done.skipped,

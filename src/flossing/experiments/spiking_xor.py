@@ -12,23 +12,40 @@ flossed exponent, clipping, fluctuation-driven weights, and adaptive thresholds.
 """
 
 import dataclasses
+import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
 import numpy as np
 
-from ..floss import Adaptive, Flossing
-from ..floss.schedules import Schedule
-from ..runs import CellConfig, RunConfig, TaskConfig
-from ..training import Network, Training, measure_exponents
+from ..cells import LIFSpec
+from ..floss import Before, Flosser, Heights, Schedule
+from ..runs import RunConfig
+from ..tasks import SpikingBits
+from ..training import measure_exponents
+from ._careful import CarefulAdam
 from ._delays import SOLVED, summary
 from ._result import Claim, Result
 from ._runs import Outcome, Reporters, do_runs
 from ._spiking_xor_figure import NAMES, spiking_xor_figure
 
 Case = tuple[Literal["xor", "copy"], int]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RecurrentBefore(Before):
+    """Floss the recurrent weights before training, and nothing else."""
+
+    def flosser(self, step: Callable[[Any], Any]) -> Flosser:
+        """What takes the flossing steps."""
+        return dataclasses.replace(
+            super().flosser(step),
+            where=lambda network: network.cell.recurrent_weight,
+            keep_row_means=False,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,38 +56,34 @@ class Settings:
     """Tasks and delays, in bins."""
     shown: Case = ("xor", 6)
     """Task and delay of the other remedies, whose training, spikes and rates are shown."""
-    schedules: tuple[Schedule, ...] = ("none", "adaptive")
+    schedules: tuple[str, ...] = ("none", "adaptive")
     remedies: tuple[str, ...] = (
         "before", "gentle", "tuned", "clipped", "fluctuations", "thresholds", "thresholds, adaptive",
     )  # fmt: skip
     networks: int = 9
-    neurons: int = 128
     epochs: int = 1500
-    time_step: float = 2.0
-    """In ms."""
-    bin_steps: int = 10
-    """20 ms per bit."""
-    channels: int = 40
-    probability: float = 0.5
-    """Of a spike per step, for the channels of the bit that is shown."""
-    membrane_time_constant: float = 10.0
-    synapse_time_constant: float = 5.0
-    sharpness: float = 5.0
-    """Of the logistic surrogate derivative, of area one where it is not flossed."""
+    bits: SpikingBits = SpikingBits(20, bin_steps=10, channels=40, probability=0.5, single=True)
+    """How bits are shown: 20 ms each."""
+    cell: LIFSpec = LIFSpec(
+        128,
+        surrogate="sigmoid",
+        sharpness=5.0,
+        reset_gradient="ignored",
+        time_step=2.0,
+        readout_gain=0.3,
+    )
+    """Networks; the surrogate derivative has area one where it is not flossed."""
     tried: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 13.0, 16.0, 20.0)
     """Steepnesses from which one is tuned."""
-    readout_gain: float = 0.3
-    target: float = -2.0
-    """Of the first exponent, times the delay in steps."""
-    num_exponents: int = 16
-    """Flossed before training, by the recurrent weights."""
-    steps_before: int = 100
-    flossing_rate: float = 1e-3
-    adaptive: Adaptive = Adaptive("surrogate", every=5, band=1.0, centre=-2.0, response=3.0)
-    starts: int = 16
-    """Trajectories per look of the adaptive schedule."""
-    training: Training = Training(
-        batch_size=32,
+    before: RecurrentBefore = RecurrentBefore(
+        num_exponents=16, steps_before=100, learning_rate=1e-3
+    )
+    """How networks are flossed before training; as many exponents are measured."""
+    adaptive: Heights = Heights(every=5, band=1.0, level=-2.0, response=3.0, num_starts=16)
+    """How the first exponent is held; its level is also where exponents are flossed to, and tuned."""
+    batch_size: int = 32
+    optimiser: CarefulAdam = CarefulAdam(
+        chance_loss=math.log(2),
         learning_rate=3e-3,
         final_learning_rate=5e-4,
         readout_rate=0.1,
@@ -87,61 +100,49 @@ class Settings:
 
     def run(self, task: str, delay: int, method: str, sharpness: float | None = None) -> RunConfig:
         """One of the runs; the method is a schedule or a remedy."""
-        schedule = method.split(", ")[-1]
-        steps = delay * self.bin_steps
-        cell = CellConfig(
-            "lif",
-            self.neurons,
-            surrogate="sigmoid",
-            sharpness=sharpness or self.sharpness,
-            reset_gradient="ignored",
-            membrane_time_constant=self.membrane_time_constant,
-            synapse_time_constant=self.synapse_time_constant,
-            time_step=self.time_step,
-            readout_gain=self.readout_gain,
-        )
-        training = dataclasses.replace(
-            self.training, epochs=self.epochs, num_steps=steps + self.bin_steps
-        )
-        if method == "gentle":
-            cell = dataclasses.replace(cell, surrogate="super-spike", sharpness=1.0)
-        elif method == "clipped":
-            training = dataclasses.replace(training, clip="array", clip_norm=self.clip_norm)
-        elif method == "fluctuations":
-            rate = 1000 * 0.5 * self.probability / self.time_step
-            cell = dataclasses.replace(cell, fluctuations=1.0, input_rate=rate)
-        elif method.startswith("thresholds"):
-            cell = dataclasses.replace(
-                cell,
-                adaptation_time_constant=self.adaptation_time_constant,
-                adaptation_strength=self.adaptation_strength,
-            )
+        optimiser = self.optimiser
+        if method == "clipped":
+            optimiser = dataclasses.replace(optimiser, clip="array", clip_norm=self.clip_norm)
+        cell = dataclasses.replace(self.cell, **self._changes(method))
+        if sharpness is not None:
+            cell = dataclasses.replace(cell, sharpness=sharpness)
+        order = {"copy": 0, "xor": 1}[task]
         return RunConfig(
-            task=TaskConfig(
-                cast(Any, task),
-                delay,
-                bin_steps=self.bin_steps,
-                channels=self.channels,
-                probability=self.probability,
-                single=True,
-            ),
+            task=dataclasses.replace(self.bits, delay=delay, order=order),
             cell=cell,
-            flossing=Flossing(
-                schedule=cast(Any, schedule if schedule in ("before", "adaptive") else "none"),
-                num_exponents=self.num_exponents if schedule == "before" else 1,
-                targets=(self.target / steps,) if schedule == "before" else (0.0,),
-                steps_before=self.steps_before if schedule == "before" else 0,
-                learning_rate=self.flossing_rate,
-                starts=self.starts if schedule == "adaptive" else 1,
-                parameters=("recurrent_weight",),
-                adaptive=self.adaptive,
-            ),
-            training=training,
+            schedule=self.schedule(method, delay),
+            optimiser=optimiser,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
             realisations=self.networks,
             seed=self.seed,
-            measure_every=0,
-            measure_exponents=self.num_exponents,
+            measure_every=None,
+            measure_exponents=self.before.num_exponents,
         )
+
+    def _changes(self, method: str) -> dict[str, Any]:
+        """What a method changes of the networks."""
+        if method == "gentle":
+            return {"surrogate": "super-spike", "sharpness": 1.0}
+        if method == "fluctuations":
+            rate = 1000 * 0.5 * self.bits.probability / self.cell.time_step
+            return {"fluctuations": 1.0, "input_rate": rate}
+        if method.startswith("thresholds"):
+            names = ("adaptation_time_constant", "adaptation_strength")
+            return {name: getattr(self, name) for name in names}
+        return {}
+
+    def schedule(self, method: str, delay: int) -> Schedule | None:
+        """How the networks of a method are flossed."""
+        if method.endswith("adaptive"):
+            return self.adaptive
+        if method == "before":
+            return dataclasses.replace(self.before, targets=(self.target(delay),))
+        return None
+
+    def target(self, delay: int) -> float:
+        """The middle of the band, in nats per step."""
+        return self.adaptive.level / (delay * self.bits.bin_steps)
 
     def tuned(self) -> float:
         """The steepness tried with which the median first exponent is nearest to the target."""
@@ -149,9 +150,8 @@ class Settings:
 
         def miss(sharpness: float) -> float:
             config = self.run(task, delay, "none", sharpness)
-            steps = delay * self.bin_steps
-            found = measure_exponents(config.networks(), config.keys(), config.task.build(), 1, 500)
-            return abs(float(np.median(found)) - self.target / steps)
+            found = measure_exponents(config.networks(), config.keys(), config.trainer, 1, 500)
+            return abs(float(np.median(found)) - self.target(delay))
 
         return min(self.tried, key=miss)
 
@@ -170,12 +170,13 @@ class Settings:
 
     def milliseconds(self, delay: int) -> float:
         """A delay given in bins."""
-        return delay * self.bin_steps * self.time_step
+        return delay * self.bits.bin_steps * self.cell.time_step
 
 
 QUICK = Settings(
-    delays=(("xor", 2),), shown=("xor", 2), remedies=("tuned",), networks=2, neurons=24, epochs=60,
-    num_exponents=4, tried=(4.0, 8.0),
+    delays=(("xor", 2),), shown=("xor", 2), remedies=("tuned",), networks=2, epochs=60,
+    cell=dataclasses.replace(Settings.cell, hidden_size=24),
+    before=dataclasses.replace(Settings.before, num_exponents=4), tried=(4.0, 8.0),
 )  # fmt: skip
 
 
@@ -212,17 +213,19 @@ def run(
 def _summary(outcome: Outcome, settings: Settings) -> dict[str, Any]:
     """Numbers of a run, one per network in the lists; exponents are per step, rates in Hz."""
     data = outcome.data
+    task: Any = outcome.config.task
+    cell: Any = outcome.config.cell
     accuracy = data["accuracy"].values
     means = np.array([accuracy[i : i + 20].mean(0) for i in range(max(1, len(accuracy) - 19))])
     rates = [
-        1000 * trial(outcome, i)["spikes"].mean() / settings.time_step
+        1000 * trial(outcome, i)["spikes"].mean() / settings.cell.time_step
         for i in range(settings.networks)
     ]
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log10(data["gradient_norm"].values)
     return summary(outcome) | {
-        "delay_ms": settings.milliseconds(outcome.config.task.delay),
-        "sharpness": outcome.config.cell.sharpness,
+        "delay_ms": settings.milliseconds(task.delay),
+        "sharpness": cell.sharpness,
         "firing_rate": np.round(rates, 1).tolist(),
         "largest_log10_gradient_norm": np.round(logs.max(0), 2).tolist(),
         "epochs_with_non_finite_gradient": data["skipped"].values.sum(0).tolist(),
@@ -233,9 +236,9 @@ def _summary(outcome: Outcome, settings: Settings) -> dict[str, Any]:
 def trial(outcome: Outcome, number: int) -> dict[str, np.ndarray]:
     """One held-out trial of a trained network: input spikes, its spikes, outputs and targets per bin."""
     network = jax.tree.map(lambda x: x[number] if eqx.is_array(x) else x, outcome.networks)
-    task, steps = outcome.config.task.build(), outcome.config.training.num_steps
+    task: Any = outcome.config.task
     key = jax.random.fold_in(outcome.config.keys()[number], 2**31 - 1)
-    sample = task.sample(key, steps)
+    sample = task.sample(key)
     spikes, outputs = _play(network, sample.inputs)
     return {
         "inputs": np.asarray(sample.inputs),
@@ -247,13 +250,13 @@ def trial(outcome: Outcome, number: int) -> dict[str, np.ndarray]:
 
 
 @eqx.filter_jit
-def _play(network: Network, inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
-    spikes = network.cell.over_time(inputs, network.initial_state)  # pyright: ignore
+def _play(network: Any, inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
+    spikes = network.cell.over_time(inputs, network.initial_state)
     return spikes, spikes @ network.readout_weight.T + network.readout_bias
 
 
 def _claims(numbers: dict[str, Any], settings: Settings) -> list[Claim]:
-    tau, claims = settings.membrane_time_constant, []
+    tau, claims = settings.cell.membrane_time_constant, []
 
     def words(task: str, delay: int) -> str:
         ms = settings.milliseconds(delay)

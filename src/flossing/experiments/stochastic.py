@@ -20,7 +20,8 @@ from ..cells import BinaryCell, LIFCell, with_escape
 from ..escape_noise import EscapeNoise, Noisy, SigmoidNoise
 from ..runs.plots import COLOURS, style
 from ..surrogates import Sigmoid, Surrogate
-from ._driven import Bits, Inputs, Plan, Poisson, firing_rates, floss, spectra
+from ..tasks import Copy
+from ._driven import Inputs, Plan, Poisson, firing_rates, floss, spectra
 from ._lif import at_rate, lif_networks
 from ._mean_field import binary_exponent
 from ._result import Claim, Result
@@ -158,9 +159,9 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
 def _binary(settings: Settings) -> dict[float, dict[str, Any]]:
     """First exponents with noise and matching surrogate, and with that surrogate but no noise."""
     keys = jax.random.split(jax.random.key(settings.seed), settings.binary_networks)
-    found = {}
+    found, bits = {}, Copy(1).sample_inputs
     for steepness in settings.steepnesses:
-        values, bits = jnp.full(len(keys), steepness), Bits()
+        values = jnp.full(len(keys), steepness)
         cells = eqx.filter_vmap(
             lambda key, b: BinaryCell(
                 1, settings.units, surrogate=Sigmoid(b, normalise="area"), key=key
@@ -223,10 +224,9 @@ def _flossed(settings: Settings) -> dict[str, dict[str, np.ndarray]]:
         phases=settings.phases,
         window=settings.window,
         warmup=settings.warmup,
-        parameters=("recurrent_weight",),
-        centred=True,
+        keep_row_means=True,
         detach_warmup=True,
-        starts=settings.starts,
+        num_starts=settings.starts,
     )
     flossed, _ = floss(cells, keys, inputs, plan)
     return {

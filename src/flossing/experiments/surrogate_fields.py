@@ -13,15 +13,17 @@ The hypotheses among the claims and their limits were fixed before the full run;
 import dataclasses
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from .. import theory
-from ..tasks.randman import Randman
-from ._classifier import Schedule
-from ._driven import Plan, floss
+from ..floss import Before, Flosser
+from ..optimisers import clip_by_global_norm
+from ..tasks import Randman
+from ..training import begin, floss_block
+from ._classifier import Schedule, hidden
 from ._field_claims import FIXED, WEIGHTS, claims, correlations, flossed_to, gains
 from ._field_figure import fields_figure
 from ._field_measures import (
@@ -36,15 +38,45 @@ from ._field_measures import (
 )
 from ._result import Result
 from ._small_classifier import (
+    Samples,
     Shape,
-    Stream,
     heights_of,
-    hidden,
-    share_right,
+    one_of,
+    stacked,
+    stream,
     train,
     with_derivatives,
-    with_hidden,
 )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Weights(Before):
+    """Recurrent weights alone are flossed, by Adam whose rate is a fifth in the last steps."""
+
+    num_exponents: int = 4
+    steps_before: int = 150
+    last_steps: int = 50
+    """Steps with the smaller rate."""
+    window: int = 60
+    warmup: int = 20
+    state_warmup: int = 40
+    clip_norm: float = 0.1
+    """Largest norm of the whole gradient."""
+
+    def optimiser(self) -> optax.GradientTransformation:
+        """Clipping, then Adam."""
+        rate = optax.piecewise_constant_schedule(
+            self.learning_rate, {self.steps_before - self.last_steps: 0.2}
+        )
+        return optax.chain(clip_by_global_norm(self.clip_norm), optax.adam(rate))
+
+    def flosser(self, step: Any) -> Flosser:
+        """Means of rows move, too."""
+        return dataclasses.replace(
+            super().flosser(step),
+            where=lambda network: [x.recurrent_weight for x in network.layers[:-1]],
+            keep_row_means=False,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,14 +100,7 @@ class Settings:
     """In units of one over the threshold."""
     targets: tuple[float, ...] = (-0.05, 0.0, 0.05)
     """First exponents that heights are flossed to, nats per step."""
-    plan: Plan = Plan(
-        num_exponents=4,
-        phases=((100, 5e-3), (50, 1e-3)),
-        window=60,
-        warmup=20,
-        state_warmup=40,
-        parameters=("recurrent_weight",),
-    )
+    plan: Weights = Weights()
     """How recurrent weights are flossed, from areas of one."""
     samples_in_stream: int = 20
     """One after the other, for exponents."""
@@ -92,13 +117,8 @@ QUICK = Settings(
     seeds=(1, 2),
     steepnesses=(0.5, 5.0, 50.0),
     targets=(-0.05, 0.0),
-    plan=Plan(
-        num_exponents=4,
-        phases=((40, 1e-2),),
-        window=50,
-        warmup=15,
-        state_warmup=25,
-        parameters=("recurrent_weight",),
+    plan=Weights(
+        steps_before=40, last_steps=0, learning_rate=1e-2, window=50, warmup=15, state_warmup=25
     ),
     samples_in_stream=6,
     probes=4,
@@ -143,12 +163,12 @@ def _one_seed(settings: Settings, seed: int) -> dict[str, Any]:
     plain = settings.shape.build(task, keys["weights"])
     length = settings.samples_in_stream * task.num_steps + BASIS_WARMUP
     given, unseen = (
-        Stream(part.times, task.num_steps)(keys[name], length)
+        stream(part.times, task.num_steps, keys[name], length)
         for part, name in ((data.train, "train"), (data.test, "test"))
     )
     size = settings.schedule.batch_size
     times, labels = (x[:size] for x in data.train)
-    batch = jax.nn.one_hot(times, task.num_steps, axis=0), labels
+    batch = jax.nn.one_hot(times, task.num_steps, axis=1), labels
     layers = settings.shape.layers
 
     def networks(steepness: float) -> list[Any]:
@@ -166,11 +186,13 @@ def _one_seed(settings: Settings, seed: int) -> dict[str, Any]:
         row.append(flossed)
     fields: dict[str, list] = {}
     noise: dict[str, list] = {}
+    together = [network for row in every for network in row]
+    trained_networks = iter(train(together, data, task.num_steps, settings.schedule, keys["order"]))
     for steepness, row in zip(settings.steepnesses, every, strict=True):
         found = []
         for index, network in enumerate(row):
-            trained = train(network, *data.train, keys["order"], settings.schedule, task.num_steps)
-            found.append(_field(network, trained, batch, unseen, data.test, keys, settings))
+            trained = next(trained_networks)
+            found.append(_field(network, trained, batch, unseen, keys, settings))
             if index == 0:
                 numbers = _noise(network, trained.network, steepness, batch, unseen, keys, settings)
                 _append(noise, numbers)
@@ -185,20 +207,21 @@ def _append(lists: dict[str, list], values: dict[str, Any]) -> None:
 
 def _floss_weights(settings: Settings, every: list, data: Any, key: Any) -> list[Any]:
     """Networks of area one whose recurrent weights have been flossed, one for each steepness."""
-    parts = [eqx.partition(hidden(row[0]), eqx.is_array) for row in every]
-    arrays = jax.tree.map(lambda *x: jnp.stack(x), *(part[0] for part in parts))
-    stacked = eqx.combine(arrays, parts[0][1])
-    inputs = Stream(data.train.times, settings.task.num_steps)
-    flossed, _ = floss(stacked, jax.random.split(key, len(every)), inputs, settings.plan)
-    arrays, rest = eqx.partition(flossed, eqx.is_array)
-    return [
-        with_hidden(row[0], eqx.combine(jax.tree.map(lambda x, i=i: x[i], arrays), rest))
-        for i, row in enumerate(every)
-    ]
+    plan, schedule = settings.plan, settings.schedule
+    task = Samples(schedule, data, jnp.zeros((1, 1), int), settings.task.num_steps)
+    trainer = dataclasses.replace(schedule.trainer(task, 1), schedule=plan, state=_rest)
+    state = begin(stacked([row[0] for row in every]), trainer)
+    keys = jax.random.split(key, len(every))
+    state, _ = floss_block(state, keys, plan.steps_before, plan.steps_before, trainer)
+    return [one_of(state.networks, i) for i in range(len(every))]
+
+
+def _rest(network: Any) -> Any:
+    return hidden(network).initial_state()
 
 
 def _field(
-    network: Any, trained: Any, batch: Any, unseen: Any, test: Any, keys: Any, settings: Settings
+    network: Any, trained: Any, batch: Any, unseen: Any, keys: Any, settings: Settings
 ) -> dict[str, Any]:
     field, basis = BatchField(*batch), keys["basis"]
     ends = {"start": network, "end": trained.network}
@@ -212,9 +235,9 @@ def _field(
             f"exponent_{w}": float(first_exponent(hidden(n), unseen, basis))
             for w, n in ends.items()
         },
-        "accuracy": float(share_right(trained.network, *test, settings.task.num_steps)),
+        "accuracy": trained.test_accuracy,
         "loss": float(trained.loss[-1]),
-        "skipped": int(trained.skipped),
+        "skipped": trained.skipped,
         "heights": heights_of(network),
     }
 
@@ -234,7 +257,7 @@ def _noise(
 def _smooth(settings: Settings) -> list[float]:
     data = settings.task.split(jax.random.key(settings.seeds[0]))
     times, labels = (np.asarray(x[:8]) for x in data.train)
-    rasters = np.asarray(jax.nn.one_hot(times, settings.task.num_steps, axis=0))
+    rasters = np.asarray(jax.nn.one_hot(times, settings.task.num_steps, axis=1))
 
     def build() -> Any:
         return settings.shape.build(settings.task, jax.random.key(1), "differentiated")

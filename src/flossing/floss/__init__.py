@@ -8,10 +8,14 @@ from .adaptive import (
     free_heights as free_heights,
 )
 from .flosser import (
-    FlossInfo as FlossInfo,
     Flosser as Flosser,
     FlosserState as FlosserState,
+    FlossInfo as FlossInfo,
     flossing_optimiser as flossing_optimiser,
+)
+from .harm import (
+    FlossingHarmWarning as FlossingHarmWarning,
+    flossing_harm as flossing_harm,
 )
 from .objective import FlossingInfo as FlossingInfo, flossing_loss as flossing_loss
 from .schedule import (

@@ -1,4 +1,4 @@
-"""Adaptive flossing: look at the exponents from time to time, and floss when they are where they must not be."""
+"""Adaptive flossing: look at the exponents from time to time, and floss when they have left a band."""
 
 from typing import Any, ClassVar, NamedTuple
 
@@ -9,7 +9,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from .._checks import check_finite, check_integer, check_key, check_positive
 from ..surrogates import Surrogate
-from .flosser import FlossInfo, Flosser, FlosserState, Window
+from .flosser import Flosser, FlosserState, FlossInfo, Window
 
 SETTLE = 0.5
 """A phase ends when the first exponent is within this fraction of the band around the target."""
@@ -191,7 +191,8 @@ class AdaptiveFlosser(eqx.Module):
         """What is due after a training step, or nothing.
 
         Args:
-            model, state, inputs: as for ``fl.Flosser.update``.
+            model, state, inputs: as for ``fl.Flosser.update``. Make functions outside of your loop: this
+                method is compiled, and is compiled anew for a function that it has not seen.
             keeper_state: from ``init`` or the last ``update``.
             loss: training loss of that step; without it the model never counts as one that has learned.
             key: random key of this call.
@@ -204,7 +205,7 @@ class AdaptiveFlosser(eqx.Module):
         calls, mean = keeper_state.calls, keeper_state.mean_loss
         due = (calls > 0) & (calls % self.every == 0)
         learned = mean <= self.learned * keeper_state.chance
-        nothing = jnp.asarray(jnp.nan, mean.dtype), jnp.zeros((), jnp.int32)
+        nothing = jnp.full((), jnp.nan, jnp.result_type(float)), jnp.zeros((), jnp.int32)
 
         def look(model: Any, flosser_state: FlosserState) -> tuple:
             return self._look(model, flosser_state, state, inputs, learned, key)
@@ -251,7 +252,8 @@ class AdaptiveFlosser(eqx.Module):
             return jnp.where(done == 0, above | below, ~settled & (done < MOST_STEPS))
 
         arrays, done, _ = jax.lax.while_loop(go_on, step, (arrays, jnp.zeros((), jnp.int32), found))
-        return *eqx.combine(arrays, rest), (found, done)
+        # Of the dtype that an idle call has, whatever that of the state.
+        return *eqx.combine(arrays, rest), (found.astype(jnp.result_type(float)), done)
 
 
 def _remembered(keeper_state: KeeperState, loss: ArrayLike | None) -> KeeperState:

@@ -1,11 +1,13 @@
 """Gradient flossing as an object with two methods, ``init`` and ``update``, for any model and any loop."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
@@ -13,8 +15,15 @@ from .._checks import check_integer, check_key
 from ..lyapunov import lyapunov_spectrum
 from ..lyapunov._check_run import as_state
 from ..lyapunov._propagate import RenormaliseEvery
-from ..lyapunov._steps import Step, dimension, flatten
-from ..optimisers import all_finite, apply_if, as_optimiser, clip_by_array_norm, without_row_mean
+from ..lyapunov._steps import Step, dimension
+from ..optimisers import (
+    all_finite,
+    apply_if,
+    as_optimiser,
+    ascent,
+    clip_by_array_norm,
+    without_row_mean,
+)
 from ..surrogates import Surrogate
 from .objective import Penalty, flossing_loss
 
@@ -40,6 +49,7 @@ class FlosserState(NamedTuple):
     num_skipped: Int[Array, ""]
 
 
+@functools.cache  # the same settings are the same object, and so the same compiled program
 def flossing_optimiser(
     learning_rate: float = 5e-3,
     final_learning_rate: float | None = None,
@@ -68,6 +78,17 @@ def _itself(model: Any) -> Any:
     return model
 
 
+def check_window(settings: Any) -> None:
+    """Raises unless numbers of steps and starts fit each other."""
+    for name, least in [("window", 1), ("warmup", 0), ("state_warmup", 0), ("num_starts", 1)]:
+        if getattr(settings, name) is not None:
+            check_integer(name, getattr(settings, name), least)
+    if settings.warmup >= settings.window:
+        raise ValueError(
+            f"warmup: {settings.warmup} steps leave none of the window of {settings.window} to count."
+        )
+
+
 class Window(eqx.Module):
     """The stretch of a trajectory along which exponents are taken; what flossers have in common."""
 
@@ -83,15 +104,7 @@ class Window(eqx.Module):
     """Whether a step changes what the model computes, and so what it has learned."""
 
     def __check_init__(self) -> None:
-        check_integer("window", self.window, 1)
-        check_integer("warmup", self.warmup, 0)
-        check_integer("state_warmup", self.state_warmup, 0)
-        if self.num_starts is not None:
-            check_integer("num_starts", self.num_starts, 1)
-        if self.warmup >= self.window:
-            raise ValueError(
-                f"warmup: {self.warmup} steps leave none of the window of {self.window} to count."
-            )
+        check_window(self)
 
     @property
     def num_steps(self) -> int:
@@ -242,7 +255,10 @@ class Flosser(Window):
     def gradient(
         self, model: Any, state: Any, inputs: Any = None, *, key: PRNGKeyArray
     ) -> tuple[tuple[Float[Array, ""], Float[Array, " k"], Int[Array, ""]], PyTree]:
-        """Loss, exponents and number of lost directions, and the gradient: ``None`` for what is not flossed."""
+        """Loss, exponents and number of lost directions, and the gradient for Optax.
+
+        The gradient is ``None`` for what is not flossed. Arguments are those of ``update``.
+        """
         input_key, basis_key = jax.random.split(key)
         return self._gradient(model, *self.given(state, inputs, input_key), basis_key)
 
@@ -254,7 +270,7 @@ class Flosser(Window):
         every = self.renormalise_every
         if every == "auto" and jax.default_backend() != "cpu":
             every = 1  # networks in a batch would wait for each other, and pay for both branches
-        targets = self.targets[0] if jnp.shape(self.targets) == (1,) else self.targets  # pyright: ignore
+        targets = self.targets[0] if np.shape(self.targets) == (1,) else self.targets  # pyright: ignore
 
         def loss_of(flossed: PyTree) -> tuple[Array, tuple[Array, Array, Array]]:
             loss, info = flossing_loss(
@@ -278,7 +294,7 @@ class Flosser(Window):
             return loss, (loss, info.exponents, info.num_lost)
 
         gradient, found = jax.grad(loss_of, has_aux=True)(flossed)
-        return found, gradient
+        return found, ascent(gradient)
 
     def _mask(self, model: Any) -> PyTree:
         """The leaves of the model that are flossed."""
@@ -301,7 +317,8 @@ class Flosser(Window):
         if not any(jax.tree.leaves(mask)):
             raise ValueError(
                 f"{'model' if self.where is None else 'where'}: there is no floating-point array to floss in "
-                f"{type(model).__name__}; where has to return parts of the model that have some."
+                f"{type(model).__name__}; where has to return parts of the model that have some. Python "
+                "numbers count as constants: jnp.asarray makes parameters of them."
             )
         return mask
 

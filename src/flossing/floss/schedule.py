@@ -10,8 +10,9 @@ import optax
 
 from .._checks import check_choice, check_finite, check_integer, check_positive
 from .._choices import Choice
+from ..cells import open_gates
 from .adaptive import AdaptiveFlosser, SurrogateHeights, free_heights
-from .flosser import Flosser, flossing_optimiser
+from .flosser import Flosser, check_window, flossing_optimiser
 from .objective import Penalty
 
 
@@ -54,38 +55,32 @@ class Before(Schedule, name="before"):
     steps_before: int = 200
     """Flossing steps before training."""
     num_exponents: int = 75
-    """How many leading exponents are flossed; at most as many as there are state variables."""
+    """Leading exponents that are flossed. At most as many as there are state variables."""
     targets: tuple[float, ...] = (0.0,)
-    """Where exponents are moved, in nats per step: one number for all, or one per exponent."""
+    """Where they are moved, in nats per step. One number for all, or one per exponent."""
     penalty: Penalty = "two-sided"
-    """Count exponents on both sides of their targets, only those above, or only those below."""
+    """Side of the targets on which exponents count."""
     window: int = 100
-    """Steps of tangent propagation in each flossing step, warm-up included."""
+    """Steps of tangents in a flossing step. The warm-up is among them."""
     warmup: int = 25
-    """First steps of the window, which turn the random basis and are not counted."""
+    """First steps of the window, which do not count. They turn the random basis."""
     state_warmup: int = 50
-    """Steps before the window in which only the state moves, from the network's initial state."""
+    """Steps of the state alone before the window. It starts at the network's initial state."""
     num_starts: int = 1
-    """Trajectories, with inputs and bases of their own, over which exponents are averaged."""
+    """Trajectories over which exponents are averaged. Each has inputs and a basis of its own."""
     learning_rate: float = 5e-3
-    """Learning rate of flossing's own Adam at its first step."""
+    """Learning rate of the first flossing step."""
     final_learning_rate: float | None = None
-    """Learning rate to which it falls along a cosine over the steps before training, and where it stays;
-    by default a tenth of the first."""
+    """Rate to which it falls; a tenth by default. It falls along a cosine over the steps before training, and
+    stays there."""
     clip_norm: float | None = 0.03
-    """Largest gradient norm of each array in a flossing step."""
+    """Largest gradient norm of each array."""
 
     def __post_init__(self) -> None:
         check_choice("penalty", self.penalty, get_args(Penalty))
-        for name, least in [
-            ("steps_before", 0),
-            ("num_exponents", 1),
-            ("window", 1),
-            ("warmup", 0),
-            ("state_warmup", 0),
-            ("num_starts", 1),
-        ]:
-            check_integer(name, getattr(self, name), least)
+        check_integer("steps_before", self.steps_before, 0)
+        check_integer("num_exponents", self.num_exponents, 1)
+        check_window(self)
         check_positive("learning_rate", self.learning_rate)
         for name in ("final_learning_rate", "clip_norm"):
             if getattr(self, name) is not None:
@@ -95,10 +90,6 @@ class Before(Schedule, name="before"):
             raise ValueError(
                 f"targets: expected 1 or {self.num_exponents} numbers (num_exponents), "
                 f"got {len(self.targets)}."
-            )
-        if self.warmup >= self.window:
-            raise ValueError(
-                f"warmup: {self.warmup} steps leave none of the window of {self.window} to count."
             )
 
     def optimiser(self) -> optax.GradientTransformation:
@@ -114,7 +105,7 @@ class Before(Schedule, name="before"):
         """What takes the flossing steps."""
         return Flosser(
             self.num_exponents,
-            targets=self.targets if len(self.targets) > 1 else self.targets[0],
+            targets=self.targets,
             window=self.window,
             warmup=self.warmup,
             state_warmup=self.state_warmup,
@@ -130,6 +121,10 @@ class Before(Schedule, name="before"):
         """The flosser alone."""
         del horizon, chance_loss
         return self.flosser(step)
+
+    def prepared(self, networks: Any) -> Any:
+        """Networks whose gated cells start with open gates, unless their biases were chosen."""
+        return open_gates(networks)
 
     def phases(self, epochs: int) -> Iterator[Phase]:
         """Flossing, then training."""
@@ -148,7 +143,7 @@ class Phases(Before, name="phases"):
     """
 
     every: int = 100
-    """Training epochs between phases during training."""
+    """Epochs between phases during training."""
     max_times: int = 2
     """Number of phases during training, at most."""
     steps_between: int = 500
@@ -190,11 +185,12 @@ class Adaptive(Before, name="adaptive"):
     """Floss before training, and during it whenever a network needs it (``fl.AdaptiveFlosser``)."""
 
     every: int = 20
-    """Training epochs between looks at the exponents."""
+    """Epochs between looks at the exponents."""
     band: float = 2.0
-    """Half the width of the band that the first exponent must not leave, times the horizon of the task."""
+    """Half the width of the band of lambda_1. In units of one over the horizon of the task; a network whose first
+    exponent leaves the band is flossed."""
     learned: float = 0.5
-    """Fraction of the loss at chance below which a network has learned and is no longer moved upwards."""
+    """Loss, of that at chance, that counts as learned. A network below it is no longer moved upwards."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -221,7 +217,7 @@ class Joint(Before, name="joint"):
     """Floss before training, and minimise the sum of both losses in every update of the training."""
 
     weight: float = 1.0
-    """Weight of the flossing loss in that sum; that of the training loss is 1."""
+    """Weight of the flossing loss in that sum. That of the training loss is 1."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -237,29 +233,29 @@ class Heights(Schedule, name="heights"):
     """
 
     every: int = 20
-    """Training epochs between looks at the exponent."""
+    """Epochs between looks at the exponent."""
     band: float = 2.0
-    """Half the width of the band, times the horizon of the task."""
+    """Half the width of the band of lambda_1. In units of one over the horizon of the task."""
     level: float = 0.0
-    """Middle of the band, times the horizon of the task: -1 is a time constant as long as the horizon."""
+    """Middle of the band, in the same units. -1 is a time constant as long as the horizon."""
     response: float = 1.0
-    """How far heights are scaled where the exponent misses the level; about (tau_mem + tau_syn) / time_step
-    for LIF neurons, 1 for binary ones."""
+    """How far heights are scaled per missing exponent. About (tau_mem + tau_syn) / time_step for LIF neurons, 1
+    for binary ones."""
     num_starts: int = 1
     """Trajectories over which a look averages."""
     window: int = 100
-    """Steps of tangent propagation in each look, warm-up included."""
+    """Steps of tangents in a look. The warm-up is among them."""
     warmup: int = 25
-    """First steps of the window, which turn the random basis and are not counted."""
+    """First steps of the window, which do not count. They turn the random basis."""
     state_warmup: int = 50
-    """Steps before the window in which only the state moves."""
+    """Steps of the state alone before the window."""
 
     def __post_init__(self) -> None:
         check_integer("every", self.every, 1)
         check_positive("band", self.band)
         check_finite("level", self.level)
         check_positive("response", self.response)
-        check_integer("num_starts", self.num_starts, 1)
+        check_window(self)
 
     def control(
         self, step: Callable[[Any], Any], horizon: int | None, chance_loss: float | None
@@ -287,7 +283,7 @@ def needed(horizon: int | None) -> int:
     """The horizon of a task, which a band is measured in."""
     if horizon is None:
         raise ValueError(
-            "schedule: this one needs the horizon of the task, in steps, and the task has none; give the task "
-            "a property horizon, or choose the schedule before."
+            "schedule: this one needs the horizon of the task, in steps, and the task has none; give the "
+            "task a property horizon, or choose the schedule before."
         )
     return horizon

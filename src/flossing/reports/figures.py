@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ..runs.plots import COLOURS, style
+from ..runs.summary import headline
 from .series import average, quartiles
 
 _CURVES = (
-    ("accuracy", "accuracy (%)", 100, "linear"),
     ("loss", "loss (nats)", 1, "log"),
     ("gradient_norm", "gradient norm $|\\partial L / \\partial h_0|$", 1, "log"),
 )
@@ -27,7 +27,7 @@ def run_figures(data: xr.Dataset, title: str) -> dict[str, Figure]:
         title: of each figure.
     """
     found = {}
-    if "accuracy" in data:
+    if "loss" in data:
         found["report-training"] = training_figure(data, title)
     if "exponents" in data:
         found["report-spectrum"] = spectrum_figure(data, title)
@@ -35,11 +35,14 @@ def run_figures(data: xr.Dataset, title: str) -> dict[str, Figure]:
 
 
 def training_figure(data: xr.Dataset, title: str) -> Figure:
-    """Accuracy, loss and gradient norm: single networks thin, median thick, quartiles shaded."""
+    """Headline metric, loss and gradient norm: single networks thin, median thick, quartiles shaded."""
     with style():
         figure = Figure(figsize=(10.5, 3.3), layout="constrained")
-        width = 1
-        for axis, (name, label, factor, scale) in zip(figure.subplots(1, 3), _CURVES, strict=True):
+        width, main = 1, headline(data)
+        shown = [(main.name, main.label, main.factor, "linear"), *_CURVES]
+        shown = shown[main.name == "loss" :]
+        axes = np.atleast_1d(figure.subplots(1, len(shown)))
+        for axis, (name, label, factor, scale) in zip(axes, shown, strict=True):
             series = average(factor * data[name].values, data["epoch"].values, 300)
             width = series.width
             draw(axis, series.epoch, series.values, COLOURS[0])
@@ -47,9 +50,10 @@ def training_figure(data: xr.Dataset, title: str) -> Figure:
             positive = series.values[np.isfinite(series.values) & (series.values > 0)]
             if scale == "log" and positive.size:
                 axis.set_yscale("log")
-            if name == "accuracy":
-                axis.axhline(50, color="0.5", linewidth=0.8, linestyle=":")
-                axis.set_ylim(min(45, _lowest(series.values) - 2), 102)
+            if name == main.name and main.is_fraction:
+                chance = 0 if main.chance is None else 100 * main.chance
+                axis.axhline(chance, color="0.5", linewidth=0.8, linestyle=":")
+                axis.set_ylim(min(0.9 * chance, _lowest(series.values) - 2), 102)
         averaged = "" if width == 1 else f"; means of {width} epochs"
         count = data.sizes["realisation"]
         figure.suptitle(f"{title}\n{legend_text(count)}{averaged}", fontsize=9)

@@ -8,16 +8,14 @@ import xarray as xr
 
 from ..runs import directory as files
 from ..runs.config import RunConfig
-from ..runs.summary import NetworkSummary, describe, summarise
+from ..runs.job import phases
+from ..runs.summary import Headline, NetworkSummary, headline, summarise
 from . import words
 from .page import Page, figure_files
 from .provenance import environment_rows
 from .series import average, quartiles, rounded
 
 _HEADER = [
-    "network",
-    "held-out accuracy",
-    "epochs to 95 %",
     "|dL/dh₀| first 10 epochs",
     "|dL/dh₀| last 10 epochs",
     "λ₁ start",
@@ -36,7 +34,7 @@ def run_page(directory: Path, config: RunConfig, data: xr.Dataset) -> Page:
         config: of the run.
         data: its metrics; may lack any variable.
     """
-    summaries = summarise(data)
+    summaries, main = summarise(data), headline(data)
     moments, left_out = spectra(data)
     footnotes = []
     if left_out:
@@ -48,10 +46,10 @@ def run_page(directory: Path, config: RunConfig, data: xr.Dataset) -> Page:
     return Page(
         kind="run",
         title=directory.resolve().name,
-        subtitle=describe(config),
+        subtitle=config.describe(),
         notices=notices(config, data),
         summary=sentences(summaries, data),
-        header=_HEADER,
+        header=["network", f"held-out {main.name}", *_reached_header(main), *_HEADER],
         rows=[_row(s, data, config) for s in summaries],
         csv=words.as_csv(NetworkSummary._fields, summaries),
         data={"curves": curves(data), "moments": moments},
@@ -69,20 +67,18 @@ def run_page(directory: Path, config: RunConfig, data: xr.Dataset) -> Page:
 def notices(config: RunConfig, data: xr.Dataset) -> list[str]:
     """What is unfinished, missing or not a number, one sentence each."""
     found = []
-    done, planned = data.sizes.get("epoch", 0), config.training.epochs
-    if "test_accuracy" not in data:
+    done, planned = data.sizes.get("epoch", 0), config.epochs
+    if "test_loss" not in data:
         found.append(
-            f"Unfinished: {done} of {planned} training epochs are done. Held-out accuracy is "
+            f"Unfinished: {done} of {planned} training epochs are done. Held-out trials are "
             "measured at the end; floss train --resume continues the run."
         )
-    if "accuracy" not in data:
+    main = headline(data).name
+    if "loss" not in data:
         found.append("There is no training in this run yet, so there are no training curves.")
     else:
-        for name, word in (
-            ("loss", "losses"),
-            ("accuracy", "accuracies"),
-            ("gradient_norm", "gradient norms"),
-        ):
+        names = {"loss": "losses", main: f"values of {main}", "gradient_norm": "gradient norms"}
+        for name, word in (names | {"loss": "losses"}).items():
             bad = int((~np.isfinite(data[name].values)).sum())
             if bad:
                 found.append(
@@ -105,13 +101,16 @@ def sentences(summaries: list[NetworkSummary], data: xr.Dataset) -> list[str]:
     found = []
     count = len(summaries)
     networks = "1 network" if count == 1 else f"{count} networks"
-    accuracy = [s.test_accuracy for s in summaries if s.test_accuracy is not None]
-    if accuracy:
+    main = headline(data)
+    values = [s.test for s in summaries if s.test is not None]
+    if values:
+        chance = "" if main.chance is None else f" (chance: {words.measured(main.chance, main)})"
+        median, low, high = float(np.median(values)), min(values), max(values)
         found.append(
-            f"Held-out accuracy of {networks}: median {words.percent(float(np.median(accuracy)))}, "
-            f"from {words.percent(min(accuracy))} to {words.percent(max(accuracy))} (chance: 50 %)."
+            f"Held-out {main.name} of {networks}: median {words.measured(median, main)}, "
+            f"from {words.measured(low, main)} to {words.measured(high, main)}{chance}."
         )
-    if "accuracy" in data:
+    if "loss" in data and main.is_fraction:
         reached = [s.epochs_to_95 for s in summaries if s.epochs_to_95 is not None]
         text = f"{len(reached)} of {networks} reached 95 % in {data.sizes['epoch']} epochs"
         found.append(text + (f", the first at epoch {min(reached)}." if reached else "."))
@@ -136,17 +135,18 @@ def sentences(summaries: list[NetworkSummary], data: xr.Dataset) -> list[str]:
 def _row(summary: NetworkSummary, data: xr.Dataset, config: RunConfig) -> list[str]:
     if summary.epochs_to_95 is not None:
         reached = str(summary.epochs_to_95)
-    elif "accuracy" not in data:
+    elif "loss" not in data:
         reached = "not trained"
     else:
-        reached = "not reached" if data.sizes["epoch"] >= config.training.epochs else "not yet"
+        reached = "not reached" if data.sizes["epoch"] >= config.epochs else "not yet"
     before = words.exponent(summary.leading_before)
-    if summary.leading_before is None and not config.flossing.before:
+    if summary.leading_before is None and phases(config)[0].kind == "train":
         before = "not flossed"
+    main = headline(data)
     return [
         str(summary.network),
-        words.percent(summary.test_accuracy),
-        reached,
+        words.measured(summary.test, main),
+        *([reached] if main.is_fraction else []),
         words.scientific(summary.gradient_first),
         words.scientific(summary.gradient_last),
         words.exponent(summary.leading_start),
@@ -156,19 +156,31 @@ def _row(summary: NetworkSummary, data: xr.Dataset, config: RunConfig) -> list[s
     ]
 
 
+def _reached_header(main: Headline) -> list[str]:
+    return ["epochs to 95 %"] if main.is_fraction else []
+
+
 def curves(data: xr.Dataset) -> dict[str, Any]:
-    """Accuracy in percent, loss and gradient norm of each network, with median and quartiles."""
-    if "accuracy" not in data:
+    """Headline metric, loss and gradient norm of each network, with median and quartiles."""
+    if "loss" not in data:
         return {}
+    main = headline(data)
     networks = max(1, data.sizes["realisation"])
     most = int(np.clip(600 * 24 // networks, 100, 600))
     content: dict[str, Any] = {}
-    for name, factor in (("accuracy", 100), ("loss", 1), ("gradient_norm", 1)):
+    shown = {"metric": (main.name, main.factor), "loss": ("loss", 1)}
+    for chart, (name, factor) in (shown | {"gradient_norm": ("gradient_norm", 1)}).items():
         series = average(factor * data[name].values, data["epoch"].values, most)
         content["epoch"] = rounded(series.epoch, 6)
         content["width"] = series.width
-        content[name] = lines(series.values)
-    return content
+        content[chart] = lines(series.values)
+    return content | {"headline": described(main)}
+
+
+def described(main: Headline) -> dict[str, Any]:
+    """A headline as the charts know it."""
+    chance = None if main.chance is None else main.factor * main.chance
+    return {"name": main.name, "label": main.label, "chance": chance}
 
 
 def lines(values: np.ndarray) -> dict[str, Any]:

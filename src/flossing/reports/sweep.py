@@ -9,7 +9,8 @@ import xarray as xr
 from . import words
 from .page import Page, figure_files
 from .provenance import environment_rows
-from .run import lines
+from ..runs.summary import Headline, headline
+from .run import described, lines
 from .series import average, quartiles, rounded
 from .sweep_data import (
     METRICS,
@@ -19,6 +20,7 @@ from .sweep_data import (
     has_spectra,
     indices_of,
     is_list,
+    labels,
     never_reached,
     results_of,
     statistics,
@@ -32,6 +34,8 @@ def sweep_page(directory: Path, data: xr.Dataset) -> Page:
     """What the page of a sweep says."""
     fields = fields_of(data)
     results, never = results_of(data), never_reached(data)
+    main = headline(data)
+    reached = ["epochs to 95 %: median (networks)"] if main.is_fraction else []
     settings = [
         _setting(data, position, (fields, index), (results, never))
         for position, index in zip(
@@ -44,19 +48,20 @@ def sweep_page(directory: Path, data: xr.Dataset) -> Page:
         title=directory.resolve().name,
         subtitle=f"{data.attrs.get('title', 'sweep')} over {over}",
         notices=_notices(settings),
-        summary=_sentences(settings),
+        summary=_sentences(settings, main),
         header=[
             *(field.name for field in fields),
-            "held-out accuracy: median (lowest)",
-            "epochs to 95 %: median (networks)",
+            f"held-out {main.name}: median (worst)",
+            *reached,
             "λ₁ at the end: median",
             "status",
         ],
-        rows=[_row(setting, fields) for setting in settings],
-        csv=_csv(settings, fields),
+        rows=[_row(setting, fields, main) for setting in settings],
+        csv=_csv(settings, fields, main),
         data={
             "fields": [vars(field) | {"log": field.log} for field in fields],
-            "metrics": METRICS,
+            "metrics": labels(data),
+            "headline": described(main),
             "settings": settings,
             "listed": is_list(data),
             "moments": [str(m) for m in data["moment"].values] if has_spectra(data) else [],
@@ -124,7 +129,9 @@ def _spectra(data: xr.Dataset, at: dict[str, int]) -> dict[str, Any]:
 
 def _curves(data: xr.Dataset, settings: list[dict[str, Any]]) -> dict[str, Any]:
     """Median and quartiles of the learning curves, put into each setting; epochs and width."""
-    names = [name for name in ("accuracy", "loss", "gradient_norm") if name in data]
+    main = headline(data)
+    shown_as = {"metric": main.name, "loss": "loss", "gradient_norm": "gradient_norm"}
+    names = {chart: name for chart, name in shown_as.items() if name in data}
     if not names or not data.sizes.get("epoch"):
         return {"epoch": [], "width": 1}
     most = int(np.clip(600 * 24 // max(1, len(settings)), 60, 600))
@@ -133,14 +140,14 @@ def _curves(data: xr.Dataset, settings: list[dict[str, Any]]) -> dict[str, Any]:
     for setting, position in zip(settings, np.ndindex(*data["status"].shape), strict=True):
         at = _at(data, position)
         setting["curves"] = {}
-        for name in names:
+        for chart, name in names.items():
             values = data[name].isel(at).transpose("epoch", "realisation").values
             if not np.isfinite(values).any():
                 continue
-            series = average(values * (100 if name == "accuracy" else 1), epoch, most)
+            series = average(values * (main.factor if chart == "metric" else 1), epoch, most)
             shown, width = series.epoch, series.width
             low, median, high = rounded(quartiles(series.values))
-            setting["curves"][name] = {"low": low, "median": median, "high": high}
+            setting["curves"][chart] = {"low": low, "median": median, "high": high}
     return {"epoch": rounded(shown, 6), "width": width}
 
 
@@ -161,43 +168,51 @@ def _notices(settings: list[dict[str, Any]]) -> list[str]:
     return found + errors[:_MOST_ERRORS] + ([f"{more} more are in the table."] if more > 0 else [])
 
 
-def _sentences(settings: list[dict[str, Any]]) -> list[str]:
+def _sentences(settings: list[dict[str, Any]], main: Headline) -> list[str]:
     finished = _counts(settings).get("finished", 0)
-    networks = sum(x is not None for s in settings for x in s["networks"]["test_accuracy"])
+    networks = sum(x is not None for s in settings for x in s["networks"]["test"])
     found = [f"{finished} of {len(settings)} settings finished, with {networks} networks in all."]
-    measured = [s for s in settings if s["quartiles"]["test_accuracy"][1] is not None]
+    measured = [s for s in settings if s["quartiles"]["test"][1] is not None]
     for word, pick in (("highest", max), ("lowest", min)) if len(measured) > 1 else ():
-        chosen = pick(measured, key=lambda s: s["quartiles"]["test_accuracy"][1])
-        median = chosen["quartiles"]["test_accuracy"][1]
-        found.append(f"Median held-out accuracy is {word}, {median:.1f} %, at {chosen['label']}.")
+        chosen = pick(measured, key=lambda s: s["quartiles"]["test"][1])
+        median = main.show(chosen["quartiles"]["test"][1] / main.factor)
+        found.append(f"Median held-out {main.name} is {word}, {median}, at {chosen['label']}.")
     return found
 
 
-def _row(setting: dict[str, Any], fields: list[Field]) -> list[str]:
+def _row(setting: dict[str, Any], fields: list[Field], main: Headline) -> list[str]:
     networks, quartile = setting["networks"], setting["quartiles"]
     values = [str(f.values[i]) for f, i in zip(fields, setting["index"], strict=True)]
-    accuracy = [x for x in networks["test_accuracy"] if x is not None]
+    test = [x for x in networks["test"] if x is not None]
+    worst = (min if main.higher_is_better else max)(test, default=0)
     reached = [x for x in networks["epochs_to_95"] if x is not None]
     count = sum(x != "never" for x in reached)
     middle, leading = quartile["epochs_to_95"][1], quartile["leading"][1]
-    median = quartile["test_accuracy"][1]
+    median = quartile["test"][1]
     late = "never" if middle is None else f"{middle:g}"
     return [
         *values,
-        f"{median:.1f} % ({min(accuracy):.1f} %)" if accuracy else "not measured",
-        f"{late} ({count} of {len(reached)})" if reached else "not measured",
+        f"{main.show(median / main.factor)} ({main.show(worst / main.factor)})"
+        if test
+        else "not measured",
+        *(
+            [f"{late} ({count} of {len(reached)})" if reached else "not measured"]
+            if main.is_fraction
+            else []
+        ),
         "not measured" if leading is None else words.exponent(leading),
         ": ".join(text for text in (setting["status"], setting["error"]) if text),
     ]
 
 
-def _csv(settings: list[dict[str, Any]], fields: list[Field]) -> str:
+def _csv(settings: list[dict[str, Any]], fields: list[Field], main: Headline) -> str:
     rows = []
     for setting in settings:
         values = [f.values[i] for f, i in zip(fields, setting["index"], strict=True)]
         networks = setting["networks"]
         for number, results in enumerate(zip(*networks.values(), strict=True), 1):
             rows.append([*values, setting["status"], number, *results])
-    metrics = ["test_accuracy_percent" if name == "test_accuracy" else name for name in METRICS]
+    test = f"test_{main.name}" + ("_percent" if main.is_fraction else "")
+    metrics = [test if name == "test" else name for name in METRICS]
     header = [*(field.name for field in fields), "status", "network", *metrics]
     return words.as_csv(header, rows)

@@ -7,18 +7,28 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from ..runs.summary import headline
 from .series import quartiles, quartiles_with_never
 
 SWEEP = "sweep.nc"
 
 METRICS = {
-    "test_accuracy": "held-out accuracy (%)",
+    "test": "held-out result",
     "epochs_to_95": "epochs to 95 %",
     "final_loss": "loss, mean of the last 10 epochs (nats)",
     "leading": "λ₁ at the end (nats per step)",
     "gradient_first": "|dL/dh₀|, mean of the first 10 epochs",
 }
-"""What can be shown against a swept field, and its label."""
+"""What can be shown against a swept field, and its label; that of ``test`` is the headline's."""
+
+
+def labels(data: xr.Dataset) -> dict[str, str]:
+    """``METRICS`` with the label of the headline; without epochs to 95 % where that says nothing."""
+    main = headline(data)
+    found = METRICS | {"test": f"held-out {main.label}"}
+    if not main.is_fraction:
+        del found["epochs_to_95"]
+    return found
 
 
 @dataclass(frozen=True)
@@ -42,7 +52,7 @@ def read_sweep(directory: Path) -> xr.Dataset:
         data = xr.load_dataset(path, engine="h5netcdf")
     except Exception as error:
         raise ValueError(f"{path}: damaged: {error}") from error
-    missing = [name for name in ("status", "test_accuracy") if name not in data]
+    missing = [name for name in ("status", "test_loss") if name not in data]
     if missing:
         raise ValueError(f"{path}: expected the results of a sweep, but it has no {missing[0]}.")
     return data
@@ -92,8 +102,9 @@ def indices_of(data: xr.Dataset, fields: list[Field]) -> list[tuple[int, ...]]:
 def results_of(data: xr.Dataset) -> dict[str, np.ndarray]:
     """Each metric of each network, shape (swept..., realisations); NaN where missing or never.
 
-    Accuracy is in percent.
+    Fractions of right answers are in percent.
     """
+    main = headline(data)
     order = (*data["status"].dims, "realisation")
     blank = np.full([data.sizes[name] for name in order], np.nan)
 
@@ -101,9 +112,12 @@ def results_of(data: xr.Dataset) -> dict[str, np.ndarray]:
         return data[name].transpose(*order, *extra).values if name in data else None
 
     found = {name: blank for name in METRICS}
-    for name, factor in (("test_accuracy", 100.0), ("epochs_to_95", 1.0)):
+    for metric, name, factor in (
+        ("test", f"test_{main.name}", main.factor),
+        ("epochs_to_95", "epochs_to_95", 1.0),
+    ):
         if (values := get(name)) is not None:
-            found[name] = factor * np.asarray(values, dtype=float)
+            found[metric] = factor * np.asarray(values, dtype=float)
     trained = bool(data.sizes.get("epoch"))
     if trained and (norms := get("gradient_norm", "epoch")) is not None:
         found["gradient_first"] = np.asarray(norms[..., :10], dtype=float).mean(-1)
@@ -133,7 +147,7 @@ def _last(values: np.ndarray, width: int) -> np.ndarray:
 def never_reached(data: xr.Dataset) -> np.ndarray:
     """Which networks finished without reaching 95 %; shape (swept..., realisations)."""
     found = results_of(data)
-    return np.isnan(found["epochs_to_95"]) & np.isfinite(found["test_accuracy"])
+    return np.isnan(found["epochs_to_95"]) & np.isfinite(found["test"]) & headline(data).is_fraction
 
 
 def statistics(metric: str, values: np.ndarray) -> np.ndarray:

@@ -11,12 +11,14 @@ from matplotlib.ticker import MaxNLocator
 
 from ..runs.plots import COLOURS, style
 from .series import average, quartiles
+from ..runs.summary import Headline, headline
 from .sweep_data import (
     METRICS,
     Field,
     fields_of,
     indices_of,
     is_list,
+    labels,
     never_reached,
     results_of,
     statistics,
@@ -28,23 +30,26 @@ _MOST_PANELS = 6
 def sweep_figures(data: xr.Dataset) -> dict[str, Figure]:
     """The figures that the data allow, by file name without its ending.
 
-    Accuracy and epochs to 95 % against every numeric field (every field, if none is numeric), with a
+    Held-out result and epochs to 95 % against every numeric field (every field, if none is numeric), with a
     colour per value of another field and a panel per value of the remaining ones; learning curves
     with a panel per setting of all fields but the coloured one.
     """
     fields = fields_of(data)
     found = {}
     results, never = results_of(data), never_reached(data)
+    main, names = headline(data), labels(data)
     for x in [f for f in fields if f.numeric] or fields:
-        for metric, name in (("test_accuracy", "accuracy"), ("epochs_to_95", "epochs-to-95")):
+        for metric, name in (("test", main.name), ("epochs_to_95", "epochs-to-95")):
+            if metric not in names:
+                continue
             if np.isfinite(results[metric]).any() or (metric == "epochs_to_95" and never.any()):
                 if is_list(data):
                     indices = indices_of(data, fields)
-                    figure = listed_figure(fields, x, indices, metric, results[metric], never)
+                    figure = listed_figure(fields, x, indices, metric, results[metric], never, main)
                 else:
-                    figure = field_figure(fields, x, metric, results[metric], never)
+                    figure = field_figure(fields, x, metric, results[metric], never, main)
                 found[f"report-{name}-{x.name.replace('/', '-')}"] = figure
-    if "accuracy" in data and np.isfinite(data["accuracy"].values).any():
+    if main.name in data and np.isfinite(data[main.name].values).any():
         if is_list(data):
             fields = [Field("setting", list(range(data.sizes["setting"])), False)]
         found["report-learning-curves"] = curves_figure(data, fields)
@@ -81,7 +86,12 @@ def _grid(
 
 
 def field_figure(
-    fields: list[Field], x: Field, metric: str, values: np.ndarray, never: np.ndarray
+    fields: list[Field],
+    x: Field,
+    metric: str,
+    values: np.ndarray,
+    never: np.ndarray,
+    main: Headline,
 ) -> Figure:
     """One metric against one field: single networks as points, median, quartiles shaded.
 
@@ -91,6 +101,7 @@ def field_figure(
         metric: a key of ``METRICS``.
         values: shape (swept..., realisations).
         never: networks that did not reach 95 %, same shape; drawn on a line of their own.
+        main: the headline of the sweep.
     """
     by_colour = colour_field(fields, x)
     panels = _panels(fields, [x, by_colour])
@@ -104,7 +115,7 @@ def field_figure(
                 index = tuple(chosen.get(f.name, slice(None)) for f in fields)
                 label = "" if by_colour is None or c is None else str(by_colour.values[c])
                 _points(axis, x, metric, values[index], never[index], (c or 0, label, top))
-            _axes(axis, x, metric, values, top if late else None)
+            _axes(axis, x, (metric, main), values, top if late else None)
             axis.set_title(title, fontsize=8, fontweight="normal")
             if axis is figure.axes[0] and by_colour:
                 axis.legend(title=by_colour.name, title_fontsize=8, loc="best")
@@ -168,6 +179,7 @@ def listed_figure(
     metric: str,
     values: np.ndarray,
     never: np.ndarray,
+    main: Headline,
 ) -> Figure:
     """One metric of listed settings against one field: single networks small, medians large.
 
@@ -178,6 +190,7 @@ def listed_figure(
         metric: a key of ``METRICS``.
         values: shape (settings, realisations).
         never: networks that did not reach 95 %, same shape; drawn on a line of their own.
+        main: the headline of the sweep.
     """
     by_colour = colour_field(fields, x)
     top = _top(values)
@@ -198,7 +211,7 @@ def listed_figure(
                 axis.plot([at] * lost.sum(), [top] * lost.sum(), "x", color=colour, markersize=4)
                 row = row[np.isfinite(row) | lost]
             axis.plot(at, statistics(metric, row)[1], "o", color=colour, markersize=6, label=label)
-        _axes(axis, x, metric, values, top if late else None)
+        _axes(axis, x, (metric, main), values, top if late else None)
         if by_colour:
             axis.legend(title=by_colour.name, title_fontsize=8, loc="best")
         figure.suptitle("small: single networks, large: median of a setting", fontsize=9)
@@ -210,7 +223,15 @@ def _top(values: np.ndarray) -> float:
     return 1.12 * float(finite.max() if finite.size else 1)
 
 
-def _axes(axis: Any, x: Field, metric: str, values: np.ndarray, never_at: float | None) -> None:
+def _axes(
+    axis: Any,
+    x: Field,
+    shown: tuple[str, Headline],
+    values: np.ndarray,
+    never_at: float | None,
+) -> None:
+    metric, main = shown
+    label = f"held-out {main.label}" if metric == "test" else METRICS[metric]
     place = places(x)
     room = 0.4 * _spacing(place)
     low, high = place.min() - room, place.max() + room
@@ -220,11 +241,13 @@ def _axes(axis: Any, x: Field, metric: str, values: np.ndarray, never_at: float 
     ticks = x.values if x.numeric else range(len(x.values))
     axis.set_xticks(ticks, [f"{v:g}" if x.numeric else v for v in x.values])
     axis.minorticks_off()
-    axis.set(xlabel=x.name, ylabel=METRICS[metric], xlim=(low, high))
-    if metric == "test_accuracy":
-        axis.axhline(50, color="0.5", linewidth=0.8, linestyle=":", zorder=0)
-        finite = values[np.isfinite(values)]
-        axis.set_ylim(min(45, float(finite.min()) - 2 if finite.size else 45), 102)
+    axis.set(xlabel=x.name, ylabel=label, xlim=(low, high))
+    if metric == "test":
+        _chance(axis, main)
+        if main.is_fraction:
+            least = 0.9 * main.factor * (main.chance or 0)
+            finite = values[np.isfinite(values)]
+            axis.set_ylim(min(least, float(finite.min()) - 2 if finite.size else least), 102)
     elif never_at is not None:
         marks = [t for t in MaxNLocator(5).tick_values(0, never_at) if t < 0.95 * never_at]
         axis.set_yticks([*marks, never_at], [*(f"{t:g}" for t in marks), "never"])
@@ -232,25 +255,32 @@ def _axes(axis: Any, x: Field, metric: str, values: np.ndarray, never_at: float 
     axis.label_outer(remove_inner_ticks=False)
 
 
+def _chance(axis: Any, main: Headline) -> None:
+    """A line where networks are that have learned nothing."""
+    if main.chance is not None:
+        level = main.factor * main.chance
+        axis.axhline(level, color="0.5", linewidth=0.8, linestyle=":", zorder=0)
+
+
 def curves_figure(data: xr.Dataset, fields: list[Field]) -> Figure:
-    """Accuracy against epoch of each setting: median, and quartiles of the networks shaded."""
-    by_colour = colour_field(fields)
+    """Headline metric against epoch of each setting: median, and quartiles of the networks shaded."""
+    by_colour, main = colour_field(fields), headline(data)
     panels = _panels(fields, [by_colour])
     with style():
         figure, axes = _grid(panels, (3.6, 2.8))
         for (at, title), axis in zip(panels, axes, strict=False):
             for c in range(len(by_colour.values)) if by_colour else [None]:
                 chosen = at if by_colour is None or c is None else at | {by_colour.name: c}
-                found = data["accuracy"].isel(chosen).transpose("epoch", "realisation").values
-                series = average(100 * found, data["epoch"].values, 200)
+                found = data[main.name].isel(chosen).transpose("epoch", "realisation").values
+                series = average(main.factor * found, data["epoch"].values, 200)
                 low, median, high = quartiles(series.values)
                 colour = COLOURS[c or 0]
                 label = "" if by_colour is None or c is None else str(by_colour.values[c])
                 axis.fill_between(series.epoch, low, high, color=colour, alpha=0.2, linewidth=0)
                 axis.plot(series.epoch, median, color=colour, label=label)
                 width = series.width
-            axis.axhline(50, color="0.5", linewidth=0.8, linestyle=":", zorder=0)
-            axis.set(xlabel="training epoch", ylabel="accuracy (%)")
+            _chance(axis, main)
+            axis.set(xlabel="training epoch", ylabel=main.label)
             axis.set_title(title, fontsize=8, fontweight="normal")
             axis.label_outer()
             if axis is figure.axes[0] and by_colour:

@@ -6,12 +6,21 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ..runs.summary import Headline
+
 
 def percent(value: float | None) -> str:
     """A fraction as percentage."""
     if value is None:
         return "not measured"
     return f"{100 * value:.1f}\u00a0%" if math.isfinite(value) else "not a number"
+
+
+def measured(value: float | None, main: Headline) -> str:
+    """A value of the headline metric with its unit; fractions in percent."""
+    if main.is_fraction:
+        return percent(value)
+    return "not measured" if value is None else main.show(value)
 
 
 def exponent(value: float | None) -> str:

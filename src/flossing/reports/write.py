@@ -6,7 +6,6 @@ import xarray as xr
 
 from ..runs import directory as files
 from ..runs.plots import save
-from ..runs.summary import describe
 from ..runs.train import read_config, read_metrics
 from .figures import run_figures
 from .page import Page, check_libraries, figure_files, render
@@ -53,7 +52,7 @@ def _run(folder: Path, figures: bool) -> Page:
     written = (folder / files.METRICS).is_file()
     data = read_metrics(folder) if written else xr.Dataset()
     if figures:
-        for name, figure in run_figures(data, describe(config)).items():
+        for name, figure in run_figures(data, config.describe()).items():
             save(figure, folder / files.FIGURES, name)
     return run_page(folder, config, data)
 

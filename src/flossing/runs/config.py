@@ -13,15 +13,15 @@ import jax
 import optax
 from jaxtyping import Array, Key
 
-from .._checks import check_integer, check_seed
-from .._warn import renamed
+from .._checks import check_integer
+from .._compiled import one_thread_first
 from ..cells import CellSpec, TanhSpec
 from ..floss import Adaptive, Schedule
 from ..optimisers import Adam, OptimiserSpec
 from ..tasks import DelayedXOR, Task
 from ..training import Network, Trainer
-from ..training.trainer import cell_of, start_of
-from . import parts, yaml_files
+from ..training.trainer import begin, cell_of, outputs_of, start_of, start_state
+from . import former, parts, yaml_files
 from .fields import convert
 
 
@@ -38,39 +38,34 @@ class RunConfig:
     optimiser: OptimiserSpec | optax.GradientTransformation = Adam()
     """What makes updates of gradients."""
     epochs: int = 3001
-    """Number of training epochs; each is one update on one batch."""
+    """Training epochs; each is one update on one batch."""
     realisations: int = 1
-    """Number of independent networks, trained side by side."""
+    """Independent networks, trained side by side."""
     seed: int = 1
     """Random seed of weights, data and tangent bases."""
     batch_size: int = 16
     """Trials per epoch."""
     measure_every: int | None = 100
-    """Training epochs between measurements of the spectrum; none for start and end only."""
+    """Epochs between measurements of the spectrum. None for start and end only."""
     measure_exponents: int | None = None
-    """How many exponents are measured; default all, at most 128."""
+    """Exponents to measure; all, at most 128, by default."""
     test_trials: int = 256
     """Held-out trials per network at the end."""
     directory: str | None = None
-    """Where the run is written; must not exist. Default: runs/ and a name made of time and task."""
+    """Where it is written; a new folder in runs by default."""
     step: Callable[[Any], Any] = cell_of
     """Makes the recurrent step from a network of your own."""
     state: Callable[[Any], Any] = start_of
     """Makes the state in which trials start from a network of your own."""
 
     def __post_init__(self) -> None:
-        for name, least in [
-            ("epochs", 1),
-            ("realisations", 1),
-            ("batch_size", 1),
-            ("test_trials", 1),
-        ]:
-            object.__setattr__(self, name, check_integer(name, getattr(self, name), least))
-        object.__setattr__(self, "seed", check_seed("seed", self.seed))
-        for name in ("measure_every", "measure_exponents"):
-            if getattr(self, name) is not None:
-                check_integer(name, getattr(self, name), 1)
         self._check_parts()
+        for name in PLAIN:
+            object.__setattr__(self, name, convert(_HINTS[name], getattr(self, name), name))
+        for name in PLAIN:
+            value = getattr(self, name)
+            if isinstance(value, int) and name != "seed":
+                check_integer(name, value, 1)
 
     def _check_parts(self) -> None:
         for name, kinds, example in [
@@ -82,19 +77,15 @@ class RunConfig:
             if not isinstance(value, kinds):
                 got = f"the class {value.__name__}" if isinstance(value, type) else repr(value)
                 raise TypeError(f"{name}: expected an object such as {example}, got {got}.")
-        if not (isinstance(self.cell, CellSpec) or callable(self.cell)) or isinstance(
-            self.cell, type
-        ):
-            raise TypeError(
-                "cell: expected settings such as fl.TanhSpec(80), or a function that makes a network from a "
-                f"key, got {self.cell!r}."
-            )
+        check_network("cell", self.cell)
+        for name in parts.FAMILIES:
+            object.__setattr__(self, name, parts.settled(name, getattr(self, name)))
 
     @property
     def trainer(self) -> Trainer:
         """What training consists of."""
         return Trainer(
-            self.task,
+            self.task.loaded(),
             self.optimiser,
             self.schedule,
             self.epochs,
@@ -109,25 +100,27 @@ class RunConfig:
 
     def networks(self) -> Any:
         """Fresh networks, stacked along a leading axis."""
-        networks = _fresh(self.cell, self.task, self.keys())
+        networks = _fresh(self.cell, self.task.loaded(), self.keys())
         return networks if self.schedule is None else self.schedule.prepared(networks)
 
     def check(self) -> None:
         """Raises what starting this run would raise, without computing anything or starting JAX's devices."""
-        from ..training.trainer import begin, train_epoch
 
         def first(key: Array) -> Any:
             network = jax.tree.map(lambda x: x[0] if eqx.is_array(x) else x, self.networks())
-            realisation = begin(network, self.trainer)
-            return train_epoch(realisation, key, 0, self.trainer)[1]
+            begin(network, self.trainer)
+            trial = self.trainer.task.batch(key, 0, 1)
+            keys, start = key[None], start_state(network, self.state)
+            outputs = outputs_of(network, trial.inputs, start, keys)
+            return self.task.loss(outputs, trial), self.task.metrics(outputs, trial)
 
         eqx.filter_eval_shape(first, jax.eval_shape(lambda: jax.random.key(0)))
 
     def describe(self) -> str:
         """One line on what this run is."""
         if isinstance(self.cell, CellSpec):
-            name = (parts.name_of("cell", self.cell) or type(self.cell).__name__).rpartition(":")[2]
             layers = "" if self.cell.layers == 1 else f"{self.cell.layers} x "
+            name = parts.label("cell", type(self.cell))
             network = f"{layers}{name} N = {self.cell.hidden_size}"
         else:
             network = getattr(self.cell, "__name__", type(self.cell).__name__)
@@ -136,10 +129,21 @@ class RunConfig:
     @property
     def schedule_name(self) -> str:
         """The name of the schedule."""
-        name = parts.name_of("schedule", self.schedule) or type(self.schedule).__name__
-        return name.rpartition(":")[2]
+        return parts.label("schedule", None if self.schedule is None else type(self.schedule))
 
 
+def check_network(name: str, network: Any) -> None:
+    """Raises ``TypeError`` unless networks can be made of it: settings of a cell, or a function of a key."""
+    is_made = isinstance(network, CellSpec) or callable(network)
+    if not is_made or isinstance(network, type | eqx.Module):
+        got = f"the class {network.__name__}" if isinstance(network, type) else repr(network)
+        raise TypeError(
+            f"{name}: expected settings such as fl.TanhSpec(80), or a function that makes a network from a key, "
+            f"as lambda key: MyNetwork(key=key); got {got}."
+        )
+
+
+@one_thread_first
 @eqx.filter_jit
 def _fresh(cell: Any, task: Task, keys: Array) -> Any:
     """One network per key."""
@@ -166,7 +170,11 @@ _HINTS = typing.get_type_hints(RunConfig)
 def to_mapping(config: RunConfig) -> dict[str, Any]:
     """A configuration as nested mappings of plain values."""
     content: dict[str, Any] = {p: parts.written(p, getattr(config, p)) for p in parts.FAMILIES}
-    return content | {name: getattr(config, name) for name in PLAIN}
+    content |= {name: getattr(config, name) for name in PLAIN}
+    for name, usual in (("step", cell_of), ("state", start_of)):
+        if getattr(config, name) is not usual:
+            content[name] = parts.elsewhere(getattr(config, name))
+    return content
 
 
 def to_yaml(config: RunConfig) -> str:
@@ -189,33 +197,26 @@ def from_mapping(content: Any, where: str = "config", base: RunConfig | None = N
             values[name] = parts.read(name, value, f"{where}: {name}", getattr(base, name))
         elif name in PLAIN:
             values[name] = convert(_HINTS[name], value, f"{where}: {name}")
+        elif name in ("step", "state") and isinstance(value, dict) and parts.ELSEWHERE in value:
+            raise ValueError(parts.not_here(f"{where}: {name}", value))
+        elif name in ("flossing", "training"):
+            raise ValueError(f"{where}: {former.in_group(name, value)}")
         else:
-            raise ValueError(f"{where}: {instead_of(str(name))}")
+            raise ValueError(f"{where}: {unknown(str(name))}")
     return dataclasses.replace(base, **values)
 
 
-def instead_of(name: str) -> str:
-    """A sentence about a field that a run does not have."""
-    if message := renamed(name):
-        return f"{name}: {message}"
-    if name in _FORMER:
-        return f"{name}: {_FORMER[name]}"
-    places = [f"{part}.{name}" for part, _ in parts.owners(name)]
+def unknown(name: str) -> str:
+    """A sentence about a field that a run does not have: what has taken its place, or what was meant."""
+    if message := former.instead_of(name):
+        return f"{name}: {message}."
+    last = name.rpartition(".")[2]
+    places = list(dict.fromkeys(f"{part}.{last}" for part, _ in parts.owners(last)))
     known = [*parts.FAMILIES, *PLAIN]
-    near = difflib.get_close_matches(name, known, 1)
-    if places:
-        return f"unknown field {name!r}; did you mean {places[0]}?"
-    if near:
-        return f"unknown field {name!r}; did you mean {near[0]}?"
+    meant = places or [n for n in known if n == last] or difflib.get_close_matches(last, known, 1)
+    if meant:
+        return f"unknown field {name!r}; did you mean {' or '.join(meant)}?"
     return f"unknown field {name!r}; there are {', '.join(known)}."
-
-
-_FORMER = {
-    "flossing": "write schedule, as 'schedule: {name: adaptive, window: 100}'; both and between are now phases.",
-    "training": "write epochs and batch_size by themselves, num_steps as a setting of the task, and rates and "
-    "clipping as 'optimiser: {name: adam, learning_rate: 0.001}'.",
-}
-"""Groups of files of versions up to 0.1.0, and what has taken their place."""
 
 
 def differences(kept: dict[str, Any], config: RunConfig) -> list[str]:

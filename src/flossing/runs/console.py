@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 import xarray as xr
@@ -47,7 +48,7 @@ class ConsoleReporter:
         self._label = label
         self._task = progress.add_task(f"{label}: compiling", total=None, status="")
         self._last_line = -1
-        if not progress.console.is_terminal:
+        if progress.disable:
             say(progress.console, f"{label}: compiling")
 
     def progress(self, phase: str, done: int, total: int, status: str) -> None:
@@ -61,7 +62,7 @@ class ConsoleReporter:
         )
         tenth = 10 * done // total
         news = done > 0 if status == COMPILING else tenth > self._last_line
-        if not self._progress.console.is_terminal and news:
+        if self._progress.disable and news:
             self._last_line = max(tenth, self._last_line)
             say(self._progress.console, f"{self._label}: {phase} {done}/{total}, {status}")
 
@@ -72,7 +73,10 @@ class ConsoleReporter:
 
 @contextmanager
 def progress_display(console: Console) -> Iterator[Progress]:
-    """A display for progress bars with rate, metric and time left."""
+    """A display for progress bars with rate, metric and time left.
+
+    In a notebook it needs ipywidgets; where it cannot be shown, reporters print lines.
+    """
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
@@ -83,8 +87,15 @@ def progress_display(console: Console) -> Iterator[Progress]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=console, disable=not _can_move(console)) as progress:
         yield progress
+
+
+def _can_move(console: Console) -> bool:
+    """Whether what is shown can be changed afterwards."""
+    if console.is_jupyter:
+        return find_spec("ipywidgets") is not None
+    return console.is_terminal
 
 
 def results_table(runs: dict[str, xr.Dataset], title: str) -> Table:

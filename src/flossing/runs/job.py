@@ -1,5 +1,6 @@
 """A run under way: its phases in blocks, what is recorded after each, and how it ends."""
 
+import contextlib
 import dataclasses
 import threading
 import time
@@ -12,7 +13,7 @@ import jax
 import numpy as np
 import xarray as xr
 
-from ..floss import Phase
+from ..floss import Phase, flossing_harm
 from ..lyapunov._steps import dimension
 from ..training import (
     FlossMetrics,
@@ -24,16 +25,19 @@ from ..training import (
     measure_exponents,
     train_block,
 )
+from ..training.streams import Stream, fold
 from . import checkpoint, directory as files
 from .clock import BlockKind, Moment, add_to_clock
 from .config import RunConfig, to_mapping, to_yaml
 from .record import Measurement, Record, tell
-from .summary import shown, summarise
+from .summary import one_line_each, shown
 from .trackers import JsonLines, Tracker, TrackerName, make_trackers
 
 BLOCK = 50
 """Epochs or flossing steps in one compiled block, at most."""
 
+_HARM_STEPS = 150
+"""Steps of the trajectory on which harm done by flossing is looked for."""
 
 COMPILING = "compiling"
 """What a reporter hears as status before the first block of a kind, which takes up to a minute."""
@@ -77,8 +81,10 @@ class RunResult:
     """False after an interrupt."""
 
     def __repr__(self) -> str:
-        lines = [self.config.describe()]
-        lines += [str(row) for row in summarise(self.data)]
+        epochs = self.data.sizes.get("epoch", 0)
+        count = self.data.sizes["realisation"]
+        lines = [f"{self.config.describe()}; {epochs} epochs, networks: {count}"]
+        lines += one_line_each(self.data)
         if self.directory is not None:
             lines.append(f"directory: {self.directory}")
         if not self.finished:
@@ -90,6 +96,11 @@ class RunResult:
         from .plots import run_figure
 
         return run_figure({self.config.schedule_name: self.data}, self.config.describe())
+
+
+def _number(i: int, networks: Any) -> Any:
+    """One of the networks along the leading axis."""
+    return jax.tree.map(lambda x: x[i] if eqx.is_array(x) else x, networks)
 
 
 def phases(config: RunConfig) -> list[Phase]:
@@ -152,6 +163,7 @@ class Job:
         self.trackers = trackers
         if not int(self.state.epochs) + int(self.state.floss_steps):
             self._measure("start")
+        self._compile_ahead()
         for phase in self.phases:
             if phase.kind == "floss":
                 self._floss(phase.stop)
@@ -166,6 +178,22 @@ class Job:
             self.record.evaluation = jax.tree.map(np.asarray, found)
         self._save(last=True)
         return RunResult(self.config, self._dataset(), self.state.networks, self.path, finished)
+
+    def _compile_ahead(self) -> None:
+        """Compiles the training beside the flossing: a block of no epochs, in a thread of its own."""
+        self.ahead: threading.Thread | None = None
+        flosses = (
+            self.phases[0].kind == "floss" and int(self.state.floss_steps) < self.phases[0].stop
+        )
+        if not flosses or jax.process_count() > 1:  # processes must do the same in the same order
+            return
+
+        def compile() -> None:
+            with contextlib.suppress(Exception):  # the block that needs it raises the same
+                train_block(self.state, self.keys, 0, BLOCK, self.trainer)
+
+        self.ahead = threading.Thread(target=compile, daemon=True)
+        self.ahead.start()
 
     def say(self, notes: Sequence[str]) -> None:
         """Tells the reporter and the log."""
@@ -190,9 +218,24 @@ class Job:
             self._time("flossing", done, count, start)
             self._tell("flossing", done, self.record.flossing[-1])
             if int(self.state.floss_steps) == until:
-                self._measure("after flossing" if int(self.state.epochs) else "before training")
+                self._after_flossing()
             loss = float(np.median(self.record.flossing[-1].loss[-1]))
             self._after_block("flossing", f"loss {loss:.1e}")
+
+    def _after_flossing(self) -> None:
+        """Measures; before training, looks whether flossing did harm to a network as it was at the start."""
+        if int(self.state.epochs):
+            self._measure("after flossing")
+            return
+        self._measure("before training")
+        step, state, task = self.trainer.step, self.trainer.state, self.trainer.task
+        start = self.config.networks()
+        for i, key in enumerate(self.keys):
+            before, after = (_number(i, networks) for networks in (start, self.state.networks))
+            harm_key, input_key = jax.random.split(fold(key, Stream.HARM, 0))
+            inputs = task.sample_inputs(input_key, _HARM_STEPS)
+            found = flossing_harm(before, after, state(after), inputs, step=step, key=harm_key)
+            self.say([f"network {i + 1}: {text}" for text in found])
 
     def _train(self, until: int) -> None:
         every = self.config.measure_every
@@ -201,6 +244,8 @@ class Job:
             count = min(BLOCK, until - done, next_measure - done)
             self._say_that_it_compiles("training")
             start = Moment()
+            if self.ahead is not None:
+                self.ahead.join()
             self.state, metrics = train_block(self.state, self.keys, count, BLOCK, self.trainer)
             self.record.add_training(metrics)
             self._time("training", done, count, start)
@@ -219,8 +264,7 @@ class Job:
 
     def _dimension(self) -> int:
         """State variables of one network."""
-        first = jax.tree.map(lambda x: x[0] if eqx.is_array(x) else x, self.state.networks)
-        return dimension(self.config.state(first))
+        return dimension(self.config.state(_number(0, self.state.networks)))
 
     def _time(self, kind: BlockKind, first: int, count: int, start: Moment) -> None:
         if self.path is not None:

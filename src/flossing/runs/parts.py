@@ -11,17 +11,23 @@ import importlib
 import importlib.util
 import inspect
 import sys
+import types
 import typing
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import equinox as eqx
+import numpy as np
 
 from ..cells import CellSpec
 from ..cells.spec import spec_for
 from ..floss import Schedule
 from ..optimisers import OptimiserSpec
 from ..tasks import Task
+from . import former
 from .fields import convert
+from .fingerprint import fingerprint
 
 FAMILIES: dict[str, Any] = {
     "task": Task,
@@ -53,7 +59,8 @@ def class_of(part: str, name: str) -> type | None:
     if ":" in name:
         return _found(part, name)
     known = [*family.members, *([NONE] if part == "schedule" else [])]
-    near = difflib.get_close_matches(name, known, 1)
+    near = [*filter(None, [part == "schedule" and former.SCHEDULES.get(name)])]
+    near += difflib.get_close_matches(name, known, 1)
     hint = f" Did you mean {near[0]}?" if near else ""
     raise ValueError(
         f"{part}: expected one of {', '.join(known)}, or FILE.py:NAME for one of your own, got {name!r}.{hint}"
@@ -142,34 +149,67 @@ def settings(kind: type | None) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in dataclasses.fields(kind) if field.init}
 
 
+def settled(part: str, value: Any) -> Any:
+    """A part whose settings are plain values of the types that its class says; NumPy's become Python's.
+
+    Raises:
+        ValueError, TypeError: a value of another type, one that is not finite, or too large for JAX.
+    """
+    is_ours = isinstance(value, FAMILIES[part]) and dataclasses.is_dataclass(value)
+    if not is_ours or isinstance(value, eqx.Module):
+        return value
+    changed = {}
+    for field, hint in settings(type(value)).items():
+        old = getattr(value, field)
+        if _is_plain(hint) and isinstance(old, _PLAIN | tuple | list | np.generic):
+            new = convert(hint, old, f"{part}.{field}")
+            if type(new) is not type(old) or new != old:
+                changed[field] = new
+    return dataclasses.replace(value, **changed) if changed else value
+
+
+_PLAIN = str | int | float | bool | None
+
+
+def _is_plain(hint: Any) -> bool:
+    """Whether values of this type can stand in a file."""
+    if typing.get_origin(hint) is Literal or hint in (str, int, float, bool, types.NoneType):
+        return True
+    inner = [option for option in typing.get_args(hint) if option is not ...]
+    return bool(inner) and hint is not type and all(map(_is_plain, inner))
+
+
 def written(part: str, value: Any) -> dict[str, Any]:
     """A part as files have it."""
     name = name_of(part, value)
-    if name is None or not _is_plain(value):
-        return {ELSEWHERE: f"{type(value).__name__} {_short(value)}"}
-    content: dict[str, Any] = {"name": name}
-    for field in settings(None if value is None else type(value)):
-        item = getattr(value, field)
-        content[field] = list(item) if isinstance(item, tuple) else item
-    return content
+    fields = settings(None if value is None else type(value))
+    values = {field: getattr(value, field) for field in fields}
+    if name is None or not all(map(_can_be_written, values.values())):
+        return elsewhere(value)
+    listed = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+    return {"name": name} | listed
 
 
-def _is_plain(value: Any) -> bool:
-    plain = (str, int, float, bool, type(None))
-    values = [getattr(value, name) for name in settings(None if value is None else type(value))]
-    return all(
-        isinstance(x, plain) or (isinstance(x, tuple) and all(isinstance(y, plain) for y in x))
-        for x in values
+def elsewhere(value: Any) -> dict[str, str]:
+    """What a file says of an object that it cannot hold: enough to notice another one."""
+    return {ELSEWHERE: fingerprint(value)}
+
+
+def _can_be_written(value: Any) -> bool:
+    items = value if isinstance(value, tuple) else (value,)
+    return all(isinstance(item, _PLAIN) for item in items)
+
+
+def not_here(where: str, content: dict[str, Any]) -> str:
+    """A sentence about a part that stands in a file without being there."""
+    return (
+        f"{where}: {str(content[ELSEWHERE]).split()[0]} was given in Python, and no file holds it; call fl.train "
+        "again with the same arguments and this directory."
     )
 
 
-def _short(value: Any) -> str:
-    """Something that tells objects apart, and is the same in the next process."""
-    return getattr(value, "__qualname__", "").replace("<locals>.", "")
-
-
 def read(part: str, content: Any, where: str, base: Any = None) -> Any:
-    """A part from what a file says; settings left out are those of ``base``, if it has them, or defaults.
+    """A part from what a file says; settings left out are those of ``base`` that were set, or defaults.
 
     Raises:
         ValueError, TypeError: unknown names or settings, values of another type or out of range.
@@ -181,10 +221,7 @@ def read(part: str, content: Any, where: str, base: Any = None) -> Any:
     if not isinstance(content, dict):
         raise ValueError(f"{where}: expected a name or settings, got {content!r}.")
     if ELSEWHERE in content:
-        raise ValueError(
-            f"{where}: {content[ELSEWHERE]} was given in Python, and cannot be read from a file; call fl.train "
-            "again with the same arguments and this directory."
-        )
+        raise ValueError(not_here(where, content))
     given = dict(content)
     own = name_of(part, base) or next(iter(FAMILIES[part].members))
     name = given.pop("name", own)
@@ -198,12 +235,29 @@ def read(part: str, content: Any, where: str, base: Any = None) -> Any:
                 f"{where}: without a schedule there are no settings, got {list(given)}."
             )
         return None
-    values = {k: getattr(base, k) for k in known if base is not None and k in settings(type(base))}
+    values = {k: v for k, v in _set_in(base).items() if k in known}
     for field, value in given.items():
         if field not in known:
-            raise ValueError(f"{where}.{field}: {unknown(part, name, str(field))}")
+            raise ValueError(f"{where}.{field}: {unknown(part, kind, str(field))}")
         values[field] = convert(known[field], value, f"{where}.{field}")
     return made(part, kind, values, where)
+
+
+def _set_in(base: Any) -> dict[str, Any]:
+    """The settings of a part that are not the defaults of its class."""
+    defaults = (
+        {field.name: field.default for field in dataclasses.fields(base)}
+        if base is not None
+        else {}
+    )
+    values = (
+        {name: getattr(base, name) for name in settings(type(base))} if base is not None else {}
+    )
+    return {
+        name: value
+        for name, value in values.items()
+        if not (_can_be_written(value) and value == defaults[name])
+    }
 
 
 def made(part: str, kind: Any, values: dict[str, Any], where: str) -> Any:
@@ -214,20 +268,27 @@ def made(part: str, kind: Any, values: dict[str, Any], where: str) -> Any:
         raise type(error)(f"{where}.{error}") from None
 
 
-def unknown(part: str, name: str, field: str) -> str:
-    """A sentence about a setting that a part does not have: who has it, or what was meant."""
-    kind = class_of(part, name)
-    others = [
-        other for other, member in FAMILIES[part].members.items() if field in settings(member)
-    ]
+def unknown(part: str, kind: type | None, field: str) -> str:
+    """A sentence about a setting that a class of a part does not have: who has it, or what was meant."""
+    family, name = FAMILIES[part], label(part, kind)
+    others = [other for other, member in family.members.items() if field in settings(member)]
     if others:
-        return f"{name} has no such setting; {', '.join(others)} {'has' if len(others) == 1 else 'have'} it."
-    elsewhere = [f"{p}.{field}" for p, n in owners(field) if p != part]
-    if elsewhere:
-        return f"{name} has no such setting; it may be {elsewhere[0]}."
+        have = "has" if len(others) == 1 else "have"
+        return f"{name} has no such setting; {', '.join(others)} {have} it."
+    if message := former.instead_of(f"{part}.{field}"):
+        return f"{message}."
     near = difflib.get_close_matches(field, settings(kind), 1)
-    hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(settings(kind)) or 'none'}."
-    return f"{name} has no such setting; {hint}"
+    elsewhere = [f"{p}.{field}" for p, _ in owners(field)]
+    if near or elsewhere:
+        return f"{name} has no such setting; did you mean {[*near, *elsewhere][0]}?"
+    return f"{name} has no such setting; it has {', '.join(settings(kind)) or 'none'}."
+
+
+def label(part: str, kind: type | None) -> str:
+    """What a class of a part is called in messages and titles."""
+    if kind is None:
+        return NONE
+    return getattr(kind, "name", "") or _names.get(kind, kind.__name__).rpartition(":")[2]
 
 
 def owners(field: str) -> Iterator[tuple[str, str]]:

@@ -81,16 +81,14 @@ def run_figure(runs: Mapping[str, xr.Dataset], title: str) -> Figure:
 def _metric(axis: Any, data: xr.Dataset, label: str, colour: str) -> None:
     """The number that says most about the run, as in its table."""
     main = headline(data)
-    scale = 100 if main.is_fraction else 1
-    values = scale * smooth(data[main.name].values, 10)
+    values = main.factor * smooth(data[main.name].values, 10)
     axis.plot(values, color=colour, alpha=0.35, linewidth=0.7)
     axis.plot(np.median(values, 1), color=colour, label=label)
     if main.chance is not None:
-        axis.axhline(scale * main.chance, color="0.6", linewidth=0.8, linestyle=":")
-    unit = "%" if main.is_fraction else main.unit
+        axis.axhline(main.factor * main.chance, color="0.6", linewidth=0.8, linestyle=":")
     axis.set(
         xlabel="training epoch",
-        ylabel=f"{main.name} ({unit}), mean of 10 epochs",
+        ylabel=f"{main.label}, mean of 10 epochs",
         title="thin: single networks, thick: median",
     )
     if main.is_fraction:

@@ -68,6 +68,12 @@ class Record:
         for moment in self.measurements:
             log("spectrum", moment.epoch, {"exponents": moment.exponents})
 
+    def goes_on(self, epochs: int) -> None:
+        """What was the end of a run is no end any more, if it is extended to so many epochs."""
+        for i, moment in enumerate(self.measurements):
+            if moment.label == "end" and moment.epoch < epochs:
+                self.measurements[i] = moment._replace(label="during training")
+
     def measured(self, epoch: int, floss_steps: int) -> bool:
         """Whether there is a measurement of this moment."""
         return any((m.epoch, m.floss_steps) == (epoch, floss_steps) for m in self.measurements)
@@ -188,7 +194,7 @@ def _epochs_of(data: xr.Dataset, epochs: int) -> TrainMetrics:
         name: Metric(
             rows[name],
             bool(data[name].attrs["higher_is_better"]),
-            data[name].attrs.get("chance"),
+            float(data[name].attrs["chance"]) if "chance" in data[name].attrs else None,
             data[name].attrs["units"],
         )
         for name in data.attrs["metrics"].split()

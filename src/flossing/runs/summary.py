@@ -45,6 +45,16 @@ class Headline(NamedTuple):
         return shown(value, self.unit)
 
     @property
+    def factor(self) -> int:
+        """What values are multiplied by in charts: 100 for fractions, which are shown in percent."""
+        return 100 if self.is_fraction else 1
+
+    @property
+    def label(self) -> str:
+        """Name and unit, for an axis."""
+        return f"{self.name} ({'%' if self.is_fraction else self.unit})"
+
+    @property
     def is_fraction(self) -> bool:
         """Whether it is a fraction of right answers, which is shown in percent."""
         return self.unit == "1" and self.higher_is_better
@@ -53,12 +63,11 @@ class Headline(NamedTuple):
 def headline(data: xr.Dataset) -> Headline:
     """The headline of a run's dataset."""
     names = str(data.attrs.get("metrics", "")).split()
-    if not names:
+    if not names or names[0] not in data:
         return Headline("loss", "nats", False, None)
     kept = data[names[0]].attrs
-    return Headline(
-        names[0], kept["units"], bool(kept["higher_is_better"]), kept.get("chance", None)
-    )
+    higher = bool(kept.get("higher_is_better", True))
+    return Headline(names[0], kept.get("units", "1"), higher, kept.get("chance"))
 
 
 def shown(value: float, unit: str) -> str:
@@ -96,12 +105,28 @@ def summarise(data: xr.Dataset) -> list[NetworkSummary]:
     return summaries
 
 
-def leading(data: xr.Dataset, label: str) -> np.ndarray | None:
-    """Largest exponent of each network at the last measurement of that label; shape (realisations,).
+_SHOWN = 10
+"""Networks of which each gets a line."""
 
-    A run that was extended has more than one end.
-    """
+
+def one_line_each(data: xr.Dataset) -> list[str]:
+    """A line for each of the first networks: held-out metric, first exponent, gradient norm."""
+    main, found = headline(data), summarise(data)
+    lines = []
+    for row in found[:_SHOWN]:
+        words = [] if row.test is None else [f"{main.name} {main.show(row.test)}"]
+        if row.leading_start is not None and row.leading_end is not None:
+            words.append(f"lambda_1 {row.leading_start:+.3f} to {row.leading_end:+.3f}")
+        if row.gradient_first is not None and row.gradient_last is not None:
+            words.append(f"|dL/dh_0| {row.gradient_first:.1e} to {row.gradient_last:.1e}")
+        lines.append(f"{row.network}: {', '.join(words) or 'not measured yet'}")
+    more = len(found) - _SHOWN
+    return [*lines, f"and {more} more"] if more > 0 else lines
+
+
+def leading(data: xr.Dataset, label: str) -> np.ndarray | None:
+    """Largest exponent of each network at the measurement of that label; shape (realisations,)."""
     labels = data["measurement_label"].values.tolist() if "exponents" in data else []
     if label not in labels:
         return None
-    return data["exponents"].values[len(labels) - 1 - labels[::-1].index(label), :, 0]
+    return data["exponents"].values[labels.index(label), :, 0]

@@ -18,7 +18,7 @@ from ..tasks import Task
 from ..training import begin
 from ..training.trainer import cell_of, start_of
 from . import checkpoint, directory as files, parts, yaml_files
-from .config import RunConfig, differences, from_yaml, to_yaml
+from .config import RunConfig, check_network, differences, from_yaml, to_yaml
 from .job import Job, Reporter, RunResult, Silent
 from .record import Record
 from .trackers import Tracker, TrackerName
@@ -47,6 +47,7 @@ def run(
         FileExistsError: the directory exists. OSError: it cannot be written. ModuleNotFoundError: a
         tracker's library is missing.
     """
+    config.check()
     state = begin(config.networks(), config.trainer)
     path = None
     if write and jax.process_index() == 0:
@@ -98,6 +99,7 @@ def resume(
     record, notes = Record(), ["there is no checkpoint yet; starting from the beginning"]
     if checkpoint.has_checkpoint(path):
         state, record, notes = checkpoint.read_checkpoint(path, state)
+        record.goes_on(config.epochs)
     if config.epochs < int(state.epochs):
         raise ValueError(
             f"epochs: the run in {path} has done {int(state.epochs)} epochs already, got {config.epochs}."
@@ -111,7 +113,7 @@ def resume(
 
 def _check_same(path: Path, config: RunConfig) -> None:
     """Raises ``ValueError`` if the run in a directory has other settings than its number of epochs."""
-    kept = _kept(path)
+    kept = yaml_files.load(_text(path))
     changed = [text for text in differences(kept, config) if not text.startswith("epochs = ")]
     if changed:
         raise ValueError(
@@ -120,20 +122,18 @@ def _check_same(path: Path, config: RunConfig) -> None:
         )
 
 
-def _kept(directory: Path) -> dict[str, Any]:
+def _text(directory: Path) -> str:
     """The settings in a run's directory as they are written there."""
     path = directory / files.CONFIG
     if not path.is_file():
         raise ValueError(f"{directory}: has no {files.CONFIG}; is it the directory of a run?")
-    return yaml_files.load(path.read_text(encoding="utf-8"))
+    return path.read_text(encoding="utf-8")
 
 
 def read_config(directory: str | Path) -> RunConfig:
     """The configuration in a run's directory; raises ``ValueError`` if there is none."""
-    path = Path(directory) / files.CONFIG
-    if not path.is_file():
-        raise ValueError(f"{directory}: has no {files.CONFIG}; is it the directory of a run?")
-    return from_yaml(path.read_text(encoding="utf-8"), path)
+    path = Path(directory)
+    return from_yaml(_text(path), path / files.CONFIG)
 
 
 def read_metrics(directory: str | Path) -> xr.Dataset:
@@ -205,6 +205,7 @@ def train(
     Raises:
         ValueError, TypeError: arguments that do not fit; a directory with another run.
     """
+    check_network("network", network)
     config = RunConfig(
         task=task,
         cell=network,
@@ -221,7 +222,6 @@ def train(
         step=step,
         state=state,
     )
-    config.check()
     with _bar(reporter) as told:
         if directory is not None and (Path(directory) / files.CONFIG).is_file():
             return resume(directory, config=config, reporter=told, trackers=trackers)

@@ -9,24 +9,23 @@ import xarray as xr
 
 from ..runs.config import to_yaml
 from ..runs.record import epochs_to
+from ..runs.summary import headline
 from ..runs.train import read_metrics
 from . import fields, folder
 from .grid import Grid
 
 MOMENTS = ("start", "before training", "end")
 
-_BY_EPOCH = ("loss", "accuracy", "gradient_norm", "skipped")
-_AT_END = ("test_accuracy", "test_loss")
+_BY_EPOCH = ("loss", "gradient_norm", "skipped")
+_AT_END = ("test_loss",)
 _LABELS = {
-    "loss": ("cross-entropy on a fresh batch before the update", "nats"),
-    "accuracy": ("fraction of right answers on a fresh batch before the update", "1"),
+    "loss": ("loss on a batch before the update", "nats"),
     "gradient_norm": ("norm of the gradient with respect to the initial state", "nats"),
     "skipped": ("1: update left out because the gradient was not finite", "1"),
     "exponents": ("Lyapunov exponents of the network driven by the task", "nats per step"),
-    "test_accuracy": ("on held-out trials after training", "1"),
     "test_loss": ("on held-out trials after training", "nats"),
     "epochs_to_95": (
-        "first epoch at which the mean of the last ten accuracies is 95 % or more; NaN: never",
+        "first epoch at which the mean of the first metric over ten epochs is 95 % or more; NaN: never",
         "epochs",
     ),
     "status": ("finished, failed or missing", ""),
@@ -49,19 +48,25 @@ def dataset(path: Path, grid: Grid) -> xr.Dataset:
         "moment": len(MOMENTS),
     }
     coordinates, dims, shape = _swept(grid)
+    metrics = _metrics(found)
+    at_end = (*_AT_END, *(f"test_{name}" for name in metrics))
     inner = {
-        **dict.fromkeys(_BY_EPOCH, ("epoch", "realisation")),
+        **dict.fromkeys((*_BY_EPOCH, *metrics), ("epoch", "realisation")),
         "exponents": ("moment", "realisation", "exponent"),
-        **dict.fromkeys((*_AT_END, "epochs_to_95"), ("realisation",)),
+        **dict.fromkeys((*at_end, "epochs_to_95"), ("realisation",)),
     }
     variables: dict[str, Any] = {}
     for name, own in inner.items():
         extent = [sizes[d] for d in own]
         values = np.stack([_padded(_values(data, name), extent) for data in found])
-        variables[name] = ((*dims, *own), values.reshape(*shape, *extent), _labels(name))
+        variables[name] = ((*dims, *own), values.reshape(*shape, *extent), _labels(name, found))
     last = [error.splitlines()[-1] if error else "" for error in errors]
     for name, texts in (("status", status), ("error", last)):
-        variables[name] = (dims, np.asarray(texts, dtype=object).reshape(shape), _labels(name))
+        variables[name] = (
+            dims,
+            np.asarray(texts, dtype=object).reshape(shape),
+            _labels(name, found),
+        )
     coordinates |= {
         "realisation": np.arange(sizes["realisation"]),
         "epoch": np.arange(sizes["epoch"]),
@@ -69,6 +74,7 @@ def dataset(path: Path, grid: Grid) -> xr.Dataset:
         "exponent": np.arange(1, sizes["exponent"] + 1),
     }
     attributes = {"title": "flossing sweep", "config": to_yaml(grid.base)}
+    attributes["metrics"] = " ".join(metrics if _share_headline(found) else ())
     return xr.Dataset(variables, coordinates, attributes)
 
 
@@ -80,7 +86,7 @@ def _read(run: Path) -> xr.Dataset | None:
 
 
 def _complete(data: xr.Dataset | None) -> bool:
-    return data is not None and "test_accuracy" in data
+    return data is not None and "test_loss" in data
 
 
 def _swept(grid: Grid) -> tuple[dict[str, Any], tuple[str, ...], tuple[int, ...]]:
@@ -102,8 +108,22 @@ def _coordinate(values: Sequence[Any]) -> np.ndarray:
     return np.asarray([fields.shown(v) for v in values], dtype=object)
 
 
-def _labels(name: str) -> dict[str, str]:
-    text, unit = _LABELS[name]
+def _metrics(found: Sequence[xr.Dataset | None]) -> list[str]:
+    """The metrics of all runs; those of the first that has any come first."""
+    names = [n for data in found if data is not None for n in data.attrs["metrics"].split()]
+    return list(dict.fromkeys(names))
+
+
+def _share_headline(found: Sequence[xr.Dataset | None]) -> bool:
+    """Whether the number that says most is the same in all runs."""
+    return len({headline(data).name for data in found if data is not None}) == 1
+
+
+def _labels(name: str, found: Sequence[xr.Dataset | None]) -> dict[str, Any]:
+    for data in found:
+        if name not in _LABELS and data is not None and name in data:
+            return dict(data[name].attrs)
+    text, unit = _LABELS.get(name, (name, "1"))
     return {"long_name": text} | ({"units": unit} if unit else {})
 
 
@@ -111,9 +131,10 @@ def _values(data: xr.Dataset | None, name: str) -> np.ndarray | None:
     if data is None:
         return None
     if name == "epochs_to_95":
-        if not _complete(data) or "accuracy" not in data:
+        main = headline(data)
+        if not _complete(data) or not main.is_fraction:
             return None
-        reached = epochs_to(data["accuracy"].values)
+        reached = epochs_to(data[main.name].values)
         return np.asarray([np.nan if epoch is None else epoch for epoch in reached])
     if name == "exponents":
         return _by_moment(data)
@@ -166,8 +187,11 @@ def _rows(data: xr.Dataset, grid: Grid) -> Iterator[dict[str, Any]]:
                 **named,
                 "realisation": r,
                 "status": str(net["status"].item()),
-                "test_accuracy": float(net["test_accuracy"]),
-                "test_loss": float(net["test_loss"]),
+                **{
+                    str(name): float(net[name])
+                    for name in data.data_vars
+                    if str(name).startswith("test_")
+                },
                 "epochs_to_95": float(net["epochs_to_95"]),
                 "lambda_1_start": float(leading[0]),
                 "lambda_1_before_training": float(leading[1]),

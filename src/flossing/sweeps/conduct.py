@@ -30,13 +30,13 @@ class Where:
 
     workers: int | None = None
     """Worker processes (default: one per core, or per GPU) or jobs (default: one)."""
-    scheduler: str = ""
+    scheduler: str | None = None
     """Address of a running Dask scheduler."""
-    cluster: str = ""
+    cluster: str | None = None
     """slurm, pbs, lsf, sge or htcondor."""
     cluster_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Passed to dask-jobqueue."""
-    host: str = ""
+    host: str | None = None
     """Address that the scheduler and local workers listen on; local ones listen on 127.0.0.1."""
     dashboard_address: str = "127.0.0.1:0"
     """Address of the dashboard; port 0 is any free one."""
@@ -52,10 +52,10 @@ def sweep(
     client: Any = None,
     workers: int | None = None,
     retries: int = 1,
-    scheduler: str = "",
-    cluster: str = "",
+    scheduler: str | None = None,
+    cluster: str | None = None,
     cluster_options: Mapping[str, Any] | None = None,
-    host: str = "",
+    host: str | None = None,
     dashboard_address: str = "127.0.0.1:0",
     security: Any = None,
 ) -> xr.Dataset:

@@ -5,7 +5,9 @@ from typing import Any
 from distributed import Client, Security
 
 
-def security(ca_file: str = "", cert: str = "", key: str = "") -> Security | None:
+def security(
+    ca_file: str | None = None, cert: str | None = None, key: str | None = None
+) -> Security | None:
     """TLS from files, for client, workers and scheduler; ``None`` when nothing is given.
 
     Raises:

@@ -78,7 +78,7 @@ def finished(run: Path) -> bool:
         return False
     try:
         with xr.open_dataset(run / files.METRICS, engine="h5netcdf") as data:
-            return "test_accuracy" in data
+            return "test_loss" in data
     except (OSError, ValueError):
         return False
 

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
-import jax
-
-from ..floss import plan
+from ..cells import CellSpec
+from ..floss import Before, Phase
+from ..runs import parts
 from ..runs.config import RunConfig
-from ..training import begin
+from ..runs.job import phases
 from . import fields
 
 _LONGEST_NAME = 150
@@ -28,18 +28,22 @@ class Run:
     """Made of the swept values; the name of its directory."""
     values: dict[str, Any]
     config: RunConfig
-    """Its ``directory`` is empty."""
+    """Its ``directory`` is ``None``."""
 
     @property
     def steps(self) -> int:
         """Training epochs and flossing steps."""
-        phases = plan(self.config.flossing, self.config.training.epochs)
-        return sum(phase.stop - phase.start for phase in phases)
+        return sum(phase.stop - phase.start for phase in self.phases)
+
+    @functools.cached_property
+    def phases(self) -> list[Phase]:
+        """What it does, in order."""
+        return phases(self.config)
 
     def left(self, done: int) -> tuple[int, int]:
         """Flossing steps and training epochs that are left when ``done`` of both together are over."""
         left = {"floss": 0, "train": 0}
-        for phase in plan(self.config.flossing, self.config.training.epochs):
+        for phase in self.phases:
             steps = phase.stop - phase.start
             left[phase.kind] += max(0, steps - max(0, done))
             done -= steps
@@ -48,13 +52,16 @@ class Run:
     @property
     def cost(self) -> float:
         """A rough measure of the time it takes, to start long runs first."""
-        training, flossing, size = self.config.training, self.config.flossing, self.config.cell
-        width = size.hidden_size * size.layers
-        count = min(flossing.num_exponents, width)
-        epoch = training.batch_size * training.num_steps * width**2
-        step = flossing.starts * flossing.steps * count * width * (width + 4 * count)
-        floss_steps = self.steps - training.epochs
-        return self.config.realisations * (training.epochs * epoch + floss_steps * step)
+        config, cell, schedule = self.config, self.config.cell, self.config.schedule
+        width = cell.hidden_size * cell.layers if isinstance(cell, CellSpec) else 100
+        length = getattr(config.task, "num_steps", None) or 300
+        epoch, step = config.batch_size * length * width**2, 0
+        if isinstance(schedule, Before):
+            count = min(schedule.num_exponents, width)
+            steps = schedule.state_warmup + schedule.window
+            step = schedule.num_starts * steps * count * width * (width + 4 * count)
+        floss_steps = self.steps - config.epochs
+        return config.realisations * (config.epochs * epoch + floss_steps * step)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +92,7 @@ class Grid:
             label = ",".join(f"{n}={fields.shown(v)}" for n, v in values.items())
             try:
                 config = fields.replace(self.base, values)
-                check(config)
+                config.check()
             except (TypeError, ValueError) as error:
                 raise type(error)(f"over: {label}: {error}") from None
             name = _file_name(label, taken)
@@ -99,11 +106,6 @@ class Grid:
         if self.axes is None:
             return {"list": settings}
         return {"over": {n: [fields.plain(v) for v in vs] for n, vs in self.axes.items()}}
-
-
-def check(config: RunConfig) -> None:
-    """Raises what starting this run would raise, without computing anything or starting JAX's devices."""
-    jax.eval_shape(lambda: begin(config.networks(), config.training, config.flossing))
 
 
 def _file_name(label: str, taken: set[str]) -> str:
@@ -126,16 +128,16 @@ def grid(base: RunConfig, over: Mapping[str, Sequence[Any]] | Sequence[Mapping[s
     Raises:
         ValueError, TypeError: unknown fields, values of the wrong type or twice, nothing to sweep.
     """
-    base = dataclasses.replace(base, directory="")
+    base = dataclasses.replace(base, directory=None)
     if isinstance(over, Mapping):
         axes: dict[str, tuple[Any, ...]] = {}
         for text, values in over.items():
-            name = fields.field_name(text)
+            name = fields.field_name(text, base)
             if name in axes:
                 raise ValueError(f"over: {name} is given twice.")
             if isinstance(values, str | bytes) or not isinstance(values, Sequence):
                 values = _listed(name, values)
-            axes[name] = tuple(fields.convert(name, value) for value in values)
+            axes[name] = tuple(fields.convert(name, value, base) for value in values)
             _refuse_duplicates(name, axes[name])
         if not axes:
             raise ValueError(
@@ -169,10 +171,10 @@ def _from_list(base: RunConfig, over: Sequence[Any]) -> Grid:
             raise ValueError(
                 f"list: entry {i + 1}: expected fields like 'task.delay: 20', got {entry!r}."
             )
-        named = [(fields.field_name(str(text)), value) for text, value in entry.items()]
+        named = [(fields.field_name(str(text), base), value) for text, value in entry.items()]
         if len(dict(named)) < len(named):
             raise ValueError(f"list: entry {i + 1}: a field is given twice.")
-        settings.append({name: fields.convert(name, value) for name, value in named})
+        settings.append({name: fields.convert(name, value, base) for name, value in named})
     if not settings:
         raise ValueError("list: expected at least one setting, got none.")
     names = list(dict.fromkeys(name for setting in settings for name in setting))
@@ -188,15 +190,19 @@ def _from_list(base: RunConfig, over: Sequence[Any]) -> Grid:
 def _with_base(
     base: RunConfig, axes: dict[str, tuple[Any, ...]] | None, settings: list[dict[str, Any]]
 ) -> Grid:
-    """The base's own values of swept fields do not count: they become those of the first setting."""
+    """The base's own values of swept fields do not count: they become those of the first setting.
+
+    Parts stay, since their settings are kept by the parts that take their place.
+    """
+    first = {name: value for name, value in settings[0].items() if name not in parts.FAMILIES}
     with contextlib.suppress(
         TypeError, ValueError
     ):  # said when the runs are made, with their names
-        base = fields.replace(base, settings[0])
+        base = fields.replace(base, first)
     return Grid(base, axes, tuple(settings))
 
 
-def parse(texts: Sequence[str]) -> dict[str, list[Any]]:
+def parse(texts: Sequence[str], base: RunConfig) -> dict[str, list[Any]]:
     """``field=value,value`` from the command line; raises ``ValueError`` naming the field."""
     over: dict[str, list[Any]] = {}
     for text in texts:
@@ -205,8 +211,8 @@ def parse(texts: Sequence[str]) -> dict[str, list[Any]]:
             raise ValueError(
                 f"over: expected FIELD=VALUE,VALUE such as task.delay=10,20, got {text!r}."
             )
-        name = fields.field_name(name)
+        name = fields.field_name(name, base)
         if name in over:
             raise ValueError(f"over: {name} is given twice.")
-        over[name] = [fields.read(name, value) for value in fields.split(values)]
+        over[name] = [fields.read(name, value, base) for value in fields.split(values)]
     return over

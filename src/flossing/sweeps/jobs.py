@@ -149,7 +149,7 @@ def job_cluster(
     kind: str,
     options: Mapping[str, Any],
     workers: int | None,
-    host: str,
+    host: str | None,
     dashboard_address: str,
     security: Any = None,
     submit: bool = True,

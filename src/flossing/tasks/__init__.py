@@ -1,14 +1,23 @@
-"""Tasks: bits with a known horizon, spike times on manifolds, pictures, spoken digits, frozen noise."""
+"""Tasks: what to train, how good it is; bits, sums, digits, spikes, spoken words, or data of your own."""
 
+from .adding import AddingProblem as AddingProblem
+from .arrays import Arrays as Arrays
 from .bits import Copy as Copy, DelayedXOR as DelayedXOR, Parity as Parity
+from .data_set import DataSet as DataSet
+from .digits import Digits as Digits
+from .events import Events as Events
 from .heidelberg import (
     DamagedFileError as DamagedFileError,
     SpikeFile as SpikeFile,
     open_heidelberg as open_heidelberg,
 )
 from .losses import (
+    accuracy as accuracy,
     binary_accuracy as binary_accuracy,
     binary_cross_entropy as binary_cross_entropy,
+    cross_entropy as cross_entropy,
+    mean_squared_error as mean_squared_error,
+    read_out as read_out,
 )
 from .poisson import frozen_poisson as frozen_poisson
 from .randman import Randman as Randman, SpikeTimes as SpikeTimes
@@ -23,6 +32,11 @@ from .spike_losses import (
     upper_rate_penalty as upper_rate_penalty,
     van_rossum_distance as van_rossum_distance,
 )
-from .spike_raster import picture as picture, spike_raster as spike_raster
+from .spike_raster import (
+    SpikeRaster as SpikeRaster,
+    picture as picture,
+    spike_raster as spike_raster,
+)
 from .spiking_bits import SpikingBits as SpikingBits
+from .spoken import Heidelberg as Heidelberg
 from .task import Metric as Metric, Task as Task, Trial as Trial

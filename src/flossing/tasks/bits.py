@@ -24,7 +24,7 @@ class Parity(Task, name="parity"):
     """
 
     delay: int = 20
-    """The largest lag in steps, a positive multiple of 2^order (the published code calls half of it delay)."""
+    """The largest lag in steps. A positive multiple of 2^order; the published code calls half of it delay."""
     _: dataclasses.KW_ONLY
     order: int = 2
     """2^order bits make the answer."""

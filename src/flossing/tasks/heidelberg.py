@@ -197,23 +197,37 @@ class SpikeFile:
         Warns:
             UserWarning: once for a file whose times cannot be seconds, or from which no spike is seen.
         """
+        chosen = self._chosen(indices)
+        recordings = self.steps(chosen, num_steps=num_steps, time_step=time_step)
+        spikes = np.zeros((len(chosen), num_steps, self.units), np.uint8)
+        for row, (steps, units) in enumerate(recordings):
+            spikes[row, steps, units] = 1
+        return Batch(spikes, self.labels[chosen])
+
+    def steps(
+        self, indices: ArrayLike | None = None, *, num_steps: int = 350, time_step: float = 2.0
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Steps and units of the spikes of each recording, as ``Events`` takes them; else as ``read``.
+
+        By default of all recordings.
+        """
         num_steps = check_integer("num_steps", num_steps, 1)
         check_positive("time_step", time_step)
         check_single(time_step=time_step)
-        chosen = self._chosen(indices)
-        spikes = np.zeros((len(chosen), num_steps, self.units), np.uint8)
-        latest = 0.0
-        for row, index in enumerate(chosen):
-            one = self.recording(int(index))
-            steps = steps_of(one.times, time_step, self._float)
+        chosen = np.arange(len(self)) if indices is None else self._chosen(indices)
+        latest, recordings = 0.0, []
+        for index in chosen:
+            found = self.recording(int(index))
+            steps = steps_of(found.times, time_step, self._float)
             seen = steps < num_steps
-            spikes[row, steps[seen].astype(int), one.units[seen]] = 1
-            latest = max(latest, float(one.times.max(initial=0)))
-        doubt = doubt_about(latest, num_steps * float(time_step), bool(spikes.any()))
+            recordings.append((steps[seen].astype(np.int32), found.units[seen].astype(np.int32)))
+            latest = max(latest, float(found.times.max(initial=0)))
+        visible = any(len(steps) for steps, _ in recordings)
+        doubt = doubt_about(latest, num_steps * float(time_step), visible)
         if doubt and not self._questioned:
             self._questioned = True
             warnings.warn(f"{self.path}: spikes/times: {doubt}", stacklevel=2)
-        return Batch(spikes, self.labels[chosen])
+        return recordings
 
     def _chosen(self, indices: Any) -> np.ndarray:
         """Numbers of recordings; a mask selects."""

@@ -7,16 +7,22 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray
 
 from .._checks import (
     as_indices,
+    check_choice,
     check_fraction,
     check_key,
     check_positive,
     check_single,
     settle_integers,
 )
+from .arrays import Arrays
+from .data_set import DataSet
+from .events import Events
+from .losses import READOUTS
 
 
 class Manifold(NamedTuple):
@@ -43,8 +49,8 @@ class LabelledSplit(NamedTuple):
     test: SpikeTimes
 
 
-@dataclasses.dataclass(frozen=True)
-class Randman:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Randman(DataSet, name="randman"):
     """Spike times on random manifolds, one manifold per class, one spike per input and sample.
 
     The coordinate of input ``i`` at the point ``x`` of [0, 1]^dimension is::
@@ -57,27 +63,34 @@ class Randman:
     samples exceed all others, whose spikes fall into the same step. Classes differ in nothing but the
     relations between spike times.
 
-    Args:
-        classes: number of manifolds.
-        inputs: number of input neurons.
-        dimension: of each manifold.
-        alpha: decay of the series; the larger, the smoother.
-        frequencies: terms of the series.
-        samples: per class.
-        num_steps: of a trial.
-        spike_steps: steps in which spikes can fall, at most ``num_steps``.
-
-    The defaults are those of Gygax & Zenke 2025, whose spikes fill half of the trial.
+    ``dataset`` and ``split`` give the spike times themselves. As a task, a network is asked for the class
+    once per trial. The defaults are those of Gygax & Zenke 2025, whose spikes fill half of the trial.
     """
 
     classes: int = 15
+    """Number of manifolds."""
     inputs: int = 20
+    """Number of input neurons."""
     dimension: int = 1
+    """Dimension of each manifold."""
     alpha: float = 0.5
+    """Decay of the series; the larger, the smoother."""
     frequencies: int = 1000
+    """Terms of the series."""
     samples: int = 1000
+    """Samples per class."""
     num_steps: int = 100
+    """Steps per trial."""
     spike_steps: int = 50
+    """Steps in which spikes can fall, at most num_steps."""
+    readout: str = "max"
+    """What the class is read from: the largest output over time (max), its mean, or the last one."""
+    validation: float = 0.1
+    """Fraction of the samples that the task keeps for validation."""
+    test: float = 0.1
+    """Fraction of the samples that the task keeps for the test."""
+    seed: int = 0
+    """Seed of the manifolds, of the samples, and of the choice of those for validation and test."""
 
     def __post_init__(self) -> None:
         settle_integers(
@@ -89,6 +102,7 @@ class Randman:
             samples=2,
             num_steps=1,
             spike_steps=1,
+            seed=(0, 2**32 - 1),
         )
         check_positive("alpha", self.alpha, zero=True)
         check_single(alpha=self.alpha)
@@ -96,6 +110,20 @@ class Randman:
             raise ValueError(
                 f"spike_steps: expected at most num_steps = {self.num_steps}, got {self.spike_steps}."
             )
+        check_choice("readout", self.readout, READOUTS)
+        for name in ("validation", "test"):
+            check_fraction(name, getattr(self, name))
+            check_single(**{name: getattr(self, name)})
+
+    @property
+    def input_size(self) -> int:
+        """Number of input neurons."""
+        return self.inputs
+
+    @property
+    def output_size(self) -> int:
+        """Number of classes."""
+        return self.classes
 
     def manifold(self, key: PRNGKeyArray) -> Manifold:
         """The coefficients of one class."""
@@ -139,12 +167,35 @@ class Randman:
         steps = (values - low) / jnp.where(high > low, high - low, 1) * self.spike_steps
         return jnp.clip(steps.astype(int), 0, self.spike_steps - 1)
 
-    def sample(self, key: PRNGKeyArray) -> SpikeTimes:
+    def dataset(self, key: PRNGKeyArray) -> SpikeTimes:
         """All samples of all classes, class after class."""
         check_key("key", key)
         times = jax.lax.map(self.sample_class, jax.random.split(key, self.classes))
         labels = jnp.repeat(jnp.arange(self.classes), self.samples)
         return SpikeTimes(times.reshape(-1, self.inputs), labels)
+
+    def load(self) -> Arrays:
+        """The samples of the seed as a task; spikes are kept as events."""
+        data_key, part_key = jax.random.split(jax.random.key(self.seed))
+        data = jax.jit(self.dataset)(data_key)
+        units = np.arange(self.inputs)
+        return Arrays(
+            Events(
+                [(times, units) for times in np.asarray(data.times)],
+                num_units=self.inputs,
+                num_steps=self.num_steps,
+            ),
+            data.labels,
+            output_size=self.classes,
+            readout=self.readout,
+            validation=self.validation,
+            test=self.test,
+            key=part_key,
+        )
+
+    def describe(self) -> str:
+        """A few words for titles."""
+        return f"Randman, {self.classes} classes"
 
     def split(
         self, key: PRNGKeyArray, *, validation: float = 0.1, test: float = 0.1
@@ -159,7 +210,7 @@ class Randman:
             check_fraction(name, value)
             check_single(**{name: value})
         sample_key, order_key = jax.random.split(key)
-        data = self.sample(sample_key)
+        data = self.dataset(sample_key)
         order = jax.random.permutation(order_key, len(data.labels))
         data = SpikeTimes(*(x[order] for x in data))
         counts = [round(fraction * len(data.labels)) for fraction in (validation, test)]

@@ -1,9 +1,126 @@
-"""Pictures as spike rasters: dark pixels are spikes."""
+"""Pictures as spike rasters: dark pixels are spikes. A network can be asked to draw one."""
 
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
 from numpy.typing import ArrayLike
 
-from .._checks import as_numbers, check_fraction, check_integer, check_single
+from .._checks import (
+    as_numbers,
+    check_fraction,
+    check_integer,
+    check_key,
+    check_positive,
+    check_single,
+    settle_integers,
+)
+from .poisson import frozen_poisson
+from .spike_losses import squared_distance, van_rossum_distance
+from .task import Metric, Task, Trial, refuse_other_length
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SpikeRaster(Task, name="spike-raster"):
+    """Output neurons shall draw a picture with their spikes, driven by the same random spikes in every trial.
+
+    Outputs are spikes, one train per row of the picture. The loss is half the squared distance of the trains
+    from their targets, the metric their van Rossum distance: squared after a double-exponential filter.
+
+    Source: Gygax & Zenke 2025 (spike-train matching), with their kernel by default.
+    """
+
+    num_steps: int = 189
+    """Steps per trial: columns of the picture."""
+    neurons: int = 200
+    """Number of output neurons: rows of the picture."""
+    inputs: int = 200
+    """Number of input spike trains."""
+    rate: float = 50.0
+    """Rate of the input spikes in Hz."""
+    time_step: float = 1.0
+    """Length of a step in ms."""
+    image: str | None = None
+    """File of a picture, as Matplotlib reads it; without it, a sun over the sea."""
+    threshold: float = 0.85
+    """Pixels darker than this are spikes; 0 is black and 1 is white."""
+    decay_time_constant: float = 10.0
+    """Decay time constant of the van Rossum distance, in ms."""
+    rise_time_constant: float = 5.0
+    """Rise time constant of the van Rossum distance, in ms."""
+    amplitude: float | None = 0.2
+    """Amplitude of the kernel of the van Rossum distance; none for a kernel whose largest value is 1."""
+    seed: int = 0
+    """Seed of the input spikes."""
+
+    def __post_init__(self) -> None:
+        settle_integers(self, num_steps=1, neurons=1, inputs=1, seed=(0, 2**32 - 1))
+        for name in ("rate", "time_step", "decay_time_constant", "rise_time_constant"):
+            check_positive(name, getattr(self, name))
+            check_single(**{name: getattr(self, name)})
+        check_fraction("threshold", self.threshold)
+        check_single(threshold=self.threshold)
+
+    @property
+    def input_size(self) -> int:
+        """Number of input spike trains."""
+        return self.inputs
+
+    @property
+    def output_size(self) -> int:
+        """Number of output neurons."""
+        return self.neurons
+
+    def sample(self, key: PRNGKeyArray, *, num_steps: int | None = None) -> Trial:
+        """The trial, which is always the same: inputs, and the picture of shape (num_steps, neurons)."""
+        check_key("key", key)
+        refuse_other_length(num_steps, self.num_steps)
+        inputs = frozen_poisson(
+            jax.random.key(self.seed),
+            num_steps=self.num_steps,
+            inputs=self.inputs,
+            rate=self.rate,
+            time_step=self.time_step,
+        )
+        return Trial(inputs, jnp.asarray(_target(self)))
+
+    def loss(self, outputs: Float[Array, "trial time neuron"], trial: Trial) -> Float[Array, ""]:
+        """Half the squared distance, summed over time, mean over neurons and trials."""
+        return squared_distance(outputs, trial.targets)
+
+    def metrics(
+        self, outputs: Float[Array, "trial time neuron"], trial: Trial
+    ) -> dict[str, Metric]:
+        """The van Rossum distance."""
+        distance = van_rossum_distance(
+            outputs,
+            trial.targets,
+            decay_time_constant=self.decay_time_constant,
+            rise_time_constant=self.rise_time_constant,
+            time_step=self.time_step,
+            amplitude=self.amplitude,
+        )
+        return {"van Rossum distance": Metric(distance, higher_is_better=False)}
+
+    def describe(self) -> str:
+        """A few words for titles."""
+        return f"a picture in spikes, {self.neurons} neurons"
+
+
+@functools.lru_cache(maxsize=4)
+def _target(task: SpikeRaster) -> np.ndarray:
+    image: Any = None
+    if task.image is not None:
+        from matplotlib.image import imread
+
+        image = imread(task.image)
+    return spike_raster(
+        image, num_steps=task.num_steps, neurons=task.neurons, threshold=task.threshold
+    )
 
 
 def spike_raster(

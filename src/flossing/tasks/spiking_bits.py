@@ -38,23 +38,23 @@ class SpikingBits(Parity, name="spiking-bits"):
     """
 
     delay: int = 20
-    """The largest lag in bins, a positive multiple of 2^order."""
+    """The largest lag in bins. A positive multiple of 2^order."""
     _: dataclasses.KW_ONLY
     order: int = 1
-    """2^order bits make the answer: 0 is copy, 1 delayed XOR."""
+    """2^order bits make the answer; 0: copy, 1: XOR."""
     amplitude: float = 1.0
     """Of a spike, not 0."""
     num_steps: int | None = None
-    """Steps per trial, whole bins and more than the delay; by default one bin more than the delay if there is
-    one answer per trial, else twice the delay."""
+    """Steps per trial, in whole bins. More than the delay; by default one bin more if there is one answer per
+    trial, else twice the delay."""
     bin_steps: int = 10
     """Steps for which a bit is shown."""
     channels: int = 20
-    """Number of inputs, even; half of them fire for a 0, the others for a 1."""
+    """Number of inputs, half for 0 and half for 1."""
     probability: float = 0.2
-    """Of a spike per step, for the channels of the current bit; at most 1."""
+    """Of a spike per step in channels of the bit."""
     single: bool = False
-    """One answer per trial, in which only its bits are shown; else a stream of bits."""
+    """One answer per trial, which shows only its bits. Else a stream of bits."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

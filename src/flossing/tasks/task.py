@@ -41,19 +41,19 @@ class Metric(eqx.Module):
 class Task(Choice, abc.ABC):
     """Trials, a loss and metrics. Subclasses need ``input_size``, ``output_size``, ``sample`` and ``loss``.
 
-    A subclass is a frozen dataclass whose fields are its settings, or an ``eqx.Module`` if it holds arrays.
+    The two sizes, ``horizon`` and ``chance_loss`` may be fields, properties or attributes of the class. A
+    subclass is a frozen dataclass whose fields are its settings, or an ``eqx.Module`` if it holds arrays.
     Outputs are what the network returns; for ``fl.Network``, an array of shape (trial, time, output_size).
     """
 
-    @property
-    @abc.abstractmethod
-    def input_size(self) -> int:
-        """Number of inputs per step."""
-
-    @property
-    @abc.abstractmethod
-    def output_size(self) -> int:
-        """Number of outputs per step."""
+    input_size: int
+    """Number of inputs per step."""
+    output_size: int
+    """Number of outputs per step."""
+    horizon: int | None = None
+    """The longest time that has to be bridged, in steps; ``None`` where nobody can say."""
+    chance_loss: float | None = None
+    """The loss of the best outputs that know nothing of the inputs; ``None`` where nobody can say."""
 
     @abc.abstractmethod
     def sample(self, key: PRNGKeyArray, *, num_steps: int | None = None) -> Trial:
@@ -68,16 +68,6 @@ class Task(Choice, abc.ABC):
         del outputs, trial
         return {}
 
-    @property
-    def horizon(self) -> int | None:
-        """The longest time that has to be bridged, in steps; ``None`` where nobody can say."""
-        return None
-
-    @property
-    def chance_loss(self) -> float | None:
-        """The loss of the best outputs that know nothing of the inputs; ``None`` where nobody can say."""
-        return None
-
     def batch(self, key: PRNGKeyArray, number: Array | int, size: int) -> Trial:
         """The trials of the ``number``-th update, along the leading axis: fresh ones.
 
@@ -90,7 +80,7 @@ class Task(Choice, abc.ABC):
         return jax.vmap(self.sample)(keys)
 
     def held_out(self, key: PRNGKeyArray, count: int) -> Trial:
-        """Trials for a test, along the leading axis: ``count`` fresh ones; those of a data set kept for it."""
+        """Trials for a test, along the leading axis: ``count`` fresh ones, or so many of a test part."""
         return jax.vmap(self.sample)(jax.random.split(key, count))
 
     def sample_inputs(self, key: PRNGKeyArray, num_steps: int) -> PyTree:
@@ -101,13 +91,25 @@ class Task(Choice, abc.ABC):
         joined = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:num_steps], inputs)
         return jax.tree.map(jnp.asarray, joined)
 
+    def loaded(self) -> "Task":
+        """The task with its data in memory, as an argument of compiled programs: by default itself."""
+        return self
+
     def describe(self) -> str:
         """A few words for titles."""
         return type(self).__name__
 
 
+def refuse_other_length(num_steps: int | None, own: int) -> None:
+    """Raises ``ValueError`` if trials that all have ``own`` steps are asked for in another length."""
+    if num_steps is not None and num_steps != own:
+        raise ValueError(
+            f"num_steps: the trials of this task have {own} steps, got {num_steps}; leave it out."
+        )
+
+
 def as_metrics(found: Any) -> dict[str, Metric]:
-    """Metrics as ``Metric`` objects; plain numbers have no direction that is known, and count as better high."""
+    """Metrics as ``Metric`` objects; of plain numbers, higher ones count as better."""
     return {
         name: value if isinstance(value, Metric) else Metric(jnp.asarray(value))
         for name, value in found.items()

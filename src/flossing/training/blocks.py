@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Key, PyTree
 
+from .._checks import check_integer
 from .devices import over_realisations, placed, spread
 from .trainer import (
     FlossMetrics,
@@ -83,7 +84,7 @@ def _run(
     size: int,
     trainer: Trainer,
 ) -> tuple[TrainState, Any]:
-    number = jnp.asarray(count, jnp.int32)
+    number = jnp.asarray(check_integer("count", count, 0, size), jnp.int32)
     state, keys, number = placed((state, keys, number), len(keys))
     state, metrics = _block(work, counter, state, keys, number, size, trainer)
     return state, jax.tree.map(lambda x: x[:count], metrics)

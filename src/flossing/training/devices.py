@@ -77,7 +77,8 @@ def spread(function: Callable, realisations: PyTree, *shared: PyTree, axes: tupl
 def over_devices(function: Callable, shared: PyTree, parts: PyTree) -> Any:
     """The sum over all devices of ``function(shared, share)``, where parts are divided among them.
 
-    For gradients of one network over many trials. As many devices take part as divide the number of parts.
+    For gradients of one network over many trials. As many devices take part as divide the number of parts;
+    one alone where realisations are laid over the devices already.
 
     Args:
         function: of ``shared`` and of any number of parts; returns arrays.
@@ -86,7 +87,7 @@ def over_devices(function: Callable, shared: PyTree, parts: PyTree) -> Any:
     """
     count = jax.tree.leaves(parts)[0].shape[0]
     devices = math.gcd(count, jax.local_device_count())
-    if devices == 1:
+    if devices == 1 or jax.sharding.get_abstract_mesh().axis_names:
         return function(shared, parts)
     arrays, rest = eqx.partition(shared, eqx.is_array)
     everywhere = PartitionSpec()
@@ -102,6 +103,33 @@ def over_devices(function: Callable, shared: PyTree, parts: PyTree) -> Any:
         out_specs=everywhere,
         check_vma=False,
     )(arrays, parts)
+
+
+def mean_of_parts(function: Callable, shared: PyTree, batch: PyTree, size: int) -> Any:
+    """The mean of ``function(shared, part)`` over parts of a batch, which are spread over the devices.
+
+    Args:
+        function: returns arrays.
+        shared: what all parts get.
+        batch: pytree of arrays with the trial as leading axis.
+        size: trials of a part at most; parts are as large as they can be to be all of the same size.
+    """
+    trials = jax.tree.leaves(batch)[0].shape[0]
+    size = max(n for n in range(1, min(size, trials) + 1) if trials % n == 0)
+    count = trials // size
+
+    def total(shared: PyTree, parts: PyTree) -> Any:
+        # Added up as they come: gradients are many times as large as what they are computed from.
+        shapes = eqx.filter_eval_shape(function, shared, jax.tree.map(lambda x: x[0], parts))
+        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+
+        def add(sums: Any, part: PyTree) -> tuple[Any, None]:
+            return jax.tree.map(jnp.add, sums, function(shared, part)), None
+
+        return jax.lax.scan(add, zeros, parts)[0]
+
+    parts = jax.tree.map(lambda x: x.reshape(count, size, *x.shape[1:]), batch)
+    return jax.tree.map(lambda x: x / count, over_devices(total, shared, parts))
 
 
 def placed(tree: PyTree, count: int) -> PyTree:
@@ -128,7 +156,7 @@ def placed(tree: PyTree, count: int) -> PyTree:
     return eqx.combine(jax.tree.map(place, arrays), rest)
 
 
-def _devices_for(count: int) -> list[jax.Device]:
+def _devices_for(count: int) -> list[Any]:
     """The devices that ``count`` realisations are laid over, each with as many as the others, or one less."""
     parts = jax.device_count()
     if jax.process_count() == 1:  # several processes must not leave one out

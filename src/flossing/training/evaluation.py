@@ -9,10 +9,10 @@ from jaxtyping import Array, Float, Key
 
 from .._compiled import one_thread_first
 from ..lyapunov import lyapunov_spectrum
-from ..tasks.task import Metric, as_metrics
+from ..tasks.task import Metric, Task, as_metrics
 from .devices import over_realisations, placed, spread
 from .streams import Stream, fold, fold_all
-from .trainer import Trainer, outputs_of
+from .trainer import Trainer, outputs_of, start_state
 
 
 class Evaluation(NamedTuple):
@@ -26,18 +26,27 @@ def evaluate(
     networks: Any, keys: Key[Array, " realisations"], trainer: Trainer, trials: int = 256
 ) -> Evaluation:
     """Loss and metrics on held-out trials, from a random stream that training never uses."""
-    return _evaluate(*placed((networks, keys), len(keys)), trainer, trials)
+    given = placed((networks, keys), len(keys))
+    return _evaluate(*given, trainer.task, trainer.state, trainer.outputs, trials)
 
 
+# What does not depend on schedules and optimisers does not get them: runs that differ there share programs.
 @eqx.filter_jit
-def _evaluate(networks: Any, keys: Array, trainer: Trainer, trials: int) -> Evaluation:
+def _evaluate(
+    networks: Any,
+    keys: Array,
+    task: Task,
+    state: Callable,
+    batched: Callable | None,
+    trials: int,
+) -> Evaluation:
     def one(network: Any, key: Array) -> Evaluation:
-        trial = trainer.task.held_out(fold(key, Stream.EVALUATE, 0), trials)
+        trial = task.held_out(fold(key, Stream.EVALUATE, 0), trials)
         count = jax.tree.leaves(trial.inputs)[0].shape[0]
         noise = jax.random.split(fold(key, Stream.EVALUATE, 1), count)
-        outputs = outputs_of(network, trial.inputs, trainer.state(network), noise)
-        metrics = as_metrics(trainer.task.metrics(outputs, trial))
-        return Evaluation(trainer.task.loss(outputs, trial), metrics)
+        outputs = (batched or outputs_of)(network, trial.inputs, start_state(network, state), noise)
+        metrics = as_metrics(task.metrics(outputs, trial))
+        return Evaluation(task.loss(outputs, trial), metrics)
 
     return _of_each(one, networks, keys)
 
@@ -57,19 +66,27 @@ def measure_exponents(
     differences between calls are differences between networks.
     """
     given = placed((networks, keys), len(keys))
-    return _measure_exponents(*given, trainer, num_exponents, num_steps, warmup)
+    parts = trainer.task, trainer.step, trainer.state
+    return _measure_exponents(*given, *parts, num_exponents, num_steps, warmup)
 
 
 @eqx.filter_jit
 def _measure_exponents(
-    networks: Any, keys: Array, trainer: Trainer, num_exponents: int, num_steps: int, warmup: int
+    networks: Any,
+    keys: Array,
+    task: Task,
+    step: Callable,
+    state: Callable,
+    num_exponents: int,
+    num_steps: int,
+    warmup: int,
 ) -> Array:
     def one(network: Any, key: Array) -> Array:
         input_key, basis_key = jax.random.split(key)
         return lyapunov_spectrum(
-            trainer.step(network),
-            trainer.state(network),
-            trainer.task.sample_inputs(input_key, warmup + num_steps),
+            step(network),
+            state(network),
+            task.sample_inputs(input_key, warmup + num_steps),
             num_exponents=num_exponents,
             warmup=warmup,
             key=basis_key,

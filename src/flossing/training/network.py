@@ -1,5 +1,7 @@
 """A recurrent step with a linear readout and a start state: what is trained."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -59,7 +61,7 @@ class Network(eqx.Module):
             shape = (output_size, cell.hidden_size)
             self.readout_weight = readout_gain * jax.random.normal(weight_key, shape)
             self.readout_bias = jnp.full(output_size, readout_bias)
-        silence = jnp.zeros((state_warmup, cell.input_size))
+        silence = _with_noise(cell, jnp.zeros((state_warmup, cell.input_size)), state_key)
         start = cell.initial_state(key=state_key)
         _check_order(cell, start)
         self.initial_state = jax.lax.scan(lambda s, u: (cell(s, u), None), start, silence)[0]
@@ -79,17 +81,20 @@ class Network(eqx.Module):
             key: random key of the noise, which a stochastic cell needs.
         """
         start = self.initial_state if state is None else state
-        noise_size = self.cell.noise_size
-        given = inputs
-        if noise_size and not isinstance(inputs, Noisy):
-            if key is None:
-                raise ValueError("key: a stochastic cell needs one for its noise.")
-            shape = (len(inputs), noise_size)
-            given = Noisy(inputs, jax.random.uniform(key, shape, jnp.result_type(float)))
-        activity = self.cell.over_time(given, start)
+        activity = self.cell.over_time(_with_noise(self.cell, inputs, key), start)
         if self.readout_weight is None or self.readout_bias is None:
             return activity
         return activity @ self.readout_weight.T + self.readout_bias
+
+
+def _with_noise(cell: Cell, inputs: Any, key: PRNGKeyArray | None) -> Any:
+    """Inputs with the noise that a stochastic cell needs, if they have none yet."""
+    if not cell.noise_size or isinstance(inputs, Noisy):
+        return inputs
+    if key is None:
+        raise ValueError("key: a stochastic cell needs one for its noise.")
+    shape = (len(inputs), cell.noise_size)
+    return Noisy(inputs, jax.random.uniform(key, shape, jnp.result_type(float)))
 
 
 def _check_order(cell: Cell, state: PyTree) -> None:

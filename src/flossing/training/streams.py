@@ -15,6 +15,7 @@ class Stream(enum.IntEnum):
     MEASURE = 3
     ADAPT = 4
     NOISE = 5
+    HARM = 6
 
 
 def stream(key: PRNGKeyArray, kind: Stream) -> PRNGKeyArray:

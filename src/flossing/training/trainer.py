@@ -11,9 +11,10 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from .._norms import tree_norm
-from ..floss import AdaptiveFlosser, Flosser, FlossInfo, Joint, Schedule
-from ..optimisers import OptimiserSpec, all_finite, apply_if, as_optimiser
+from ..floss import AdaptiveFlosser, Flosser, Joint, Schedule
+from ..optimisers import OptimiserSpec, all_finite, apply_if, as_optimiser, ascent
 from ..tasks.task import Metric, Task, as_metrics
+from .devices import mean_of_parts
 from .streams import Stream, fold, stream
 
 
@@ -43,12 +44,21 @@ class FlossMetrics(NamedTuple):
 
 def cell_of(network: Any) -> Any:
     """The step of a ``Network``."""
-    return network.cell
+    return _part(network, "cell", "step")
 
 
 def start_of(network: Any) -> Any:
     """The initial state of a ``Network``."""
-    return network.initial_state
+    return _part(network, "initial_state", "state")
+
+
+def _part(network: Any, name: str, option: str) -> Any:
+    if not hasattr(network, name):
+        raise TypeError(
+            f"{option}: {type(network).__name__} has no attribute {name}, as fl.Network has; give the "
+            f"trainer {option}=, a function that makes the {option} from the network."
+        )
+    return getattr(network, name)
 
 
 class Trainer(eqx.Module):
@@ -61,7 +71,12 @@ class Trainer(eqx.Module):
         epochs: number of updates, on which learning rates may depend.
         batch_size: trials per update.
         step: makes the recurrent step from a network.
-        state: makes the state in which trials start from a network.
+        state: makes the state in which trials start from a network; ``None`` if that is left to the network.
+        part: trials whose gradient is computed at once, for losses and metrics that are means over trials; by
+            default all. Few trials stay in the cache of a core and take little memory; parts are spread over
+            the devices that are free.
+        outputs: computes the outputs of a batch, as ``outputs(network, inputs, state, keys)``, for networks
+            that take all its trials at once; by default ``outputs_of``, which calls them for each trial.
     """
 
     task: Task
@@ -71,6 +86,8 @@ class Trainer(eqx.Module):
     batch_size: int = 16
     step: Callable[[Any], Any] = cell_of
     state: Callable[[Any], Any] = start_of
+    part: int | None = None
+    outputs: Callable[..., PyTree] | None = None
 
     @property
     def transformation(self) -> optax.GradientTransformationExtraArgs:
@@ -114,7 +131,7 @@ def begin(network: Any, trainer: Trainer) -> Realisation:
         network,
         trainer.transformation.init(arrays),
         None if control is None else control.init(network),
-        jnp.full((), jnp.inf),
+        jnp.full((), jnp.inf, jnp.result_type(float)),
     )
 
 
@@ -130,11 +147,14 @@ def floss_step(
         trainer: with a schedule that flosses.
     """
     control, network = trainer.control, realisation.network
+    if control is None:
+        raise ValueError(
+            "schedule: the trainer has none, so nothing flosses; give it one, such as fl.Before()."
+        )
     driven, step_key = trainer.driven(network), fold(key, Stream.FLOSS, number)
     if isinstance(control, Flosser):
         network, flosser, info = control.update(network, realisation.flosser, *driven, key=step_key)
     else:
-        assert control is not None
         network, own, info = control.flosser.update(
             network, realisation.flosser.flosser, *driven, key=step_key
         )
@@ -195,19 +215,34 @@ def _loss_and_gradient(
     trial = task.batch(stream(key, Stream.DATA), number, trainer.batch_size)
     noise = jax.random.split(fold(key, Stream.NOISE, number), trainer.batch_size)
     arrays, rest = eqx.partition(network, eqx.is_inexact_array)
-    start = eqx.filter(trainer.state(network), eqx.is_inexact_array)
+    start = eqx.filter(start_state(network, trainer.state), eqx.is_inexact_array)
 
-    def loss_of(arrays: PyTree, nudge: PyTree) -> tuple[Array, dict[str, Metric]]:
+    def loss_of(given: tuple, rest: PyTree, trainer: Trainer, part: tuple) -> tuple:
+        (arrays, nudge), (trial, noise) = given, part
         network = eqx.combine(arrays, rest)
-        moved, other = eqx.partition(trainer.state(network), eqx.is_inexact_array)
+        moved, other = eqx.partition(start_state(network, trainer.state), eqx.is_inexact_array)
         state = eqx.combine(jax.tree.map(jnp.add, moved, nudge), other)
-        outputs = outputs_of(network, trial.inputs, state, noise)
+        outputs = (trainer.outputs or outputs_of)(network, trial.inputs, state, noise)
+        task = trainer.task
         return task.loss(outputs, trial), as_metrics(task.metrics(outputs, trial))
 
-    both = jax.value_and_grad(loss_of, argnums=(0, 1), has_aux=True)
-    (loss, metrics), (gradient, errors) = both(arrays, jax.tree.map(jnp.zeros_like, start))
-    norm = tree_norm(errors) if "state" in _takes(network) else jnp.full_like(loss, jnp.nan)
-    return loss, metrics, norm, gradient
+    def find(shared: tuple, part: tuple) -> tuple:
+        return jax.value_and_grad(loss_of, has_aux=True)(*shared, part)
+
+    shared = (arrays, jax.tree.map(jnp.zeros_like, start)), rest, trainer
+    if trainer.part is None:
+        found = find(shared, (trial, noise))
+    else:
+        found = mean_of_parts(find, shared, (trial, noise), trainer.part)
+    (loss, metrics), (gradient, errors) = found
+    known = "state" in _takes(network) and jax.tree.leaves(errors)
+    norm = tree_norm(errors) if known else jnp.full_like(loss, jnp.nan)
+    return loss, metrics, norm, ascent(gradient)
+
+
+def start_state(network: Any, state: Callable[[Any], Any]) -> PyTree:
+    """The state in which trials start; ``None`` for a network that takes none."""
+    return state(network) if "state" in _takes(network) else None
 
 
 def outputs_of(network: Any, inputs: PyTree, state: PyTree, keys: Array) -> PyTree:

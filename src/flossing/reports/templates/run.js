@@ -1,5 +1,5 @@
 const CURVES = {
-  accuracy: ["accuracy (%)", ".1f", (title) => axis(title)],
+  metric: [data.curves.headline?.label ?? "", ".4~g", (title) => axis(title)],
   loss: ["loss (nats)", ".3~g", logAxis],
   gradient_norm: ["gradient norm |dL/dh₀|", ".2~e", logAxis],
 };
@@ -9,7 +9,8 @@ function drawCurves(moment) {
   const curves = data.curves;
   for (const [name, [title, format, kind]] of Object.entries(CURVES)) {
     if (!curves[name]) continue;
-    const shapes = name === "accuracy" ? [line(50, "chance")] : [];
+    const chance = curves.headline.chance;
+    const shapes = name === "metric" && chance !== null ? [line(chance, "chance")] : [];
     if (moment) shapes.push(marker(moment.epoch));
     show(name, `${title} against training epoch`,
       ensemble(curves.epoch, curves[name], data.colours[0], `epoch %{x:.0f}: %{y:${format}}`, chosen),

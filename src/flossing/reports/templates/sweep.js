@@ -1,5 +1,5 @@
 const CURVES = {
-  accuracy: ["accuracy (%)", (title) => axis(title)],
+  metric: [data.headline.label, (title) => axis(title)],
   loss: ["loss (nats)", logAxis],
   gradient_norm: ["gradient norm |dL/dh₀|", logAxis],
 };
@@ -121,7 +121,8 @@ function drawResults(slice) {
   const large = metric === "gradient_first" && known.length && Math.max(...known) > 30 * Math.min(...known);
   const label = data.metrics[metric];
   const yaxis = large ? logAxis(label, known) : axis(label);
-  const shapes = metric === "test_accuracy" ? [line(50, "chance")] : metric === "leading" ? [line(0)] : [];
+  const chance = data.headline.chance === null ? [] : [line(data.headline.chance, "chance")];
+  const shapes = metric === "test" ? chance : metric === "leading" ? [line(0)] : [];
   if (never) shapes.push(line(top, "never"));
   show("results", `${label} against ${field.name}; the table below has the numbers`, traces, {
     xaxis: axis(field.name, { tickvals: place, ticktext: field.values.map(String) }),
@@ -148,7 +149,8 @@ function drawCurves(slice) {
   const medians = traces.filter((trace) => trace.name).map((trace) => trace.y);
   show("curves", `${title} against training epoch, one line per setting`, traces, {
     xaxis: axis("training epoch", { rangemode: "tozero" }), yaxis: kind(title, medians),
-    shapes: name === "accuracy" ? [line(50, "chance")] : [], showlegend: groups.length > 1,
+    shapes: name === "metric" && data.headline.chance !== null ? [line(data.headline.chance, "chance")] : [],
+    showlegend: groups.length > 1,
   });
 }
 

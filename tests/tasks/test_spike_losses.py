@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flossing.training import (
+from flossing.tasks import (
     lower_rate_penalty,
     max_over_time_accuracy,
     max_over_time_cross_entropy,

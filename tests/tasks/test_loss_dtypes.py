@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from flossing.training import (
+from flossing.tasks import (
     binary_accuracy,
     binary_cross_entropy,
     lower_rate_penalty,

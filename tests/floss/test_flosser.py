@@ -1,0 +1,401 @@
+"""One flossing step: what it computes, what it refuses, and where its inputs come from."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import flossing as fl
+from flossing.floss import flossing_optimiser
+from flossing.surrogates import SuperSpike
+
+WINDOW, WARMUP, RELAX = 6, 2, 3
+STEPS = RELAX + WINDOW
+INPUTS = jax.random.normal(jax.random.key(9), (STEPS, 2))
+START = jnp.array([0.3, -0.2, 0.1])
+
+
+def step_of(model):
+    return lambda x, u: jnp.tanh(model["w"] @ x + model["v"] @ u + model["b"])
+
+
+@pytest.fixture
+def model(key):
+    one, two = jax.random.split(key)
+    return {
+        "w": 0.8 * jax.random.normal(one, (3, 3)),
+        "v": jax.random.normal(two, (3, 2)),
+        "b": jnp.zeros(3),
+        "unused": jnp.ones(4),
+        "count": jnp.asarray(7),
+        "name": "a word",
+    }
+
+
+def flosser(**settings):
+    usual = dict(
+        window=WINDOW, warmup=WARMUP, state_warmup=RELAX, step=step_of, renormalise_every=1
+    )
+    return fl.Flosser(settings.pop("num_exponents", 2), **(usual | settings))
+
+
+def assert_same(one, two, **tolerances):
+    leaves = [jax.tree.leaves(eqx.filter(tree, eqx.is_array)) for tree in (one, two)]
+    assert len(leaves[0]) == len(leaves[1])
+    for a, b in zip(*leaves, strict=True):
+        np.testing.assert_allclose(a, b, **tolerances)
+
+
+@pytest.mark.parametrize("starts", [None, 2])
+def test_a_step_is_the_gradient_of_the_flossing_loss_and_optax(starts, model, key, x64):
+    optimiser = optax.chain(optax.scale_by_adam(), optax.scale(-0.01))
+    control = flosser(targets=(0.1, -0.4), penalty="below", optimiser=optimiser, num_starts=starts)
+    model = jax.tree.map(lambda x: x.astype(float) if eqx.is_inexact_array(x) else x, model)
+    state, inputs = START.astype(float), INPUTS.astype(float)
+    if starts:
+        state, inputs = jnp.stack([state, -state]), jnp.stack([inputs, 2 * inputs])
+    names = ("w", "v", "b", "unused")
+
+    def loss(part, key):
+        return fl.flossing_loss(
+            step_of(model | part),
+            state,
+            inputs,
+            num_exponents=2,
+            targets=(0.1, -0.4),
+            penalty="below",
+            num_starts=starts,
+            state_warmup=RELAX,
+            warmup=WARMUP,
+            key=key,
+            has_aux=True,
+        )
+
+    part = {name: model[name] for name in names}
+    memory, ours, state_of_ours = optimiser.init(part), model, control.init(model)
+    for step_key in jax.random.split(key, 2):
+        # Whatever basis the flosser draws, it is a function of the key alone.
+        basis_key = jax.random.split(step_key)[1]
+        (value, found), gradient = jax.value_and_grad(loss, has_aux=True)(part, basis_key)
+        change, memory = optimiser.update(gradient, memory)
+        part = optax.apply_updates(part, change)
+        ours, state_of_ours, info = control.update(ours, state_of_ours, state, inputs, key=step_key)
+        np.testing.assert_allclose(info.loss, value, rtol=1e-12)
+        np.testing.assert_allclose(info.exponents, found.exponents, rtol=1e-12)
+        assert (int(info.num_lost), bool(info.skipped), int(info.num_skipped)) == (0, False, 0)
+    for name in names:
+        np.testing.assert_allclose(ours[name], part[name], rtol=1e-9, atol=1e-14)
+    assert np.abs(ours["w"] - model["w"]).max() > 0.01
+    assert (ours["name"], int(ours["count"])) == ("a word", 7)
+    np.testing.assert_array_equal(ours["unused"], model["unused"])
+
+
+def test_its_own_optimiser_clips_every_array_and_falls_along_a_cosine(x64):
+    """Adam with beta = (0.9, 0.999) on arrays of norm 0.03: the step of the first update is the rate."""
+    optimiser = flossing_optimiser(0.01, steps=4)
+    gradient = {"a": jnp.array([30.0, -40.0]), "b": jnp.array([1e-5])}
+    state, rates = optimiser.init(gradient), []
+    for _ in range(6):
+        change, state = optimiser.update(gradient, state)
+        rates.append(-float(change["a"][0]))
+    cosine = 0.01 * (0.1 + 0.9 * (1 + np.cos(np.pi * np.minimum(np.arange(6), 4) / 4)) / 2)
+    np.testing.assert_allclose(rates, cosine, rtol=1e-5)
+    memory = state[1][0].mu
+    np.testing.assert_allclose(memory["a"] / (1 - 0.9**6), [0.018, -0.024], rtol=1e-9)
+    np.testing.assert_allclose(memory["b"] / (1 - 0.9**6), [1e-5], rtol=1e-9)
+
+
+def test_what_is_not_finite_changes_nothing_and_is_counted(model, key):
+    control = flosser()
+    model, memory, _ = control.update(model, control.init(model), START, INPUTS, key=key)
+    broken = model | {"b": model["b"].at[1].set(jnp.nan)}
+    same, after, info = control.update(broken, memory, START, INPUTS, key=key)
+    assert_same(same, broken)
+    assert_same(after.optimiser, memory.optimiser)
+    assert (bool(info.skipped), int(info.num_skipped), int(after.num_skipped)) == (True, 1, 1)
+    _, after, info = control.update(model, after, START, INPUTS, key=key)
+    assert (bool(info.skipped), int(info.num_skipped), int(after.num_skipped)) == (False, 1, 1)
+
+
+@pytest.mark.filterwarnings("ignore::flossing.LostDirectionsWarning")
+def test_a_step_of_which_all_is_lost_is_left_out(key):
+    control = flosser(step=lambda model: lambda x, u: 0 * model["a"] * x)
+    model = {"a": jnp.ones(())}
+    after, _, info = control.update(model, control.init(model), START, INPUTS, key=key)
+    assert (int(info.num_lost), bool(info.skipped), float(after["a"])) == (2, True, 1.0)
+
+
+@pytest.fixture(scope="module")
+def loop():
+    """Three steps of two models, one by one: what all transformed ones must find."""
+    control = flosser()
+    keys = jax.random.split(jax.random.key(4), (2, 3))
+    models = {
+        "w": jax.random.normal(jax.random.key(5), (2, 3, 3)),
+        "v": jax.random.normal(jax.random.key(6), (2, 3, 2)),
+        "b": jnp.zeros((2, 3)),
+    }
+    ends, losses = [], []
+    for i in range(2):
+        model = jax.tree.map(lambda x, i=i: x[i], models)
+        state = control.init(model)
+        for key in keys[i]:
+            model, state, info = control.update(model, state, START, INPUTS, key=key)
+            losses.append(info.loss)
+        ends.append(model)
+    return control, models, keys, ends, np.reshape(losses, (2, 3))
+
+
+def test_steps_can_be_scanned(loop):
+    control, models, keys, ends, losses = loop
+
+    def body(carry, key):
+        *carry, info = control.update(*carry, START, INPUTS, key=key)
+        return tuple(carry), info.loss
+
+    model = jax.tree.map(lambda x: x[0], models)
+    (end, _), found = jax.jit(lambda c: jax.lax.scan(body, c, keys[0]))(
+        (model, control.init(model))
+    )
+    assert_same(end, ends[0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found, losses[0], rtol=1e-5)
+
+
+def test_models_can_be_mapped(loop):
+    control, models, keys, ends, losses = loop
+    update = jax.jit(
+        jax.vmap(lambda m, s, k: control.update(m, s, START, INPUTS, key=k), in_axes=0)
+    )
+    state = jax.vmap(control.init)(models)
+    for i in range(3):
+        models, state, info = update(models, state, keys[:, i])
+        np.testing.assert_allclose(info.loss, losses[:, i], rtol=1e-4)
+    for i in range(2):
+        one = jax.tree.map(lambda x, i=i: x[i], models)
+        assert_same(one, ends[i], rtol=1e-4, atol=1e-6)
+
+
+def gains(control, state, inputs, key):
+    """Of ``x -> u x``, whose exponent is the mean log of the counted inputs; nothing is changed."""
+    model = {"a": jnp.ones(())}
+    _, _, info = control.update(model, control.init(model), state, inputs, key=key)
+    return float(info.exponents[0])
+
+
+SCALED = dict(step=lambda model: lambda x, u: model["a"] * u * x, num_exponents=1)
+
+
+def test_of_arrays_the_first_steps_are_used(key):
+    values = jnp.arange(1.0, STEPS + 6)
+    expected = np.log(np.arange(RELAX + WARMUP, STEPS) + 1.0).mean()
+    assert gains(flosser(**SCALED), jnp.ones(1), values, key) == pytest.approx(expected, rel=1e-5)
+
+
+def test_functions_of_a_key_give_fresh_inputs_and_the_same_for_the_same_key(key):
+    seen = []
+
+    def inputs(key):
+        seen.append(jax.random.key_data(key).tolist())
+        return jax.random.uniform(key, (STEPS,), minval=0.5, maxval=2.0)
+
+    control = flosser(**SCALED)
+    keys = [key, key, jax.random.key(1)]
+    found = [gains(control, lambda key: jnp.ones(1), inputs, k) for k in keys]
+    assert found[0] == found[1] != found[2]
+    assert seen[0] == seen[1] != seen[2]
+
+
+def test_exponents_are_averaged_over_starts_with_inputs_of_their_own(key):
+    control = flosser(**SCALED, num_starts=3)
+    factors = np.array([0.5, 1.0, 3.0])
+    inputs = jnp.broadcast_to(jnp.asarray(factors)[:, None], (3, STEPS))
+    found = gains(control, jnp.ones((3, 1)), inputs, key)
+    assert found == pytest.approx(np.log(factors).mean(), rel=1e-5)
+    drawn = []
+
+    def source(key):
+        drawn.append(1)
+        return jnp.full((STEPS,), jax.random.uniform(key, (), minval=0.5, maxval=2.0))
+
+    mean = gains(control, lambda key: jnp.ones(1), source, key)
+    single = {gains(flosser(**SCALED), jnp.ones(1), source, jax.random.key(i)) for i in range(3)}
+    assert len(single) == 3
+    assert np.log(0.5) < mean < np.log(2.0)
+
+
+def test_a_step_without_inputs_takes_its_window(key):
+    model = {"a": jnp.asarray(-0.3)}
+    control = flosser(step=lambda model: lambda x, u: jnp.exp(model["a"]) * x, num_exponents=1)
+    _, _, info = control.update(model, control.init(model), jnp.ones(1), key=key)
+    assert float(info.exponents[0]) == pytest.approx(-0.3, rel=1e-5)
+    assert float(control.measure(model, jnp.ones(1), key=key)) == pytest.approx(-0.3, rel=1e-5)
+
+
+@pytest.mark.parametrize("starts", [None, 2])
+def test_too_few_steps_are_an_error(starts, model, key):
+    control = flosser(num_starts=starts)
+    lead = () if starts is None else (starts,)
+    short = jnp.zeros((*lead, STEPS - 1, 2))
+    state = jnp.zeros((*lead, 3))
+    message = r"inputs: 8 steps, but state_warmup and window need 3 \+ 6 = 9; choose smaller ones"
+    with pytest.raises(ValueError, match=message):
+        control.update(model, control.init(model), state, short, key=key)
+    with pytest.raises(ValueError, match=message):
+        control.measure(model, state, short, key=key)
+
+
+def moved(control, model, key):
+    after, _, _ = control.update(model, control.init(model), START, INPUTS, key=key)
+    return {n for n in model if eqx.is_array(model[n]) and not np.array_equal(after[n], model[n])}
+
+
+@pytest.mark.parametrize(
+    ("where", "names"),
+    [
+        (None, {"w", "v", "b"}),
+        (lambda m: m["w"], {"w"}),
+        (lambda m: (m["w"], m["b"]), {"w", "b"}),
+        (lambda m: m, {"w", "v", "b"}),
+    ],
+)
+def test_only_what_where_says_is_flossed(where, names, model, key):
+    assert moved(flosser(where=where), model, key) == names
+
+
+class Spiking(eqx.Module):
+    weight: jax.Array
+    spike: SuperSpike
+
+    def __call__(self, x, u):
+        return 0.5 * x + self.weight @ self.spike(x - 0.1)
+
+
+@pytest.mark.parametrize(
+    ("where", "changes"),
+    [
+        (None, (True, False, False)),
+        (lambda m: m.spike.peak, (False, True, False)),
+        (lambda m: m.spike, (False, True, True)),
+    ],
+)
+def test_surrogates_are_flossed_only_if_they_are_asked_for(where, changes, key):
+    model = Spiking(jax.random.normal(key, (3, 3)), SuperSpike(jnp.ones(()), peak=jnp.ones(())))
+    control = flosser(step=lambda model: model, where=where)
+    after, _, _ = control.update(model, control.init(model), START, INPUTS, key=key)
+    parts = [(m.weight, m.spike.peak, m.spike.sharpness) for m in (model, after)]
+    assert tuple(bool((a != b).any()) for a, b in zip(*parts, strict=True)) == changes
+
+
+@pytest.mark.parametrize(
+    ("where", "text"),
+    [
+        (
+            lambda m: m["count"],
+            "where: there is no floating-point array to floss in dict; where has",
+        ),
+        (lambda m: m["name"], "where: there is no floating-point array"),
+    ],
+)
+def test_nothing_to_floss_is_an_error(where, text, model):
+    with pytest.raises(ValueError, match=text):
+        flosser(where=where).init(model)
+
+
+def test_numbers_are_constants_and_the_error_says_so():
+    with pytest.raises(ValueError, match=r"model: there is no .* jnp.asarray makes parameters"):
+        flosser().init({"w": 2, "gain": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("keeps", "says"), [(None, None), (None, True), (False, True), (True, None)]
+)
+def test_row_means_are_kept_where_flosser_or_step_says_so(keeps, says, model, key):
+    class Step:
+        def __init__(self, model):
+            self.inner = step_of(model)
+            if says is not None:
+                self.keep_row_means = says
+
+        def __call__(self, x, u):
+            return self.inner(x, u)
+
+    control = flosser(step=Step, keep_row_means=keeps)
+    after, _, _ = control.update(model, control.init(model), START, INPUTS, key=key)
+    kept = bool(says) if keeps is None else keeps
+    for name in ("w", "v"):
+        means = np.asarray(after[name] - model[name]).mean(1)
+        assert (np.abs(means).max() < 1e-6) == kept, name
+    assert np.abs(after["b"] - model["b"]).max() > 1e-3
+
+
+def test_a_clock_in_the_state_is_left_out_with_tangents(key):
+    """With the clock, its exponent 0 would stand first."""
+    model = {"a": jnp.asarray(-0.7)}
+    control = flosser(
+        step=lambda m: lambda s, u: {"x": jnp.exp(m["a"]) * s["x"], "clock": s["clock"] + 1.0},
+        tangents={"x": True, "clock": False},
+        num_exponents=5,
+    )
+    state = {"x": jnp.ones(2), "clock": jnp.zeros(())}
+    after, _, info = control.update(model, control.init(model), state, INPUTS, key=key)
+    np.testing.assert_allclose(info.exponents, [-0.7, -0.7], rtol=1e-5)
+    assert float(control.measure(model, state, INPUTS, key=key)) == pytest.approx(-0.7, rel=1e-5)
+    assert float(after["a"]) > -0.7
+
+
+@pytest.mark.parametrize(
+    "optimiser",
+    [
+        optax.adamw(0.02),
+        optax.polyak_sgd(0.5),
+        optax.chain(optax.clip(0.1), optax.sgd(0.1)),
+    ],
+    ids=["adamw", "polyak", "chain"],
+)
+def test_any_optimiser_brings_an_exponent_to_its_target(optimiser, key):
+    control = flosser(
+        step=lambda m: lambda x, u: jnp.exp(m["a"]) * x,
+        num_exponents=1,
+        targets=-0.5,
+        optimiser=optimiser,
+    )
+    model = {"a": jnp.asarray(-1.0)}
+    state = control.init(model)
+    for step_key in jax.random.split(key, 60):
+        model, state, _ = control.update(model, state, jnp.ones(1), INPUTS, key=step_key)
+    assert float(model["a"]) == pytest.approx(-0.5, abs=0.06)
+
+
+@pytest.mark.parametrize("optimiser", ["adam", optax.adam])
+def test_what_is_no_optimiser_is_named(optimiser, untyped):
+    with pytest.raises(TypeError, match="optimiser: expected an Optax transformation such as"):
+        flosser(optimiser=optimiser).init({"a": jnp.ones(())})
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        (dict(num_exponents=0), "num_exponents: "),
+        (dict(window=0), "window: "),
+        (dict(warmup=-1), "warmup: "),
+        (dict(state_warmup=-1), "state_warmup: "),
+        (dict(num_starts=0), "num_starts: "),
+        (dict(warmup=6), "warmup: 6 steps leave none of the window of 6 to count"),
+    ],
+)
+def test_wrong_numbers_are_named(settings, text, untyped):
+    with pytest.raises(ValueError, match=text):
+        flosser(**settings)
+
+
+def test_a_missing_key_is_named(model, untyped):
+    control = flosser()
+    with pytest.raises(ValueError, match=r"key: expected a random key such as jax.random.key\(0\)"):
+        control.update(model, control.init(model), START, INPUTS, key=None)
+
+
+def test_equal_flossers_with_the_usual_optimiser_share_a_program():
+    one, two = (jax.tree.flatten(flosser()) for _ in range(2))
+    assert one == two

@@ -1,0 +1,199 @@
+"""What flossing must not do: shut gates, raise rates, saturate units, make errors explode."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import flossing as fl
+from flossing.floss.harm import _signs
+
+COPY = fl.tasks.Copy(5, num_steps=90)
+
+
+def cell_of(network):
+    return network.cell
+
+
+def harm(before, after, key, **options):
+    state = getattr(before, "initial_state", None)
+    inputs = COPY.sample_inputs(key, 90)
+    if eqx.is_array(state) or isinstance(state, tuple):
+        return fl.flossing_harm(before, after, state, inputs, step=cell_of, key=key)
+    return fl.flossing_harm(
+        before, after, before.initial_state(key=key), inputs, key=key, **options
+    )
+
+
+FLOSSER = fl.Flosser(
+    8,
+    window=20,
+    warmup=5,
+    state_warmup=5,
+    optimiser=fl.floss.flossing_optimiser(3e-2, steps=80),
+    step=cell_of,
+)
+
+
+@eqx.filter_jit
+def flossed(network, key):
+    """The network after 80 flossing steps at a high rate."""
+    inputs = COPY.sample_inputs(key, 25)
+    arrays, rest = eqx.partition((network, FLOSSER.init(network)), eqx.is_array)
+
+    def one(arrays, key):
+        network, memory = eqx.combine(arrays, rest)
+        new = FLOSSER.update(network, memory, network.initial_state, inputs, key=key)
+        return eqx.filter(new[:2], eqx.is_array), None
+
+    arrays, _ = jax.lax.scan(one, arrays, jax.random.split(key, 80))
+    return eqx.combine(arrays, rest)[0]
+
+
+# --- gates that start open
+
+
+@pytest.mark.parametrize("kind", [fl.GRUCell, fl.LSTMCell])
+def test_opened_gates_are_those_of_openness_3(kind, key):
+    opened = fl.open_gates(kind(2, 5, key=key))
+    assert eqx.tree_equal(opened, kind(2, 5, openness=3.0, key=key))
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        lambda key: fl.GRUCell(1, 4, update_bias=-1.0, key=key),
+        lambda key: fl.GRUCell(1, 4, openness=0.5, key=key),
+        lambda key: fl.GRUCell(1, 4, chrono=20, key=key),
+        lambda key: fl.LSTMCell(1, 4, forget_bias=1.0, key=key),
+        lambda key: fl.LSTMCell(1, 4, chrono=20, key=key),
+        lambda key: fl.TanhCell(1, 4, key=key),
+    ],
+)
+def test_gates_whose_biases_were_chosen_stay(cell, key):
+    cell = cell(key)
+    assert eqx.tree_equal(fl.open_gates(cell), cell)
+
+
+def test_flossing_schedules_open_the_gates_of_each_layer_of_each_network(key):
+    def network(key, openness):
+        keys = jax.random.split(key, 3)
+        layers = [
+            fl.GRUCell(1, 3, openness=openness, key=keys[0]),
+            fl.LSTMCell(3, 2, openness=openness, key=keys[1]),
+        ]
+        return fl.Network(fl.Stack(layers), 1, state_warmup=0, key=keys[2])
+
+    keys = jax.random.split(key, 2)
+    closed, opened = (eqx.filter_vmap(lambda k, o=o: network(k, o))(keys) for o in (0.0, 3.0))
+    for schedule in (fl.Adaptive(), fl.Before(), fl.Phases(), fl.Joint()):
+        assert eqx.tree_equal(schedule.prepared(closed), opened)
+
+
+# --- the signs, against numbers that are known
+
+
+def test_signs_of_a_linear_step(key):
+    matrix_key, input_key, signs_key = jax.random.split(key, 3)
+    rotation = jnp.linalg.qr(jax.random.normal(matrix_key, (6, 6)))[0]
+    gain = jnp.arange(6.0)
+    inputs = jax.random.normal(input_key, (3000,))
+    signs = _signs(
+        (0.9 * rotation, gain),
+        lambda model: lambda x, u: model[0] @ x + model[1] * u,
+        jnp.zeros(6),
+        inputs,
+        None,
+        signs_key,
+    )
+    np.testing.assert_allclose(signs.exponent, np.log(0.9), atol=1e-5)
+    np.testing.assert_allclose(signs.sensitivity, 0.9, rtol=0.03)
+    np.testing.assert_allclose(signs.influence, 0.9, rtol=0.03)
+    rows = np.linalg.norm(0.9 * np.asarray(rotation) - np.eye(6), axis=1)
+    np.testing.assert_allclose(signs.change, rows, rtol=0.03)
+    spread = np.sqrt(2) * np.std(inputs)
+    np.testing.assert_allclose(signs.response, spread * np.asarray(gain), rtol=0.05)
+
+
+# --- what is said of models that were spoilt by hand
+
+
+def test_shut_gates_are_told(key):
+    before = fl.GRUCell(1, 8, key=key)
+    bias = before.bias.at[8:14].add(6.0)
+    after = eqx.tree_at(lambda cell: cell.bias, before, bias)
+    (text,) = harm(before, after, key)
+    assert "gates are shut: 6 of 8 state variables" in text
+    assert "open_gates" in text
+
+
+def test_units_that_always_kept_their_state_are_no_news(key):
+    cell = fl.GRUCell(1, 8, update_bias=6.0, key=key)
+    assert harm(cell, cell, key) == []
+
+
+def test_activity_is_told_by_its_mean(key):
+    def step(drive):
+        return lambda state, input: jnp.full(4, drive) + 0 * state + 0 * input
+
+    inputs = jnp.ones((30, 1))
+    options = {"step": step, "key": key}
+    (text,) = fl.flossing_harm(0.5, 1.6, jnp.zeros(4), inputs, **options)
+    assert "activity is up: its mean is 1.6 after flossing, 0.5 before" in text
+    assert fl.flossing_harm(0.5, 1.4, jnp.zeros(4), inputs, **options) == []
+
+
+def test_spikes_that_drive_each_other_up_are_told_and_what_keeps_them_from_it(key):
+    before = fl.LIFCell(1, 20, key=key)
+    weight = before.recurrent_weight
+    after = eqx.tree_at(lambda cell: cell.recurrent_weight, before, weight + 1.0)
+    text = harm(before, after, key)[0]
+    assert "activity is up: its mean is 0.5 after flossing, 0.0233 before" in text
+    assert "keep_row_means=True" in text
+
+
+def test_saturated_units_are_told(key):
+    before = fl.TanhCell(1, 8, key=key)
+    after = eqx.tree_at(lambda cell: cell.bias, before, before.bias.at[:5].set(8.0))
+    (text,) = harm(before, after, key)
+    assert "saturated or silent: 5 of 8 state variables" in text
+
+
+def test_exploding_perturbations_are_told_with_their_exponent(key):
+    def step(rate):
+        return lambda state, input: state * jnp.exp(rate)
+
+    inputs = jnp.zeros((150, 1))
+    options = {"step": step, "key": key}
+    (text,) = fl.flossing_harm(-0.1, 0.1, jnp.zeros(3), inputs, **options)
+    assert "first exponent is 0.1 nats per step after flossing, -0.1 before" in text
+    assert "10^4 over 100 steps" in text
+    assert fl.flossing_harm(0.2, 0.1, jnp.zeros(3), inputs, **options) == []
+
+
+def test_a_step_without_inputs_has_a_number_of_steps(key):
+    def step(rate):
+        return lambda state, input: state * jnp.exp(rate)
+
+    options = {"num_steps": 150, "step": step, "key": key}
+    (text,) = fl.flossing_harm(-0.1, 0.1, jnp.zeros(3), **options)
+    assert "10^4 over 100 steps" in text
+
+
+# --- what is said after flossing
+
+
+def test_flossing_shuts_gates_unless_they_start_open(key):
+    network = fl.Network(fl.GRUCell(1, 8, key=key), 1, key=key)
+    (text,) = harm(network, flossed(network, key), key)
+    assert text.startswith("gates are shut")
+    opened = fl.open_gates(network)
+    assert harm(opened, flossed(opened, key), key) == []
+
+
+@pytest.mark.parametrize("gain", [1.0, 2.0])
+def test_nothing_is_said_of_flossed_tanh_networks(gain, key):
+    recurrent = fl.initialisers.Gaussian(gain)
+    network = fl.Network(fl.TanhCell(1, 8, recurrent=recurrent, key=key), 1, key=key)
+    assert harm(network, flossed(network, key), key) == []

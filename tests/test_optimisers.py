@@ -1,0 +1,211 @@
+"""Optimisers of our own, and those that specifications build, against their equations in plain Python."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from flossing.optimisers import (
+    SGD,
+    Adam,
+    OptimiserSpec,
+    all_finite,
+    apply_if,
+    as_optimiser,
+    clip_by_array_norm,
+    clip_by_global_norm,
+    keep_row_means,
+    smorms3,
+)
+
+
+def by_hand(gradients, learning_rate, epsilon=1e-16):
+    memory, mean, square, steps = 1.0, 0.0, 0.0, []
+    for g in gradients:
+        r = 1 / (memory + 1)
+        mean = (1 - r) * mean + r * g
+        square = (1 - r) * square + r * g * g
+        x = mean**2 / (square + epsilon)
+        steps.append(-g * min(learning_rate, x) / (square**0.5 + epsilon))
+        memory = 1 + memory * (1 - x)
+    return steps
+
+
+def test_steps_are_those_of_the_equations(x64):
+    gradients = np.random.default_rng(0).normal(0.3, 1.0, (30, 2))
+    optimiser = smorms3(0.05)
+    update = jax.jit(optimiser.update)
+    state = optimiser.init({"a": jnp.zeros(()), "b": jnp.zeros(1)})
+    found = []
+    for a, b in gradients:
+        steps, state = update({"a": jnp.asarray(a), "b": jnp.asarray([b])}, state)
+        found.append([float(steps["a"]), float(steps["b"][0])])
+    expected = np.transpose([by_hand(gradients[:, i], 0.05) for i in range(2)])
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+    assert (np.abs(expected).max(0) > 0.02).all()
+
+
+def test_it_finds_the_bottom_of_a_bowl_and_chains(x64):
+    optimiser = optax.chain(optax.clip(10.0), smorms3(0.1))
+    scale = jnp.asarray([1.0, 100.0])
+
+    def step(carry, _):
+        x, state = carry
+        updates, state = optimiser.update(jax.grad(lambda x: (scale * x**2).sum())(x), state)
+        return (optax.apply_updates(x, updates), state), None
+
+    start = jnp.asarray([3.0, -2.0])
+    (x, _), _ = jax.lax.scan(step, (start, optimiser.init(start)), length=400)
+    np.testing.assert_allclose(x, 0, atol=1e-3)
+
+
+def test_a_gradient_of_zero_does_nothing():
+    optimiser = smorms3()
+    steps, _ = optimiser.update(jnp.zeros(3), optimiser.init(jnp.zeros(3)))
+    np.testing.assert_array_equal(steps, np.zeros(3))
+
+
+def test_wrong_learning_rate(untyped):
+    with pytest.raises(ValueError, match="learning_rate: expected a finite positive number"):
+        smorms3(0.0)
+
+
+GRADIENTS = [
+    {"a": np.array([3.0, -4.0]) * scale, "b": np.array([[0.01, 0.02]]) / scale}
+    for scale in (1.0, 1e-3, 0.2, 5.0)
+]
+
+
+def clipped(gradient, clip, norm):
+    sizes = {name: np.linalg.norm(x) for name, x in gradient.items()}
+    if clip is None:
+        return gradient
+    if clip == "global":
+        sizes = dict.fromkeys(gradient, np.hypot(*sizes.values()))
+    return {name: x * min(1.0, norm / sizes[name]) for name, x in gradient.items()}
+
+
+def rate_at(i, first, last, epochs):
+    """Along a cosine, to the last rate at the last update and from there on."""
+    if last is None:
+        return first
+    return last + (first - last) * (1 + np.cos(np.pi * min(i, epochs) / epochs)) / 2
+
+
+def changes(spec, epochs):
+    optimiser = spec.build(epochs)
+    state, found = optimiser.init(jax.tree.map(jnp.asarray, GRADIENTS[0])), []
+    for gradient in GRADIENTS:
+        change, state = optimiser.update(jax.tree.map(jnp.asarray, gradient), state)
+        found.append(change)
+    return found
+
+
+@pytest.mark.parametrize("clip", ["array", "global", None])
+@pytest.mark.parametrize("last", [None, 0.0, 0.01])
+def test_adam_is_that_of_its_equations(clip, last, x64):
+    spec = Adam(learning_rate=0.05, final_learning_rate=last, clip=clip, clip_norm=0.3)
+    mean, square = ({name: 0.0 for name in GRADIENTS[0]} for _ in range(2))
+    for i, found in enumerate(changes(spec, 3)):
+        for name, g in clipped(GRADIENTS[i], clip, 0.3).items():
+            mean[name] = 0.9 * mean[name] + 0.1 * g
+            square[name] = 0.999 * square[name] + 0.001 * g**2
+            m, s = mean[name] / (1 - 0.9 ** (i + 1)), square[name] / (1 - 0.999 ** (i + 1))
+            step = -rate_at(i, 0.05, last, 3) * m / (np.sqrt(s) + 1e-8)
+            np.testing.assert_allclose(found[name], step, rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.8])
+def test_gradient_descent_is_that_of_its_equations(momentum, x64):
+    spec = SGD(learning_rate=0.05, final_learning_rate=0.02, clip=None, momentum=momentum)
+    trace = {name: 0.0 for name in GRADIENTS[0]}
+    for i, found in enumerate(changes(spec, 3)):
+        for name, g in GRADIENTS[i].items():
+            trace[name] = momentum * trace[name] + g
+            np.testing.assert_allclose(
+                found[name], -rate_at(i, 0.05, 0.02, 3) * trace[name], rtol=1e-9
+            )
+
+
+def test_a_rate_of_zero_changes_nothing(x64):
+    for spec in (Adam(learning_rate=0.0, final_learning_rate=0.0), SGD(learning_rate=0.0)):
+        assert all((x == 0).all() for x in jax.tree.leaves(changes(spec, 3)))
+
+
+def test_specifications_are_found_by_name():
+    assert OptimiserSpec.members == {"adam": Adam, "sgd": SGD}
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "text"),
+    [
+        (Adam, dict(learning_rate=-1.0), "learning_rate: "),
+        (Adam, dict(final_learning_rate=-1.0), "final_learning_rate: "),
+        (Adam, dict(clip="all"), "clip: expected one of 'array', 'global', got 'all'"),
+        (Adam, dict(clip_norm=0.0), "clip_norm: "),
+        (SGD, dict(momentum=1.0), "momentum: "),
+    ],
+)
+def test_wrong_settings_are_named(kind, settings, text, untyped):
+    with pytest.raises(ValueError, match=text):
+        kind(**settings)
+
+
+def test_a_plain_transformation_is_taken_as_it_is():
+    optimiser = as_optimiser(optax.sgd(0.5), 3)
+    change, _ = optimiser.update(jnp.ones(2), optimiser.init(jnp.ones(2)), value=jnp.ones(()))
+    np.testing.assert_array_equal(change, [-0.5, -0.5])
+
+
+@pytest.mark.parametrize("wrong", ["adam", None, optax.adam, Adam])
+def test_what_is_no_optimiser_is_named(wrong, untyped):
+    with pytest.raises(
+        TypeError, match=r"optimiser: expected an Optax transformation such as optax"
+    ):
+        as_optimiser(wrong, 3)
+
+
+def test_kept_row_means_are_those_of_matrices_with_columns():
+    rng = np.random.default_rng(4)
+    shapes = {"matrix": (3, 4), "column": (3, 1), "vector": (5,), "filters": (2, 3, 4)}
+    gradient = {name: jnp.asarray(rng.normal(size=shape)) for name, shape in shapes.items()}
+    change, _ = keep_row_means().update(gradient, keep_row_means().init(gradient))
+    for name, given in gradient.items():
+        expected = given - given.mean(1, keepdims=True) if name == "matrix" else given
+        np.testing.assert_allclose(change[name], expected, atol=1e-6)
+
+
+def test_clipping_by_arrays_and_by_all_of_them():
+    gradient = {
+        "large": jnp.array([3.0, 4.0]),
+        "small": jnp.array([0.1, 0.2]),
+        "zero": jnp.zeros(2),
+    }
+    found, _ = clip_by_array_norm(0.5).update(gradient, optax.EmptyState())
+    np.testing.assert_allclose(found["large"], [0.3, 0.4], rtol=1e-6)
+    np.testing.assert_array_equal(found["small"], gradient["small"])
+    np.testing.assert_array_equal(found["zero"], jnp.zeros(2))
+    found, _ = clip_by_global_norm(0.5).update(gradient, optax.EmptyState())
+    for name, given in gradient.items():
+        np.testing.assert_allclose(found[name], given * 0.5 / np.sqrt(25.05), rtol=1e-6)
+
+
+def test_gradients_whose_squares_overflow_keep_their_direction():
+    for clip in (clip_by_array_norm, clip_by_global_norm):
+        found, _ = clip(0.5).update(jnp.array([3e30, 4e30]), optax.EmptyState())
+        np.testing.assert_allclose(found, [0.3, 0.4], rtol=1e-6)
+
+
+@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, -jnp.inf])
+def test_non_finite_gradients_are_seen_anywhere_in_a_tree(bad):
+    assert bool(all_finite({"a": jnp.ones(3), "b": (jnp.zeros(2), None)}))
+    assert not bool(all_finite({"a": jnp.ones(3), "b": (jnp.zeros(2).at[1].set(bad), None)}))
+    assert bool(all_finite({}))
+
+
+def test_apply_if_picks_a_whole_tree():
+    new, old = {"a": jnp.ones(2)}, {"a": jnp.zeros(2)}
+    assert eqx.tree_equal(apply_if(jnp.asarray(True), new, old), new)
+    assert eqx.tree_equal(apply_if(jnp.asarray(False), new, old), old)

@@ -1,0 +1,49 @@
+"""The examples of docs/your_own_model.md run, each section by itself, and do what the page says."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+_PAGE = Path(__file__).parents[1] / "docs" / "your_own_model.md"
+_TEXT = _PAGE.read_text(encoding="utf-8")
+_SECTIONS = {
+    section.split("\n")[0]: re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    for section in _TEXT.split("\n## ")[1:]
+}
+_EXAMPLES = {title: blocks for title, blocks in _SECTIONS.items() if blocks}
+
+
+def test_there_are_three_and_all_are_short():
+    assert len(_EXAMPLES) == 3
+    for blocks in _EXAMPLES.values():
+        assert all(len(block.splitlines()) < 40 for block in blocks)
+
+
+def printed(word, capsys):
+    """The numbers that the example prints whose title has that word."""
+    (blocks,) = [blocks for title, blocks in _EXAMPLES.items() if word in title]
+    names: dict = {}
+    for block in blocks:
+        exec(block, names)
+    text = capsys.readouterr().out
+    return [float(number) for number in re.findall(r"-?\d+\.?\d*", text)]
+
+
+def test_a_gru_of_equinox_is_flossed_and_learns_to_add(capsys, untyped):
+    steps, first, last = printed("Keep the exponent", capsys)
+    assert steps > 0
+    assert last < 0.1 / 6 < first
+
+
+def test_a_module_of_nnx_gets_slower_directions(capsys, untyped):
+    pytest.importorskip("flax")
+    before, after, skipped = printed("NNX", capsys)
+    assert before < -0.2
+    assert abs(after) < 0.5 * abs(before)
+    assert skipped == 0
+
+
+def test_a_dict_of_arrays_learns_with_a_joint_loss(capsys, untyped):
+    first, last = printed("joint", capsys)
+    assert last < 0.5 * first
