@@ -3,10 +3,13 @@
 import dataclasses
 import json
 
+import jax
 import pytest
 
 from flossing.experiments import xor
 from flossing.experiments._delays import Delays, largest_solved
+from flossing.experiments._runs import do_runs
+from flossing.runs import job
 from flossing.runs.job import Silent
 
 SMALL = Delays(
@@ -81,10 +84,47 @@ def test_the_largest_solved_delay():
 
 def test_the_last_exponents_are_flossed_too_where_that_is_asked_for():
     settings = dataclasses.replace(SMALL, larger=(), complete=((16, 4), (20, 8)))
-    flossed = {name: config.flossing.num_exponents for name, config in settings.runs().items()}
+    flossed = {
+        name: config.schedule.num_exponents
+        for name, config in settings.runs().items()
+        if config.schedule is not None
+    }
     assert flossed == {
-        "N=16,d=4,none": 11,
         "N=16,d=4,adaptive": 11,
         "N=16,d=4,adaptive,k=N": 16,
         "N=20,d=8,adaptive,k=N": 20,
     }
+
+
+def test_larger_networks_have_larger_batches_and_smaller_rates():
+    """Both in proportion to the units, from 80 on."""
+    settings = dataclasses.replace(SMALL, hidden_size=80, larger=((40, 4), (160, 4)), complete=())
+    runs = settings.runs()
+    sizes = {config.cell.hidden_size: config for config in runs.values()}
+    assert {n: config.batch_size for n, config in sizes.items()} == {40: 16, 80: 16, 160: 32}
+    rates = {n: config.optimiser.learning_rate for n, config in sizes.items()}
+    assert rates == pytest.approx({40: 2e-3, 80: 2e-3, 160: 1e-3})
+
+
+def test_what_is_timed_was_compiled_before(tmp_path, monkeypatch):
+    """Not one program is compiled while blocks run, the last and shorter ones included."""
+    programs, during = [], []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda name, seconds, **more: programs.append(name) if "backend_compile" in name else None
+    )
+
+    def counted(block):
+        def call(*arguments):
+            before = len(programs)
+            outcome = jax.block_until_ready(block(*arguments))
+            during.append(len(programs) - before)
+            return outcome
+
+        return call
+
+    for name in ("floss_block", "train_block"):
+        monkeypatch.setattr(job, name, counted(getattr(job, name)))
+    settings = dataclasses.replace(SMALL, larger=(), complete=(), schedules=("phases",), epochs=120)
+    do_runs(settings.runs(), tmp_path, timed=True)
+    assert programs
+    assert during == [0] * 5
