@@ -72,19 +72,10 @@ class Settings:
         found = {}
         for architecture in self.architectures:
             for task, steps in self.delays.items():
-                delays = Delays(
-                    task,
-                    delays=steps,
-                    cell=ARCHITECTURES[architecture][1],
-                    hidden_size=self.hidden_size,
-                    schedules=self.schedules,
-                    target=_TARGETS[task],
-                    networks=self.networks,
-                    epochs=self.epochs,
-                    learning_rate=self.learning_rate,
-                    steps_before=self.steps_before,
-                    seed=self.seed,
-                )
+                own = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+                del own["architectures"]
+                changes = {"cell": ARCHITECTURES[architecture][1], "target": _TARGETS[task]}
+                delays = Delays(task, **own | changes | {"delays": steps})
                 for name, config in delays.runs().items():
                     _, rest = name.split(",", 1)
                     if isinstance(config.schedule, Adaptive):
