@@ -8,6 +8,7 @@ import pytest
 
 from flossing.experiments import ablation
 from flossing.experiments.ablation import VARIANTS, Settings
+from flossing.floss import Adaptive
 
 SMALL = Settings(
     variants=("none", "default"), delay=4, hidden_size=8, networks=2, epochs=12, steps_before=3
@@ -26,18 +27,30 @@ def test_a_small_one_is_complete(tmp_path):
     assert labels == ["adaptive, defaults", "not flossed"]
 
 
-def test_each_variant_differs_from_the_defaults_in_what_it_says():
+def test_variants_differ_from_the_defaults_in_their_schedule_alone():
     runs = Settings().runs()
-    assert len({repr(config) for config in runs.values()}) == len(VARIANTS)
-    flossing = runs["default"].flossing
-    assert (flossing.schedule, flossing.num_exponents) == ("adaptive", 35)
-    assert runs["k-quarter"].flossing == dataclasses.replace(flossing, num_exponents=10)
-    often = dataclasses.replace(flossing.adaptive, every=5)
-    assert runs["often"].flossing == dataclasses.replace(flossing, adaptive=often)
-    assert runs["joint-small"].flossing.joint_weight == 0.01
-    assert runs["not-before"].flossing.steps_before == 0
+    assert len({repr(config.schedule) for config in runs.values()}) == len(VARIANTS)
+    default = runs["default"]
     for config in runs.values():
-        assert dataclasses.replace(config, flossing=flossing) == runs["default"]
+        assert dataclasses.replace(config, schedule=default.schedule) == default
+
+
+@pytest.mark.parametrize(
+    ("variant", "changes"),
+    [
+        ("k-quarter", {"num_exponents": 10}),
+        ("k-all", {"num_exponents": 40}),
+        ("often", {"every": 5}),
+        ("not-before", {"steps_before": 0}),
+        ("window-published", {"window": 55, "warmup": 16, "state_warmup": 0}),
+    ],
+)
+def test_a_variant_is_the_default_with_its_changes(variant, changes):
+    """The default floss 35 of 40 exponents, five less than all."""
+    runs = Settings().runs()
+    default = Adaptive(num_exponents=35, steps_before=200)
+    assert runs["default"].schedule == default
+    assert runs[variant].schedule == dataclasses.replace(default, **changes)
 
 
 def row(accuracy, cost, default=(0.9, 0.91, 0.92, 0.93, 0.94, 0.95)):

@@ -127,4 +127,5 @@ def test_what_is_timed_was_compiled_before(tmp_path, monkeypatch):
     settings = dataclasses.replace(SMALL, larger=(), complete=(), schedules=("phases",), epochs=120)
     do_runs(settings.runs(), tmp_path, timed=True)
     assert programs
-    assert during == [0] * 5
+    assert len(during) > 4
+    assert not any(during)

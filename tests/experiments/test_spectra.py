@@ -17,7 +17,7 @@ from flossing.experiments import (
 from flossing.experiments._flossed import Networks, binary_cell
 from flossing.experiments._published import curves
 from flossing.experiments._tangent_modes import effective_rank, slow_modes
-from flossing.runs.config import TaskConfig
+from flossing.tasks import DelayedXOR
 
 
 def check(result, name, panels):
@@ -52,7 +52,7 @@ def test_binary_networks_have_the_published_spectrum_before_flossing():
     published = curves(
         "binary_spectrum", "flossed_exponents_k", "realisation", "index", "exponent_per_step"
     )[0]["mean"][:50, 1]
-    networks = Networks(binary_cell(80, 0.5), TaskConfig("xor", 18), 9, 3)
+    networks = Networks(binary_cell(80, 0.5), DelayedXOR(18), 9, 3)
     ours = networks.spectra(networks.fresh, 50, 300).mean(0)
     assert np.abs(ours - published).max() < 0.035
     fall = published[0] - published[-1]

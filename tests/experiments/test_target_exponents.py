@@ -2,11 +2,20 @@
 
 import json
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from flossing.experiments import NAMES, Claim, experiment
-from flossing.experiments.target_exponents import TARGETS, Settings, published, run
+from flossing.experiments.target_exponents import (
+    TARGETS,
+    Settings,
+    polyak_descent,
+    published,
+    run,
+)
 
 
 def test_published_curves_have_the_published_medians():
@@ -24,7 +33,7 @@ def small():
         settings=Settings(
             hidden_size=24,
             epochs=60,
-            starts=8,
+            num_starts=8,
             state_warmup=100,
             window=120,
             warmup=60,
@@ -70,3 +79,39 @@ def test_claims():
     assert not Claim("error", 0.03, 0.02).holds
     assert Claim("accuracy", 99.0, 95.0, below=False).holds
     assert not Claim("error", float("nan"), 0.02).holds
+
+
+def test_a_polyak_step_takes_one_residual_to_zero_by_the_shortest_way(x64):
+    """Newton's method for a linear residual: one step, along the gradient, over all arrays together."""
+    weights = {"a": jnp.array([1.0, -2.0]), "b": jnp.array([[3.0]])}
+
+    def loss(p):
+        return (2 * p["a"][0] - p["a"][1] + 5 * p["b"][0, 0] - 7.0) ** 2
+
+    optimiser = polyak_descent(100.0)
+    value, gradient = jax.value_and_grad(loss)(weights)
+    step, _ = jax.jit(optimiser.update)(gradient, optimiser.init(weights), value=value)
+    shortest = -12.0 * np.array([2.0, -1.0, 5.0]) / 30.0
+    np.testing.assert_allclose([*step["a"], step["b"][0, 0]], shortest)
+    assert loss(optax.apply_updates(weights, step)) == pytest.approx(0, abs=1e-20)
+
+
+def test_a_polyak_step_is_the_best_along_the_gradient_of_a_quadratic(x64):
+    """No other length of the step ends nearer to the solution."""
+    scale, start = jnp.array([1.0, 4.0, 0.3]), jnp.array([1.0, 0.5, -2.0])
+    value, gradient = jax.value_and_grad(lambda x: (scale * x**2).sum())(start)
+    optimiser = polyak_descent(100.0)
+    step, _ = optimiser.update(gradient, optimiser.init(start), value=value)
+    distances = [float(jnp.linalg.norm(start + factor * step)) for factor in (0.9, 1.0, 1.1)]
+    assert distances[1] < min(distances[0], distances[2])
+
+
+def test_polyak_steps_are_bounded_and_zero_without_a_gradient():
+    optimiser = polyak_descent(0.5)
+    gradient = {"a": jnp.array([3.0, 0.0]), "b": jnp.array([4.0])}
+    state = optimiser.init(gradient)
+    step, state = optimiser.update(gradient, state, value=jnp.asarray(1e3))
+    assert float(optax.tree.norm(step)) == pytest.approx(0.5)
+    zeros = jax.tree.map(jnp.zeros_like, gradient)
+    step, _ = optimiser.update(zeros, state, value=jnp.asarray(1.0))
+    np.testing.assert_array_equal(jax.tree.leaves(step)[0], [0, 0])

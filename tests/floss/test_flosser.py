@@ -76,9 +76,7 @@ def test_a_step_is_the_gradient_of_the_flossing_loss_and_optax(starts, model, ke
     part = {name: model[name] for name in names}
     memory, ours, state_of_ours = optimiser.init(part), model, control.init(model)
     for step_key in jax.random.split(key, 2):
-        # Whatever basis the flosser draws, it is a function of the key alone.
-        basis_key = step_key
-        (value, found), gradient = jax.value_and_grad(loss, has_aux=True)(part, basis_key)
+        (value, found), gradient = jax.value_and_grad(loss, has_aux=True)(part, step_key)
         change, memory = optimiser.update(gradient, memory)
         part = optax.apply_updates(part, change)
         ours, state_of_ours, info = control.update(ours, state_of_ours, state, inputs, key=step_key)

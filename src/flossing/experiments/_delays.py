@@ -1,7 +1,7 @@
 """Accuracy against delay, with and without flossing: what xor, copy and parity have in common."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +167,7 @@ def reproduce(
     name: str,
     title: str,
     settings: Delays,
-    claims: Any,
+    claims: Callable[[Delays, dict[str, Any]], list[Claim]],
     folder: Path | None,
     reporters: Reporters | None,
 ) -> Result:
@@ -176,7 +176,7 @@ def reproduce(
     Args:
         name, title: of the experiment.
         settings: what to do.
-        claims: a function of the summaries by name of the run.
+        claims: makes the claims from the settings and the summaries by name of the run.
         folder, reporters: see ``do_runs``.
     """
     outcomes = do_runs(settings.runs(), folder, reporters)
@@ -187,7 +187,7 @@ def reproduce(
         source="Engelken 2023 (gradient flossing)",
         settings=dataclasses.asdict(settings),
         numbers=numbers,
-        claims=claims(numbers),
+        claims=claims(settings, numbers),
         figure=_figure(numbers, settings, title),
     )
 

@@ -13,6 +13,8 @@ from ..lyapunov import lyapunov_spectrum
 from ..tasks import Task
 
 _RANGE = 0.01, 4.0
+_TOLERANCE = 0.1
+_WARMUP = 50
 AnyCell = TypeVar("AnyCell", bound=Cell)
 
 
@@ -22,8 +24,6 @@ def starting_at(
     task: Task,
     start: Callable[[AnyCell], Any],
     *,
-    num_steps: int = 1000,
-    warmup: int = 50,
     key: PRNGKeyArray,
 ) -> AnyCell:
     """The cell with a gain between 0.01 and 4 that gives it this exponent, found by bisection on a log scale.
@@ -32,23 +32,25 @@ def starting_at(
     closest.
 
     Args:
-        first_exponent: in nats per step, as measured over ``num_steps`` of the task's input.
+        first_exponent: in nats per step, as measured over 1000 steps of the task's input.
         cell: with a matrix ``recurrent_weight``, which is scaled.
         task: whose input drives the cell.
         start: makes the state in which trajectories start from a cell.
-        num_steps, warmup: steps over which the exponent is measured, and before them.
         key: random key of input and tangent basis.
+
+    Raises:
+        RuntimeError: no such gain leads within 0.1 of the exponent.
     """
     input_key, basis_key = jax.random.split(key)
-    inputs = task.sample_inputs(input_key, warmup + num_steps)
+    inputs = task.sample_inputs(input_key, _WARMUP + 1000)
 
     def scaled(gain: Array) -> AnyCell:
-        return eqx.tree_at(_matrix, cell, replace_fn=lambda weight: gain * weight)
+        return eqx.tree_at(lambda c: c.recurrent_weight, cell, replace_fn=lambda w: gain * w)  # pyright: ignore
 
     def exponent(gain: Array) -> Array:
         step = scaled(gain)
         return lyapunov_spectrum(
-            step, start(step), inputs, num_exponents=1, warmup=warmup, key=basis_key
+            step, start(step), inputs, num_exponents=1, warmup=_WARMUP, key=basis_key
         ).exponents[0]
 
     def halve(_: Array, carry: tuple) -> tuple:
@@ -60,8 +62,9 @@ def starting_at(
         return jnp.where(below, middle, low), jnp.where(below, high, middle), best, error
 
     low, high, infinite = (jnp.asarray(x, jnp.result_type(float)) for x in (*_RANGE, jnp.inf))
-    return scaled(jax.lax.fori_loop(0, 15, halve, (low, high, low, infinite))[2])
-
-
-def _matrix(cell: Any) -> Array:
-    return cell.recurrent_weight
+    _, _, best, error = jax.lax.fori_loop(0, 15, halve, (low, high, low, infinite))
+    message = (
+        f"first_exponent: no gain between {_RANGE[0]} and {_RANGE[1]} was found that leads within "
+        f"{_TOLERANCE} nats per step of it; choose another one, or more units."
+    )
+    return scaled(eqx.error_if(best, error > _TOLERANCE, message))

@@ -1,4 +1,4 @@
-"""A cell with the penalty on vanishing and exploding errors of Pascanu, Mikolov & Bengio (2013)."""
+"""A tanh network with the penalty on vanishing and exploding errors of Pascanu, Mikolov & Bengio (2013)."""
 
 import dataclasses
 from typing import Any
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from .._norms import tree_norm
-from ..cells import Cell, TanhCell
+from ..cells import TanhCell
 from ..cells.spec import RecurrentSpec
 
 
@@ -22,108 +22,85 @@ class PenalisedSpec(RecurrentSpec):
 
     def layer(self, input_size: int, *, key: PRNGKeyArray) -> "PenalisedCell":
         """One cell with fresh weights."""
-        cell = TanhCell(input_size, self.hidden_size, key=key, **self._matrices())
-        return PenalisedCell(cell, self.weight)
+        return PenalisedCell(
+            input_size, self.hidden_size, weight=self.weight, key=key, **self._matrices()
+        )
 
 
-class PenalisedCell(Cell):
-    """A cell whose gradients along a trial are those of loss and penalty together.
+class PenalisedCell(TanhCell):
+    """A tanh cell whose gradients along a trial are those of loss and penalty together.
 
     The penalty needs the errors, which exist in the backward pass alone, so it acts there: the gradient that
     parameters get from ``over_time`` has ``weight`` times that of ``jacobian_penalty`` in it.
-    Steps, outputs and exponents are those of the cell alone.
     """
 
-    cell: Cell
     weight: float = eqx.field(static=True)
 
-    @property
-    def input_size(self) -> int:
-        """Number of inputs."""
-        return self.cell.input_size
-
-    @property
-    def hidden_size(self) -> int:
-        """Number of units."""
-        return self.cell.hidden_size
-
-    def __call__(self, state: Any, input: Float[Array, " input"]) -> Any:
-        """The next state."""
-        return self.cell(state, input)
-
-    def initial_state(self, *, key: PRNGKeyArray | None = None) -> Any:
-        """The state a network starts in."""
-        return self.cell.initial_state(key=key)
-
-    def output(self, state: Any) -> Float[Array, " hidden"]:
-        """What a readout sees of a state."""
-        return self.cell.output(state)
+    def __init__(self, input_size: int, hidden_size: int, *, weight: float, **more: Any):
+        super().__init__(input_size, hidden_size, **more)
+        self.weight = weight
 
     def over_time(self, inputs: Any, state: Any = None) -> Float[Array, "time hidden"]:
-        """Outputs of one trial after each step."""
-        start = self.initial_state() if state is None else state
-        return jax.vmap(self.output)(_states((self.cell, start), inputs, self.weight))
+        """States of one trial after each step."""
+        return _states((self, self.initial_state() if state is None else state), inputs)
 
 
-def nudged(cell: Any, start: PyTree, inputs: Float[Array, "time input"], nudges: PyTree) -> PyTree:
+def nudged(
+    cell: TanhCell,
+    start: Float[Array, " hidden"],
+    inputs: Float[Array, "time input"],
+    nudges: Float[Array, "time hidden"],
+) -> Float[Array, "time hidden"]:
     """States of one trial in which ``nudges`` are added to the state after every step.
 
     The gradient of a loss of the states with respect to nudges of zero is its total derivative with respect
-    to every state. ``nudges`` has the form of the state, with time as leading axis.
+    to every state.
     """
 
-    def step(state: Any, input: tuple[Array, Any]) -> tuple[Any, Any]:
-        state = jax.tree.map(jnp.add, cell(state, input[0]), input[1])
+    def step(state: Array, given: tuple[Array, Array]) -> tuple[Array, Array]:
+        input, nudge = given
+        state = cell(state, input) + nudge
         return state, state
 
     return jax.lax.scan(step, start, (inputs, nudges))[1]
 
 
-def no_nudges(start: PyTree, num_steps: int) -> PyTree:
-    """Nudges of zero for a trial that begins in this state."""
-    return jax.tree.map(lambda x: jnp.zeros((num_steps, *x.shape), x.dtype), start)
-
-
 @eqx.filter_custom_vjp
-def _states(differentiated: tuple[Cell, PyTree], inputs: Array, weight: float) -> PyTree:
-    cell, start = differentiated
-    return nudged(cell, start, inputs, no_nudges(start, len(inputs)))
+def _states(cell_and_start: tuple[PenalisedCell, Array], inputs: Array) -> Array:
+    return nudged(*cell_and_start, inputs, jnp.zeros((len(inputs), *cell_and_start[1].shape)))
 
 
 @_states.def_fwd
 def _forward(
-    perturbed: Any, differentiated: tuple[Cell, PyTree], inputs: Array, weight: float
-) -> tuple[PyTree, Any]:
-    arrays, rest = eqx.partition(differentiated, eqx.is_inexact_array)
-
-    def states_of(arrays: PyTree, nudges: PyTree) -> PyTree:
-        return nudged(*eqx.combine(arrays, rest), inputs, nudges)
-
-    zero = no_nudges(differentiated[1], len(inputs))
-    states, pull = jax.vjp(states_of, arrays, zero)
+    perturbed: Any, cell_and_start: tuple[PenalisedCell, Array], inputs: Array
+) -> tuple[Array, Any]:
+    arrays, rest = eqx.partition(cell_and_start, eqx.is_inexact_array)
+    nudges = jnp.zeros((len(inputs), *cell_and_start[1].shape))
+    states, pull = jax.vjp(
+        lambda arrays, nudges: nudged(*eqx.combine(arrays, rest), inputs, nudges), arrays, nudges
+    )
     return states, (states, pull)
 
 
 @_states.def_bwd
 def _backward(
     kept: Any,
-    direct: PyTree,
+    direct: Array,
     perturbed: Any,
-    differentiated: tuple[Cell, PyTree],
+    cell_and_start: tuple[PenalisedCell, Array],
     inputs: Array,
-    weight: float,
 ) -> PyTree:
-    states, pull = kept
+    (states, pull), cell = kept, cell_and_start[0]
     (gradient, of_start), errors = pull(direct)
-    arrays, rest = eqx.partition(differentiated[0], eqx.is_inexact_array)
-    more = jax.grad(lambda a: jacobian_penalty(eqx.combine(a, rest), states, inputs, errors))(
-        arrays
-    )
-    return jax.tree.map(lambda g, m: g + weight * m, gradient, more), of_start
+    more = eqx.filter_grad(jacobian_penalty)(cell, states, inputs, errors)
+    return jax.tree.map(lambda g, m: g + cell.weight * m, gradient, more), of_start
 
 
 def jacobian_penalty(
-    cell: PyTree, states: PyTree, inputs: Float[Array, "time input"], errors: PyTree
+    cell: PyTree,
+    states: Float[Array, "time hidden"],
+    inputs: Float[Array, "time input"],
+    errors: Float[Array, "time hidden"],
 ) -> Float[Array, ""]:
     """How much errors grow or shrink in a step: mean over t of ``(|D_t^T e_t| / |e_t| - 1)^2``.
 
@@ -134,24 +111,19 @@ def jacobian_penalty(
 
     Args:
         cell: a step; gradients are for what it holds.
-        states: after each step, time as leading axis.
+        states: after each step.
         inputs: of each step.
         errors: derivatives of the loss with respect to ``states``. Steps with an error of 0 do not count.
     """
     states, errors = jax.lax.stop_gradient((states, errors))
-    before, after = (
-        jax.tree.map(lambda x: x[:-1], states),
-        jax.tree.map(lambda x: x[1:], errors),
-    )
 
-    def growth(state: PyTree, input: Array, error: PyTree) -> tuple[Array, Array]:
-        largest = jnp.max(jnp.stack([jnp.abs(x).max() for x in jax.tree.leaves(error)]))
+    def growth(state: Array, input: Array, error: Array) -> tuple[Array, Array]:
+        largest = jnp.abs(error).max()
         counts = jnp.isfinite(largest) & (largest > 0)
-        scale = jnp.where(counts, largest, 1)
-        error = jax.tree.map(lambda x: jnp.where(counts, x / scale, 1), error)
+        error = jnp.where(counts, error / jnp.where(counts, largest, 1), 1)
         (back,) = jax.vjp(lambda s: cell(s, input), state)[1](error)
         growth = tree_norm(back) / tree_norm(error)
         return jnp.where(counts, jnp.square(growth - 1), 0), counts
 
-    penalties, counts = jax.vmap(growth)(before, inputs[1:], after)
+    penalties, counts = jax.vmap(growth)(states[:-1], inputs[1:], errors[1:])
     return jnp.sum(penalties) / jnp.maximum(jnp.sum(counts), 1)

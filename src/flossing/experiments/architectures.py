@@ -15,6 +15,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from ..cells import CellSpec, GRUSpec, LSTMSpec, TanhSpec
+from ..floss import Adaptive
 from ..runs import RunConfig
 from ..runs.plots import style
 from ._delays import Delays, accuracy_panel, summary
@@ -26,12 +27,23 @@ ARCHITECTURES: dict[str, tuple[str, CellSpec]] = {
     "orthogonal": ("tanh, orthogonal", TanhSpec(recurrent="orthogonal")),
     "leaky": ("tanh, leak 0.5", TanhSpec(leak=0.5)),
     "two-layers": ("tanh, two layers", TanhSpec(layers=2)),
-    "gru": ("GRU", GRUSpec(openness=0.0)),
-    "lstm": ("LSTM", LSTMSpec(openness=0.0)),
+    "gru": ("GRU", GRUSpec()),
+    "lstm": ("LSTM", LSTMSpec()),
     "gru-open": ("GRU, gates open", GRUSpec(openness=3.0)),
     "lstm-open": ("LSTM, gates open", LSTMSpec(openness=3.0)),
 }
 """Name in figures, and settings, of each."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AsTheyStart(Adaptive):
+    """Adaptive flossing that leaves gates as they start, half open or open."""
+
+    def prepared(self, networks: Any) -> Any:
+        """The same networks."""
+        return networks
+
+
 _TASKS = {"xor": "delayed XOR", "copy": "copy", "parity": "parity of 4 bits"}
 _TARGETS = {"xor": 0.0, "copy": 0.0, "parity": -0.1}
 """Of the flossed exponents, nats per step."""
@@ -60,21 +72,15 @@ class Settings:
         found = {}
         for architecture in self.architectures:
             for task, steps in self.delays.items():
-                delays = Delays(
-                    task,
-                    delays=steps,
-                    cell=ARCHITECTURES[architecture][1],
-                    hidden_size=self.hidden_size,
-                    schedules=self.schedules,
-                    target=_TARGETS[task],
-                    networks=self.networks,
-                    epochs=self.epochs,
-                    learning_rate=self.learning_rate,
-                    steps_before=self.steps_before,
-                    seed=self.seed,
-                )
+                own = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+                del own["architectures"]
+                changes = {"cell": ARCHITECTURES[architecture][1], "target": _TARGETS[task]}
+                delays = Delays(task, **own | changes | {"delays": steps})
                 for name, config in delays.runs().items():
                     _, rest = name.split(",", 1)
+                    if isinstance(config.schedule, Adaptive):
+                        schedule = AsTheyStart(**dataclasses.asdict(config.schedule))
+                        config = dataclasses.replace(config, schedule=schedule)
                     found[f"{architecture},{task},{rest}"] = config
         return found
 

@@ -1,6 +1,5 @@
 """Copy task: accuracy against delay without, before, between and with adaptive flossing (Engelken 2023)."""
 
-from functools import partial
 from pathlib import Path
 
 from ._delays import Delays, remembers_longer, reproduce
@@ -32,5 +31,6 @@ def run(
 ) -> Result:
     """Runs the experiment; the quick version has three small networks, one delay, 300 epochs."""
     settings = settings or (QUICK if quick else FULL)
-    claims = partial(remembers_longer, settings)
-    return reproduce("copy", "copy: s[t - d], tanh networks", settings, claims, folder, reporters)
+    return reproduce(
+        "copy", "copy: s[t - d], tanh networks", settings, remembers_longer, folder, reporters
+    )

@@ -4,7 +4,6 @@ Parity needs products of four bits. Networks whose exponents are all at zero are
 make them; exponents at -0.1 are slow enough to remember and leave room for a nonlinearity.
 """
 
-from functools import partial
 from pathlib import Path
 
 from ._delays import Delays, remembers_longer, reproduce
@@ -37,7 +36,5 @@ def run(
 ) -> Result:
     """Runs the experiment; the quick version has three small networks, one delay, 300 epochs."""
     settings = settings or (QUICK if quick else FULL)
-
     title = "parity of the bits at lags d/4, d/2, 3d/4, d, tanh networks"
-    claims = partial(remembers_longer, settings)
-    return reproduce("parity", title, settings, claims, folder, reporters)
+    return reproduce("parity", title, settings, remembers_longer, folder, reporters)

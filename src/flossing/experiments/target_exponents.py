@@ -116,11 +116,17 @@ def run(quick: bool = False, settings: Settings | None = None) -> Result:
     errors, in_window, theirs, claims = {}, {}, {}, []
     for target, track in ours.items():
         known = theirs_all[target].values()
-        theirs[target] = {e: _median([_at(c, e) for c in known], target) for e in moments}
+        theirs[target] = {e: _median([np.interp(e, *c.T) for c in known], target) for e in moments}
         errors[target] = {e: _median(track["measured"][e], target) for e in moments}
         in_window[target] = {e: _median(track["in_window"][e - 1], target) for e in moments}
         claims += [
-            _claim(target, e, track["measured"][e], in_window[target][e], theirs[target][e])
+            Claim(
+                f"target {target:g}, epoch {e}: median |lambda_1 - target|, on new input (in the flossing "
+                f"window: {in_window[target][e]:.4f}); limit: published",
+                errors[target][e],
+                theirs[target][e],
+                theirs[target][e],
+            )
             for e in moments
         ]
     numbers: dict[str, Any] = {
@@ -155,23 +161,6 @@ def _plain(by_target: dict[float, dict[int, Any]]) -> dict[str, dict[str, Any]]:
 
 def _median(exponents: Any, target: float) -> float:
     return float(np.median(np.abs(np.asarray(exponents) - target)))
-
-
-def _claim(
-    target: float, epoch: int, measured: np.ndarray, in_window: float, known: float
-) -> Claim:
-    """No worse than published."""
-    return Claim(
-        f"target {target:g}, epoch {epoch}: median |lambda_1 - target|, on new input (in the flossing "
-        f"window: {in_window:.4f}); limit: published",
-        _median(measured, target),
-        known,
-        known,
-    )
-
-
-def _at(curve: np.ndarray, epoch: int) -> float:
-    return float(np.interp(epoch, curve[:, 0], curve[:, 1]))
 
 
 def _networks_starting_at(starts: np.ndarray, networks: Networks, settings: Settings) -> Network:

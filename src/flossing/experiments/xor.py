@@ -36,26 +36,26 @@ def run(
 ) -> Result:
     """Runs the experiment; the quick version has three small networks, two delays, 400 epochs."""
     settings = settings or (QUICK if quick else FULL)
-
-    def claims(numbers: dict[str, Any]) -> list[Claim]:
-        n, found = settings.hidden_size, []
-        for d in settings.delays:
-            if "adaptive" in settings.schedules and d <= 0.75 * n:
-                lowest = min(numbers[f"N={n},d={d},adaptive"]["test_accuracy"])
-                text = f"d = {d}: lowest held-out accuracy of all networks, adaptive"
-                found.append(Claim(text, lowest, 0.95, below=False))
-        for d in settings.delays:
-            if "none" in settings.schedules and d >= n / 2:
-                solved = numbers[f"N={n},d={d},none"]["solved"]
-                found.append(Claim(f"d = {d}: networks at 95 %, not flossed", solved, 1))
-        for size, least in ((80, 70), (160, 120)):
-            delays = [d for m, d in settings.larger if m == size]
-            delays += settings.delays if size == n else ()
-            if delays:
-                best = largest_solved(numbers, size, "adaptive", delays)
-                text = f"N = {size}: largest d with median at 95 %, adaptive"
-                found.append(Claim(text, best, least - 0.5, below=False))
-        return found
-
     title = "delayed XOR: s[t - d/2] XOR s[t - d], tanh networks"
-    return reproduce("xor", title, settings, claims, folder, reporters)
+    return reproduce("xor", title, settings, _claims, folder, reporters)
+
+
+def _claims(settings: Delays, numbers: dict[str, Any]) -> list[Claim]:
+    n, found = settings.hidden_size, []
+    for d in settings.delays:
+        if "adaptive" in settings.schedules and d <= 0.75 * n:
+            lowest = min(numbers[f"N={n},d={d},adaptive"]["test_accuracy"])
+            text = f"d = {d}: lowest held-out accuracy of all networks, adaptive"
+            found.append(Claim(text, lowest, 0.95, below=False))
+    for d in settings.delays:
+        if "none" in settings.schedules and d >= n / 2:
+            solved = numbers[f"N={n},d={d},none"]["solved"]
+            found.append(Claim(f"d = {d}: networks at 95 %, not flossed", solved, 1))
+    for size, least in ((80, 70), (160, 120)):
+        delays = [d for m, d in settings.larger if m == size]
+        delays += settings.delays if size == n else ()
+        if delays:
+            best = largest_solved(numbers, size, "adaptive", delays)
+            text = f"N = {size}: largest d with median at 95 %, adaptive"
+            found.append(Claim(text, best, least - 0.5, below=False))
+    return found

@@ -1,0 +1,127 @@
+"""The penalty on growing and shrinking errors against dense Jacobians and cases with known growth."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import flossing as fl
+from flossing.cells import TanhSpec
+from flossing.experiments._jacobian_penalty import PenalisedSpec, jacobian_penalty, nudged
+from flossing.optimisers import Adam
+from flossing.runs import RunConfig
+from flossing.tasks import Copy
+from flossing.training import begin, train_block
+
+TIME, UNITS, TRIALS = 6, 4, 3
+
+
+@pytest.fixture
+def network(x64, key):
+    cell = PenalisedSpec(UNITS, weight=2.0 / TRIALS).build(1, key=key)
+    return fl.Network(cell, 1, state_warmup=5, key=key)
+
+
+def normal(*shape):
+    return jnp.asarray(np.random.default_rng(0).normal(size=shape))
+
+
+@pytest.mark.parametrize("gain", [0.5, 1.0, 2.0])
+def test_a_rotation_that_scales(gain, x64, key):
+    """Every error grows by the gain in a step, whatever it is and whatever the state."""
+    matrix = gain * jax.random.orthogonal(key, UNITS)
+    errors = jnp.exp(-200 * jnp.arange(TIME))[:, None] * normal(TIME, UNITS)  # to 1e-434: zero
+    found = jacobian_penalty(
+        lambda s, u: matrix @ s, normal(TIME, UNITS), jnp.zeros((TIME, 1)), errors
+    )
+    np.testing.assert_allclose(found, (gain - 1) ** 2, atol=1e-14)
+
+
+def test_no_errors_no_penalty(x64):
+    zeros = jnp.zeros((TIME, UNITS))
+    assert float(jacobian_penalty(lambda s, u: 2 * s, zeros, jnp.zeros((TIME, 1)), zeros)) == 0
+
+
+def test_against_dense_jacobians(network):
+    states, inputs, errors = normal(TIME, UNITS), normal(TIME, 1), normal(TIME, UNITS)
+    terms = []
+    for t in range(1, TIME):
+        dense = jax.jacfwd(lambda s, t=t: network.cell(s, inputs[t]))(states[t - 1])
+        growth = np.linalg.norm(dense.T @ errors[t]) / np.linalg.norm(errors[t])
+        terms.append((growth - 1) ** 2)
+    found = jacobian_penalty(network.cell, states, inputs, errors)
+    np.testing.assert_allclose(found, np.mean(terms), rtol=1e-12)
+
+
+def test_nudges_of_zero_find_the_errors(network):
+    """The gradient for a nudge is what the loss makes of a state that starts there."""
+    inputs, cell, start = normal(TIME, 1), network.cell, network.initial_state
+    zero = jnp.zeros((TIME, UNITS))
+    errors = jax.grad(lambda n: (nudged(cell, start, inputs, n) ** 2).sum())(zero)
+    states = nudged(cell, start, inputs, zero)
+
+    def rest(state):
+        """Loss of the last three steps from the state before them on."""
+        return (state**2).sum() + (nudged(cell, state, inputs[4:], zero[4:]) ** 2).sum()
+
+    np.testing.assert_allclose(errors[3], jax.grad(rest)(states[3]), rtol=1e-10)
+
+
+def test_gradients_have_the_direct_dependence_of_the_penalty_in_them(network, key):
+    """The loss, and twice the mean penalty of trials by finite differences with states and errors held."""
+    task = Copy(2, num_steps=TIME)
+    trials = task.batch(jax.random.key(1), 0, TRIALS)
+    plain = fl.Network(TanhSpec(UNITS).build(1, key=key), 1, state_warmup=5, key=key)
+    np.testing.assert_array_equal(network(trials.inputs[0]), plain(trials.inputs[0]))
+    cell, start = plain.cell, plain.initial_state
+
+    def loss(network):
+        return task.loss(jax.vmap(network)(trials.inputs), trials)
+
+    def loss_and_states(nudges):
+        states = jax.vmap(lambda i, n: nudged(cell, start, i, n))(trials.inputs, nudges)
+        return task.loss(states @ plain.readout_weight.T + plain.readout_bias, trials), states
+
+    zero = jnp.zeros((TRIALS, TIME, UNITS))
+    errors, states = jax.grad(loss_and_states, has_aux=True)(zero)
+    direction = normal(UNITS, UNITS)
+
+    def penalty(step):
+        moved = eqx.tree_at(
+            lambda c: c.recurrent_weight, cell, replace_fn=lambda w: w + step * direction
+        )
+        each = zip(states, trials.inputs, errors, strict=True)
+        return float(np.mean([jacobian_penalty(moved, *trial) for trial in each]))
+
+    expected = 2.0 * (penalty(1e-5) - penalty(-1e-5)) / 2e-5
+    assert abs(expected) > 1e-3
+    together, alone = eqx.filter_grad(loss)(network), eqx.filter_grad(loss)(plain)
+    more = together.cell.recurrent_weight - alone.cell.recurrent_weight
+    np.testing.assert_allclose((more * direction).sum(), expected, rtol=1e-6)
+    np.testing.assert_allclose(together.readout_weight, alone.readout_weight, rtol=1e-12)
+    np.testing.assert_allclose(together.initial_state, alone.initial_state, rtol=1e-12)
+    # The bias does not act on a Jacobian whose states are held.
+    np.testing.assert_allclose(together.cell.bias, alone.cell.bias, rtol=1e-12)
+
+
+def test_training_with_it_brings_errors_closer_to_constant():
+    """Errors shrink in a network of small gain; larger weights are what makes them shrink less."""
+    norms, losses = [], []
+    for weight in (0.0, 10.0):
+        cell = PenalisedSpec(8, gain=0.3, weight=weight / 4)
+        config = RunConfig(
+            task=Copy(3, num_steps=12),
+            cell=cell,
+            schedule=None,
+            optimiser=Adam(learning_rate=1e-2),
+            epochs=40,
+            batch_size=4,
+        )
+        state = begin(config.networks(), config.trainer)
+        state, metrics = train_block(state, config.keys(), 40, 40, config.trainer)
+        assert not np.asarray(metrics.skipped).any()
+        norms.append(np.linalg.norm(state.networks.cell.recurrent_weight))
+        losses.append(float(metrics.loss[0, 0]))
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+    assert norms[1] > 1.3 * norms[0]
