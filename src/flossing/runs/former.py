@@ -68,7 +68,7 @@ def instead_of(name: str) -> str | None:
         return f"is gone; write {part}.{last}"
     part = {"flossing": "schedule", "training": "optimiser"}.get(group, group)
     if last in _GONE.get(part, "").split():
-        return f"is gone from the settings; write a {part} of your own that has it, as FILE.py:NAME"
+        return f"is gone from the settings; write one of your own that has it, as --{part} FILE.py:NAME"
     return _GROUPS.get(group)
 
 
