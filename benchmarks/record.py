@@ -39,10 +39,12 @@ FLOSSED = (
 )
 CELLS = ("tanh", "relu", "linear", "gru", "lstm", "binary", "lif")
 TASKS = {
-    "xor": "--task.num-steps 60",
-    "copy": "--task.num-steps 60",
-    "parity": "--task.order 2 --task.num-steps 60",
-    "spiking-bits": "--task.bin-steps 5 --task.num-steps 100",
+    "xor": "--task.delay 8 --task.num-steps 60",
+    "copy": "--task.delay 8 --task.num-steps 60",
+    "parity": "--task.delay 8 --task.order 2 --task.num-steps 60",
+    "spiking-bits": "--task.delay 8 --task.bin-steps 5 --task.num-steps 100",
+    "adding": "--task.num-steps 60",
+    "digits": "",
 }
 SCHEDULES = {
     "none": "",
@@ -51,6 +53,7 @@ SCHEDULES = {
     "between": f"{FLOSSED} --schedule.steps-before 0",
     "adaptive": f"{FLOSSED} --schedule.every 10",
     "joint": FLOSSED,
+    "heights": "--schedule.every 10",
 }
 
 
@@ -62,7 +65,8 @@ def jobs() -> dict[str, list[str]]:
     cases |= {f"schedule {name}": ("xor", "tanh", name) for name in SCHEDULES}
     for name, (task, cell, schedule) in cases.items():
         chosen = "phases" if schedule == "between" else schedule
-        text = f"--task {task} --task.delay 8 {TASKS[task]} --cell {cell} --schedule {chosen}"
+        cell = "binary" if schedule == "heights" else cell
+        text = f"--task {task} {TASKS[task]} --cell {cell} --schedule {chosen}"
         found[f"train {name}"] = ["train", *f"{SHORT} {text} {SCHEDULES[schedule]}".split()]
     return found | {"demo": ["demo"]}
 

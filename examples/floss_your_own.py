@@ -1,4 +1,4 @@
-"""Floss a model of your own: an Equinox cell, a step function around it, and Optax.
+"""Floss a model of your own: an Equinox cell, ``fl.Flosser``, and nothing else.
 
 Run it with `python examples/floss_your_own.py`. It takes a few seconds.
 """
@@ -6,48 +6,34 @@ Run it with `python examples/floss_your_own.py`. It takes a few seconds.
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optax
 
 import flossing as fl
 
-key = jax.random.key(0)
-cell = eqx.nn.GRUCell(input_size=3, hidden_size=32, key=key)
-inputs = jax.random.normal(key, (100, 3))
+cell_key, input_key, floss_key, spectrum_key = jax.random.split(jax.random.key(0), 4)
+cell = eqx.nn.GRUCell(input_size=3, hidden_size=32, key=cell_key)
+inputs = jax.random.normal(input_key, (100, 3))
 start = jnp.zeros(32)
 
 
-def flossing(cell: eqx.nn.GRUCell, key: jax.Array) -> jax.Array:
-    """The loss: Equinox cells take (input, state), a step takes (state, input)."""
-    return fl.flossing_loss(
-        lambda state, input: cell(input, state),
-        start,
-        inputs,
-        num_exponents=8,
-        warmup=20,
-        key=key,
-    )
+def step_of(cell):
+    """The step of a model: Equinox cells take (input, state), a step takes (state, input)."""
+    return lambda state, input: cell(input, state)
 
 
-optimiser = optax.adam(3e-3)
-memory = optimiser.init(eqx.filter(cell, eqx.is_inexact_array))
-
-
-@eqx.filter_jit
-def update(cell, memory, key):  # noqa: D103
-    loss, gradient = eqx.filter_value_and_grad(flossing)(cell, key)
-    change, memory = optimiser.update(gradient, memory)
-    return eqx.apply_updates(cell, change), memory, loss
+flosser = fl.Flosser(num_exponents=8, window=100, warmup=20, state_warmup=0, step=step_of)
+memory = flosser.init(cell)
 
 
 def exponents(cell):  # noqa: D103
-    step = lambda state, input: cell(input, state)  # noqa: E731
-    spectrum = fl.lyapunov_spectrum(step, start, inputs, num_exponents=8, warmup=20, key=key)
+    spectrum = fl.lyapunov_spectrum(
+        step_of(cell), start, inputs, num_exponents=8, warmup=20, key=spectrum_key
+    )
     return spectrum.exponents.round(3)
 
 
 print("before:", exponents(cell))
-for number, step_key in enumerate(jax.random.split(key, 200)):
-    cell, memory, loss = update(cell, memory, step_key)
+for number, key in enumerate(jax.random.split(floss_key, 200)):
+    cell, memory, info = flosser.update(cell, memory, start, inputs, key=key)
     if number % 50 == 0:
-        print(f"step {number}: flossing loss {loss:.4f}")
+        print(f"step {number}: flossing loss {info.loss:.4f}")
 print("after: ", exponents(cell))

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings, strategies as st
 
 from flossing._norms import clipped, log_norm, norm, power_of_two, tree_norm, with_norm
-from flossing.training import clip_by_array_norm, smorms3
-from flossing.training.optimisers import clip_by_global_norm, normalised_descent, polyak_descent
+from flossing.experiments.target_exponents import polyak_descent
+from flossing.optimisers import clip_by_array_norm, clip_by_global_norm, smorms3
 
 exponents = st.floats(-37, 37)
 entries = st.lists(
@@ -87,9 +87,6 @@ def test_optimisers_take_gradients_of_every_size(size):
     for clip in (clip_by_array_norm, clip_by_global_norm):
         expected = direction * min(0.03, 5 * size)
         np.testing.assert_allclose(first(clip(0.03)), expected, rtol=1e-5)
-    np.testing.assert_allclose(
-        first(normalised_descent(0.1, 0.0)), -0.1 * np.sqrt(2) * direction, rtol=1e-5
-    )
     loss = jnp.float32(0.5e-3 * min(size, 1e30))  # Newton's step is 2 loss / slope long
     step = first(polyak_descent(1.0), value=loss)
     expected = min(1.0, 2 * float(loss) / (5 * size))

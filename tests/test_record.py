@@ -2,14 +2,13 @@
 
 import importlib
 import json
-import typing
 from pathlib import Path
 
 import pytest
 
-from flossing.floss.schedules import Schedule
-from flossing.runs import TaskConfig
-from flossing.runs.cell import CellConfig
+from flossing.cells import CellSpec
+from flossing.floss import Schedule
+from flossing.tasks import Task
 
 
 @pytest.fixture
@@ -20,10 +19,10 @@ def record(monkeypatch):
 
 def test_every_cell_task_and_schedule_is_recorded(record):
     names = set(record.jobs())
-    for prefix, kind, field in (("cell", CellConfig, "name"), ("task", TaskConfig, "name")):
-        known = typing.get_args(typing.get_type_hints(kind)[field])
-        assert {f"train {prefix} {name}" for name in known} <= names
-    assert {f"train schedule {name}" for name in typing.get_args(Schedule)} <= names
+    data = {"heidelberg", "randman", "spike-raster"}
+    assert {f"train cell {name}" for name in CellSpec.members} <= names
+    assert {f"train task {name}" for name in set(Task.members) - data} <= names
+    assert {f"train schedule {name}" for name in [*Schedule.members, "none"]} <= names
 
 
 def test_changes_are_found(record, tmp_path, capsys):

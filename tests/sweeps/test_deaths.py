@@ -17,9 +17,7 @@ import flossing as fl
 from flossing.runs import run
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs signals that Windows does not have")
-LONG = dataclasses.replace(
-    SMALL, training=dataclasses.replace(SMALL.training, epochs=1500), realisations=1
-)
+LONG = dataclasses.replace(SMALL, epochs=1500, realisations=1)
 
 
 class Background:
