@@ -1,4 +1,4 @@
-"""Options of the parts of a run: few to read, none ignored, the same names in files and on the command line."""
+"""Options of the parts of a run: few to read, none ignored, the same names in files and commands."""
 
 import dataclasses
 import os
@@ -143,13 +143,19 @@ def test_every_flag_of_an_earlier_version_has_a_word_for_it():
     kept = {f.name for f in dataclasses.fields(RunConfig)}
     for name in FORMER.split():
         part, _, field = name.partition(".")
-        known = {x for kind in getattr(parts.FAMILIES.get(part), "members", {}).values() for x in parts.settings(kind)}
+        known = {
+            x
+            for kind in getattr(parts.FAMILIES.get(part), "members", {}).values()
+            for x in parts.settings(kind)
+        }
         assert field in known or (not field and part in kept) or instead_of(name), name
 
 
-FORMER = """task.name task.delay task.order cell.name cell.hidden_size cell.first_exponent cell.mean cell.density
+FORMER = """task.name task.delay task.order cell.name
+cell.hidden_size cell.first_exponent cell.mean cell.density
 cell.shortcuts cell.dale cell.lines cell.line_start cell.form cell.centred cell.centred_inputs
-cell.membrane_readout cell.bias_range cell.gate_bias cell.chrono cell.reset cell.fluctuations flossing.schedule
+cell.membrane_readout cell.bias_range cell.gate_bias cell.chrono cell.reset cell.fluctuations
+flossing.schedule
 flossing.num_exponents flossing.targets flossing.which flossing.penalty flossing.window flossing.warmup
 flossing.detach_warmup flossing.detach_states flossing.state_warmup flossing.starts
 flossing.renormalise_every flossing.steps_before flossing.every flossing.max_times flossing.steps_between
@@ -170,7 +176,15 @@ def test_nothing_is_compiled_twice(tmp_path):
         "--schedule.steps-before 60 --measure-every 40 --test-trials 8"
     ).split()
     environment = os.environ | {"JAX_LOG_COMPILES": "1", "FLOSSING_CACHE": ""}
-    command = [sys.executable, "-m", "flossing.cli", "train", *words, "--directory", str(tmp_path / "run")]
+    command = [
+        sys.executable,
+        "-m",
+        "flossing.cli",
+        "train",
+        *words,
+        "--directory",
+        str(tmp_path / "run"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     compiled = re.findall(r"Finished XLA compilation of jit\((\w+)\)", done.stderr)
     counts = {name: compiled.count(name) for name in compiled if name.startswith("_")}

@@ -23,7 +23,9 @@ class Leaky(eqx.Module):
         return 0.5 * state + 0.5 * jnp.tanh(self.weights @ state + input)
 
     def __call__(self, inputs):
-        states = jax.lax.scan(lambda s, u: (self.cell(s, u),) * 2, jnp.zeros(len(self.weights)), inputs)
+        states = jax.lax.scan(
+            lambda s, u: (self.cell(s, u),) * 2, jnp.zeros(len(self.weights)), inputs
+        )
         return jax.vmap(self.readout)(states[1])
 
 
@@ -35,7 +37,9 @@ class Mean(fl.tasks.Task):
 
     def sample(self, key, *, num_steps=None):
         inputs = jax.random.normal(key, (num_steps or 20, 1))
-        return fl.tasks.Trial(inputs, jnp.cumsum(inputs, 0) / jnp.arange(1, len(inputs) + 1)[:, None])
+        return fl.tasks.Trial(
+            inputs, jnp.cumsum(inputs, 0) / jnp.arange(1, len(inputs) + 1)[:, None]
+        )
 
     def loss(self, outputs, trial):
         return jnp.mean((outputs - trial.targets) ** 2)
@@ -47,7 +51,9 @@ class Mean(fl.tasks.Task):
 
 def train(directory, epochs=600, **changed):
     """The run, from its start or from where it was stopped."""
-    settings = {"schedule": fl.Before(steps_before=60, num_exponents=4, window=12, warmup=4)} | changed
+    settings = {
+        "schedule": fl.Before(steps_before=60, num_exponents=4, window=12, warmup=4)
+    } | changed
     start = lambda network: jnp.zeros(len(network.weights))  # noqa: E731
     return fl.train(
         lambda key: Leaky(8, key=key), Mean(), epochs=epochs, realisations=2, batch_size=4,

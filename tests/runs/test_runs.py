@@ -228,7 +228,9 @@ def test_a_finished_run_is_extended(finished, tmp_path):
 
 
 def test_a_run_is_not_shortened_nor_changed(finished):
-    with pytest.raises(ValueError, match=r"epochs: the run in .* has done 10 epochs already, got 9"):
+    with pytest.raises(
+        ValueError, match=r"epochs: the run in .* has done 10 epochs already, got 9"
+    ):
         resume(finished.directory, config=small("", epochs=9))
     changed = small("", task=fl.tasks.Copy(2, num_steps=9))
     with pytest.raises(ValueError, match=r"but has task.delay = 3, not 2\. Leave these out"):

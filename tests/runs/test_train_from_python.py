@@ -100,7 +100,9 @@ def test_without_a_directory_nothing_is_written(tmp_path, monkeypatch, capsys):
     assert result.directory is None
     assert "train: training 15/15, accuracy" in capsys.readouterr().err
     text = repr(result)
-    assert text.startswith("copy task, d = 3, tanh N = 6, flossing: phases; 10 epochs, networks: 2\n1: accuracy ")
+    assert text.startswith(
+        "copy task, d = 3, tanh N = 6, flossing: phases; 10 epochs, networks: 2\n1: accuracy "
+    )
     assert len(text.splitlines()) == 3
     assert [axis.get_xlabel() for axis in result.plot().axes][:2] == ["training epoch"] * 2
 
@@ -109,7 +111,9 @@ def test_an_optax_transformation_is_the_optimiser():
     """A rate of zero leaves the networks as they start."""
     result = train_small(optimiser=optax.sgd(0.0), schedule=None, reporter=Silent())
     start = dataclasses.replace(SMALL, schedule=None).networks()
-    assert eqx.tree_equal(eqx.filter(result.networks, eqx.is_array), eqx.filter(start, eqx.is_array))
+    assert eqx.tree_equal(
+        eqx.filter(result.networks, eqx.is_array), eqx.filter(start, eqx.is_array)
+    )
 
 
 def test_a_tracker_of_one_s_own_and_a_reporter_are_told():
@@ -134,10 +138,16 @@ def test_a_tracker_of_one_s_own_and_a_reporter_are_told():
         ({"cell": fl.TanhSpec}, "network: expected settings such as fl.TanhSpec(80)"),
         ({"cell": 80}, "network: expected settings such as fl.TanhSpec(80)"),
         ({"task": fl.tasks.Copy}, "task: expected an object such as"),
-        ({"schedule": "adaptive"}, "schedule: expected an object such as fl.Adaptive(), got 'adaptive'"),
+        (
+            {"schedule": "adaptive"},
+            "schedule: expected an object such as fl.Adaptive(), got 'adaptive'",
+        ),
         ({"optimiser": 1e-3}, "optimiser: expected an object such as optax.adam(1e-3), got 0.001"),
         ({"epochs": 0}, "epochs: expected at least 1, got 0"),
-        ({"task": fl.tasks.Copy(30, num_steps=9)}, "num_steps: a delay of 30 steps needs more than 30"),
+        (
+            {"task": fl.tasks.Copy(30, num_steps=9)},
+            "num_steps: a delay of 30 steps needs more than 30",
+        ),
     ],
 )
 def test_arguments_that_do_not_fit_leave_no_directory(changed, message, untyped, tmp_path):

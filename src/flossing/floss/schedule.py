@@ -187,8 +187,8 @@ class Adaptive(Before, name="adaptive"):
     every: int = 20
     """Epochs between looks at the exponents."""
     band: float = 2.0
-    """Half the width of the band of lambda_1. In units of one over the horizon of the task; a network whose first
-    exponent leaves the band is flossed."""
+    """Half the width of the band of lambda_1. In units of one over the horizon of the task; a network whose
+    first exponent leaves the band is flossed."""
     learned: float = 0.5
     """Loss, of that at chance, that counts as learned. A network below it is no longer moved upwards."""
 
@@ -239,8 +239,8 @@ class Heights(Schedule, name="heights"):
     level: float = 0.0
     """Middle of the band, in the same units. -1 is a time constant as long as the horizon."""
     response: float = 1.0
-    """How far heights are scaled per missing exponent. About (tau_mem + tau_syn) / time_step for LIF neurons, 1
-    for binary ones."""
+    """How far heights are scaled per missing exponent. About (tau_mem + tau_syn) / time_step for LIF neurons,
+    1 for binary ones."""
     num_starts: int = 1
     """Trajectories over which a look averages."""
     window: int = 100

@@ -138,8 +138,8 @@ def check_network(name: str, network: Any) -> None:
     if not is_made or isinstance(network, type | eqx.Module):
         got = f"the class {network.__name__}" if isinstance(network, type) else repr(network)
         raise TypeError(
-            f"{name}: expected settings such as fl.TanhSpec(80), or a function that makes a network from a key, "
-            f"as lambda key: MyNetwork(key=key); got {got}."
+            f"{name}: expected settings such as fl.TanhSpec(80), or a function that makes a network from a "
+            f"key, as lambda key: MyNetwork(key=key); got {got}."
         )
 
 
