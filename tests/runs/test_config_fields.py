@@ -1,6 +1,5 @@
 """What a configuration takes it can write and read again, field by field; what it does not take is named."""
 
-import dataclasses
 import math
 import typing
 from pathlib import Path
@@ -65,7 +64,7 @@ def test_what_is_taken_is_written_and_read(name, untyped):
         try:
             config = fields.replace(base, {name: value})
         except (ValueError, TypeError) as error:
-            assert name.split(".")[-1] in str(error)
+            assert name.split(".")[-1] in str(error)  # noqa: PT017
             return
         assert from_yaml(to_yaml(config)) == config
         for number in numbers_in(fields.get(config, name)):
