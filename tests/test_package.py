@@ -13,7 +13,8 @@ import flossing as fl
 _ROOT = Path(__file__).parents[1]
 _PROMISED = (
     "lyapunov_spectrum local_exponents long_term_jacobian condition_number gradient_norms "
-    "kaplan_yorke_dimension entropy_rate covariant_vectors flossing_loss Flossing TanhCell GRUCell "
+    "kaplan_yorke_dimension entropy_rate covariant_vectors flossing_loss Flosser AdaptiveFlosser train "
+    "Adam SGD TanhCell GRUCell "
     "LSTMCell BinaryCell LIFCell Stack surrogates tasks initialisers sweep"
 ).split()
 

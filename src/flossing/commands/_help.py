@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import inspect
+import itertools
 import re
 import textwrap
 import typing
@@ -134,7 +135,7 @@ def _under_fields(kind: type) -> Iterator[tuple[str, str]]:
     except (OSError, TypeError, SyntaxError):  # made by a function, or at a prompt
         return
     body = getattr(tree.body[0], "body", [])
-    for field, below in zip(body, body[1:], strict=False):
+    for field, below in itertools.pairwise(body):
         if (
             isinstance(field, ast.AnnAssign)
             and isinstance(field.target, ast.Name)

@@ -138,8 +138,8 @@ def check_network(name: str, network: Any) -> None:
     if not is_made or isinstance(network, type | eqx.Module):
         got = f"the class {network.__name__}" if isinstance(network, type) else repr(network)
         raise TypeError(
-            f"{name}: expected settings such as fl.TanhSpec(80), or a function that makes a network from a key, "
-            f"as lambda key: MyNetwork(key=key); got {got}."
+            f"{name}: expected settings such as fl.TanhSpec(80), or a function that makes a network from a "
+            f"key, as lambda key: MyNetwork(key=key); got {got}."
         )
 
 
@@ -192,6 +192,10 @@ def from_mapping(content: Any, where: str = "config", base: RunConfig | None = N
     if not isinstance(content, dict | types.NoneType):
         raise ValueError(f"{where}: expected fields like 'task:' and 'cell:', got {content!r}.")
     values: dict[str, Any] = {}
+    if old := [
+        former.in_group(name, content[name]) for name in former.GROUPS if name in (content or {})
+    ]:
+        raise ValueError(f"{where}: {' '.join(old)}")
     for name, value in (content or {}).items():
         if name in parts.FAMILIES:
             values[name] = parts.read(name, value, f"{where}: {name}", getattr(base, name))
@@ -199,8 +203,6 @@ def from_mapping(content: Any, where: str = "config", base: RunConfig | None = N
             values[name] = convert(_HINTS[name], value, f"{where}: {name}")
         elif name in ("step", "state") and isinstance(value, dict) and parts.ELSEWHERE in value:
             raise ValueError(parts.not_here(f"{where}: {name}", value))
-        elif name in ("flossing", "training"):
-            raise ValueError(f"{where}: {former.in_group(name, value)}")
         else:
             raise ValueError(f"{where}: {unknown(str(name))}")
     return dataclasses.replace(base, **values)

@@ -11,10 +11,11 @@ from .._warn import renamed
 SCHEDULES = {"both": "phases", "between": "phases with steps_before 0"}
 """Names of schedules that are now called otherwise."""
 
-_GROUPS = {
+GROUPS = {
     "flossing": "is now schedule, as schedule: {name: adaptive, window: 100}",
     "training": "is no group any more: epochs and batch_size stand by themselves, the rest is optimiser",
 }
+"""Groups of settings that are gone, and what has taken their place."""
 _WRITE = {
     "flossing.schedule": "write schedule: its name",
     "flossing.starts": "write schedule.num_starts",
@@ -53,8 +54,8 @@ def instead_of(name: str) -> str | None:
     name = name.replace("-", "_")
     if message := renamed(name):
         return message.removesuffix(".")
-    if name in _GROUPS:
-        return _GROUPS[name]
+    if name in GROUPS:
+        return GROUPS[name]
     group, _, rest = name.partition(".")
     last = name.rpartition(".")[2]
     if not rest:
@@ -69,7 +70,7 @@ def instead_of(name: str) -> str | None:
     part = {"flossing": "schedule", "training": "optimiser"}.get(group, group)
     if last in _GONE.get(part, "").split():
         return f"is gone from the settings; write one of your own that has it, as --{part} FILE.py:NAME"
-    return _GROUPS.get(group)
+    return GROUPS.get(group)
 
 
 def _of_training() -> list[str]:
@@ -79,7 +80,7 @@ def _of_training() -> list[str]:
 
 def in_group(group: str, content: Any) -> str:
     """What to write in the place of a group of an old file, setting by setting."""
-    words = [f"{group} {_GROUPS[group]}"]
+    words = [f"{group} {GROUPS[group]}"]
     words += [f"{name} {instead_of(name)}" for name in _names(content, f"{group}.")]
     return "; ".join(words) + "."
 

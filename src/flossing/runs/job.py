@@ -25,6 +25,7 @@ from ..training import (
     measure_exponents,
     train_block,
 )
+from ..training.devices import placed
 from ..training.streams import Stream, fold
 from . import checkpoint, directory as files
 from .clock import BlockKind, Moment, add_to_clock
@@ -229,7 +230,7 @@ class Job:
             return
         self._measure("before training")
         step, state, task = self.trainer.step, self.trainer.state, self.trainer.task
-        start = self.config.networks()
+        start = placed(self.config.networks(), len(self.keys))
         for i, key in enumerate(self.keys):
             before, after = (_number(i, networks) for networks in (start, self.state.networks))
             harm_key, input_key = jax.random.split(fold(key, Stream.HARM, 0))

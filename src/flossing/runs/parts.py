@@ -63,7 +63,8 @@ def class_of(part: str, name: str) -> type | None:
     near += difflib.get_close_matches(name, known, 1)
     hint = f" Did you mean {near[0]}?" if near else ""
     raise ValueError(
-        f"{part}: expected one of {', '.join(known)}, or FILE.py:NAME for one of your own, got {name!r}.{hint}"
+        f"{part}: expected one of {', '.join(known)}, or FILE.py:NAME for one of your own, "
+        f"got {name!r}.{hint}"
     )
 
 
@@ -203,8 +204,8 @@ def _can_be_written(value: Any) -> bool:
 def not_here(where: str, content: dict[str, Any]) -> str:
     """A sentence about a part that stands in a file without being there."""
     return (
-        f"{where}: {str(content[ELSEWHERE]).split()[0]} was given in Python, and no file holds it; call fl.train "
-        "again with the same arguments and this directory."
+        f"{where}: {str(content[ELSEWHERE]).split()[0]} was given in Python, and no file holds it; call "
+        "fl.train again with the same arguments and this directory."
     )
 
 

@@ -158,8 +158,8 @@ def train(
     network: CellSpec | Callable,
     task: Task,
     *,
-    schedule: Schedule | None = Adaptive(),
-    optimiser: OptimiserSpec | optax.GradientTransformation = Adam(),
+    schedule: Schedule | None = Adaptive(),  # noqa: B008
+    optimiser: OptimiserSpec | optax.GradientTransformation = Adam(),  # noqa: B008
     epochs: int = 3001,
     batch_size: int = 16,
     realisations: int = 1,
@@ -189,8 +189,8 @@ def train(
         measure_every: epochs between measurements of the spectrum; ``None`` for start and end only.
         measure_exponents: how many exponents are measured; default all, at most 128.
         test_trials: held-out trials per network at the end.
-        directory: where the run is written, block by block. If it holds this run already, the run goes on from
-            there; with more epochs than before it is extended. ``None``: nothing is written.
+        directory: where the run is written, block by block. If it holds this run already, the run goes on
+            from there; with more epochs than before it is extended. ``None``: nothing is written.
         step: makes the recurrent step ``(state, input) -> state`` from a network of your own; default its
             ``cell``.
         state: makes the state in which trials start from a network of your own; default its
@@ -199,8 +199,8 @@ def train(
         trackers: get the numbers as they are measured.
 
     Returns:
-        A ``RunResult`` with ``data`` (an xarray dataset), ``networks`` (realisations along the leading axis of
-        every array) and ``plot()``.
+        A ``RunResult`` with ``data`` (an xarray dataset), ``networks`` (realisations along the leading axis
+        of every array) and ``plot()``.
 
     Raises:
         ValueError, TypeError: arguments that do not fit; a directory with another run.
