@@ -102,8 +102,9 @@ def test_training_changes_weights_only(data, network):
     assert trained.skipped.sum() == 0
     assert heights_of(trained.network) == heights_of(network)
     assert heights_of(second.network) == heights_of(other)
-    assert float(trained.network.layers[0].surrogate.sharpness) == 5
-    changed, before = (n.layers[1].recurrent_weight for n in (trained.network, network))
+    first, second_layer = trained.network.layers[:2]
+    assert float(first.surrogate.sharpness) == 5  # pyright: ignore[reportAttributeAccessIssue]
+    changed, before = (vars(x)["recurrent_weight"] for x in (second_layer, network.layers[1]))
     assert not np.array_equal(changed, before)
     values = trained.network.over_time(jax.nn.one_hot(data.test.times, TASK.num_steps, axis=0))
     right = (values.max(0).argmax(-1) == data.test.labels).mean()

@@ -16,9 +16,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from .. import theory
 from ..floss import Before, Flosser
+from ..optimisers import clip_by_global_norm
 from ..tasks import Randman
 from ..training import begin, floss_block
 from ._classifier import Schedule, hidden
@@ -48,8 +50,20 @@ from ._small_classifier import (
 )
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Weights(Before):
-    """Recurrent weights alone are flossed; means of rows move, too."""
+    """Recurrent weights alone are flossed, from step 100 on at the final rate; means of rows move, too."""
+
+    num_exponents: int = 4
+    final_learning_rate: float = 1e-3
+    clip_norm: float = 0.1
+    """Of the whole gradient."""
+
+    def optimiser(self) -> optax.GradientTransformation:
+        """Clipping, then Adam."""
+        fall = {100: self.final_learning_rate / self.learning_rate}
+        rate = optax.piecewise_constant_schedule(self.learning_rate, fall)
+        return optax.chain(clip_by_global_norm(self.clip_norm), optax.adam(rate))
 
     def flosser(self, step: Any) -> Flosser:
         """What takes the flossing steps."""
@@ -81,9 +95,7 @@ class Settings:
     """In units of one over the threshold."""
     targets: tuple[float, ...] = (-0.05, 0.0, 0.05)
     """First exponents that heights are flossed to, nats per step."""
-    plan: Weights = Weights(
-        num_exponents=4, steps_before=150, window=60, warmup=20, state_warmup=40
-    )
+    plan: Weights = Weights(steps_before=150, window=60, warmup=20, state_warmup=40)
     """How recurrent weights are flossed, from areas of one."""
     samples_in_stream: int = 20
     """One after the other, for exponents."""
@@ -100,9 +112,7 @@ QUICK = Settings(
     seeds=(1, 2),
     steepnesses=(0.5, 5.0, 50.0),
     targets=(-0.05, 0.0),
-    plan=Weights(
-        num_exponents=4, steps_before=40, learning_rate=1e-2, window=50, warmup=15, state_warmup=25
-    ),
+    plan=Weights(steps_before=40, learning_rate=1e-2, window=50, warmup=15, state_warmup=25),
     samples_in_stream=6,
     probes=4,
     noise_samples=16,
