@@ -41,7 +41,7 @@ from ._small_classifier import (
     Samples,
     Shape,
     batches,
-    heights_of,
+    heights,
     one_of,
     stacked,
     stream,
@@ -165,12 +165,12 @@ def _one_seed(settings: Settings, seed: int) -> dict[str, Any]:
     layers = settings.shape.layers
 
     def networks(steepness: float) -> list[Any]:
-        heights = [[steepness / 4] * layers, [1.0] * layers]
-        start = with_derivatives(plain, steepness, heights[0])
-        heights += [
+        tried: list = [[steepness / 4] * layers, [1.0] * layers]
+        start = with_derivatives(plain, steepness, tried[0])
+        tried += [
             floss_heights(start, given, jnp.asarray(t), keys["floss"]) for t in settings.targets
         ]
-        return [with_derivatives(plain, steepness, h) for h in heights]
+        return [with_derivatives(plain, steepness, h) for h in tried]
 
     every = [networks(steepness) for steepness in settings.steepnesses]
     for row, flossed in zip(
@@ -205,7 +205,9 @@ def _floss_weights(settings: Settings, every: list, data: Any, key: Any) -> list
     """Networks of area one whose recurrent weights have been flossed, one for each steepness."""
     plan, schedule = settings.plan, settings.schedule
     task = Samples(schedule, data, jnp.zeros((1, 1), int), settings.task.num_steps)
-    trainer = dataclasses.replace(schedule.trainer(task, 1), schedule=plan, state=_rest)
+    trainer = dataclasses.replace(
+        schedule.trainer(task, 1), schedule=plan, step=hidden, state=_rest
+    )
     state = begin(stacked([row[0] for row in every]), trainer)
     keys = jax.random.split(key, len(every))
     state, _ = floss_block(state, keys, plan.steps_before, plan.steps_before, trainer)
@@ -234,7 +236,7 @@ def _field(
         "accuracy": float(trained.test["accuracy"][-1]),
         "loss": float(trained.train["loss"][-1]),
         "skipped": int(trained.skipped.sum()),
-        "heights": heights_of(network),
+        "heights": np.asarray(heights(network)),
     }
 
 
