@@ -13,12 +13,11 @@ import flossing as fl
 from flossing.experiments import spiking_stack
 from flossing.experiments._classifier import Schedule, hidden, side_by_side
 from flossing.experiments._layer_gradients import growth, layer_gradients, predicted_growth
-from flossing.experiments._small_classifier import with_derivatives
+from flossing.experiments._small_classifier import heights, with_derivatives
 from flossing.experiments._stack_training import (
     exponents,
     floss_each,
     floss_together,
-    heights,
     with_heights,
 )
 from flossing.experiments._streaming import Trials, stream

@@ -17,7 +17,7 @@ from flossing.experiments._small_classifier import (
     Samples,
     Shape,
     batches,
-    heights_of,
+    heights,
     stream,
     train,
     with_derivatives,
@@ -66,9 +66,9 @@ def test_the_experiment():
     cosine = np.array(result.numbers["noise"]["cosine_start"])
     assert (np.abs(cosine) <= 1).all()
     assert (cosine > 0).all()
-    heights = np.array(result.numbers["fields"]["heights"])
-    np.testing.assert_array_equal(heights[0, 1, 0], [5.0])
-    np.testing.assert_array_equal(heights[0, 1, 3], [5.0])
+    found = np.array(result.numbers["fields"]["heights"])
+    np.testing.assert_array_equal(found[0, 1, 0], [5.0])
+    np.testing.assert_array_equal(found[0, 1, 3], [5.0])
 
 
 def test_heights_bring_the_exponent_of_every_layer_to_the_target(data, network):
@@ -100,10 +100,11 @@ def test_training_changes_weights_only(data, network):
     assert loss.shape == trained.test["accuracy"].shape == (20,)
     assert loss[-1] < 0.95 * loss[0]
     assert trained.skipped.sum() == 0
-    assert heights_of(trained.network) == heights_of(network)
-    assert heights_of(second.network) == heights_of(other)
-    assert float(trained.network.layers[0].surrogate.sharpness) == 5
-    changed, before = (n.layers[1].recurrent_weight for n in (trained.network, network))
+    assert (heights(trained.network) == heights(network)).all()
+    assert (heights(second.network) == heights(other)).all()
+    first, second_layer = trained.network.layers[:2]
+    assert float(first.surrogate.sharpness) == 5  # pyright: ignore[reportAttributeAccessIssue]
+    changed, before = (vars(x)["recurrent_weight"] for x in (second_layer, network.layers[1]))
     assert not np.array_equal(changed, before)
     values = trained.network.over_time(jax.nn.one_hot(data.test.times, TASK.num_steps, axis=0))
     right = (values.max(0).argmax(-1) == data.test.labels).mean()
@@ -124,8 +125,8 @@ def test_networks_may_be_changed_before_every_epoch(data, network):
         return [networks[0], with_derivatives(networks[1], 5.0, [1.25, 1.0 + epoch])]
 
     first, second = train([network, network], samples(data, schedule), schedule, change)
-    assert heights_of(first.network) == heights_of(network)
-    assert heights_of(second.network) == [1.25, 3]
+    assert (heights(first.network) == heights(network)).all()
+    assert heights(second.network).tolist() == [1.25, 3]
     assert second.train["loss"][0] == first.train["loss"][0]
     assert second.train["loss"][1] != first.train["loss"][1]
 

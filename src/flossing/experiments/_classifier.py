@@ -192,7 +192,6 @@ class Schedule(OptimiserSpec):
             self,
             epochs=updates,
             batch_size=self.batch_size,
-            step=hidden,
             state=at_rest,
             part=part,
             outputs=side_by_side,
@@ -284,16 +283,15 @@ def train(
             batch = Trial(with_noise(network, rasters, random), jnp.asarray(labels))
             now = dataclasses.replace(trainer, task=Batch(schedule, batch))
             realisation, metrics = _update(realisation, key, 0, now)
-            values = (metrics.metrics[name].value for name in ("accuracy", "rates"))
-            found.append((metrics.loss, *values))
+            by_name = metrics.metrics
+            found.append((metrics.loss, by_name["accuracy"].value, by_name["rates"].value))
         loss, right, rates = (np.mean([np.asarray(m[i]) for m in found], 0) for i in range(3))
         counts = data.num_steps * rates
         seconds = time.perf_counter() - start
         held = accuracy(realisation.network, data, "validation", schedule.batch_size, seed)
-        record["loss"].append(float(loss))
-        record["train"].append(float(right))
-        record["validation"].append(held)
-        record["spikes"].append(counts.tolist())
+        values = float(loss), float(right), held, counts.tolist()
+        for name, value in zip(record, values, strict=True):
+            record[name].append(value)
         report(
             f"epoch {epoch + 1}: loss {loss:.3f}, accuracy {right:.3f}, validation {held:.3f}, "
             f"spikes {np.round(counts, 1)}, {seconds:.0f} s"

@@ -80,9 +80,9 @@ def with_derivatives(network: Stack, steepness: float, heights: Sequence[Any] | 
     return Stack([change(layer) for layer in network.layers])
 
 
-def heights_of(network: Stack) -> list[float]:
+def heights(network: Stack) -> Float[Array, " layer"]:
     """Of the surrogate derivatives, bottom first."""
-    return [float(layer.surrogate.peak) for layer in hidden(network).layers]  # pyright: ignore
+    return jnp.stack([layer.surrogate.peak for layer in hidden(network).layers])  # pyright: ignore
 
 
 def stacked(networks: Sequence[PyTree]) -> PyTree:

@@ -15,16 +15,11 @@ from ..lyapunov import lyapunov_spectrum
 from ..tasks.randman import LabelledSplit
 from ._classifier import Schedule, hidden
 from ._field_measures import BASIS_WARMUP, bisected, first_exponent, floss_heights
-from ._small_classifier import Trained, batches, train, with_derivatives
+from ._small_classifier import Trained, batches, heights, train, with_derivatives
 from ._streaming import Streaming, Trials
 
 CLIP_NORM = 1.0
 """Largest norm of the gradient of all weights together."""
-
-
-def heights(network: Stack) -> Float[Array, " layer"]:
-    """Of the surrogate derivatives, bottom first."""
-    return jnp.stack([layer.surrogate.peak for layer in hidden(network).layers])  # pyright: ignore
 
 
 def with_heights(network: Stack, values: Float[Array, " layer"]) -> Stack:

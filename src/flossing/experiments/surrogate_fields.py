@@ -16,9 +16,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from .. import theory
 from ..floss import Before, Flosser
+from ..optimisers import clip_by_global_norm
 from ..tasks import Randman
 from ..training import begin, floss_block
 from ._classifier import Schedule, hidden
@@ -39,7 +41,7 @@ from ._small_classifier import (
     Samples,
     Shape,
     batches,
-    heights_of,
+    heights,
     one_of,
     stacked,
     stream,
@@ -48,8 +50,20 @@ from ._small_classifier import (
 )
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Weights(Before):
-    """Recurrent weights alone are flossed; means of rows move, too."""
+    """Recurrent weights alone are flossed, from step 100 on at the final rate; means of rows move, too."""
+
+    num_exponents: int = 4
+    final_learning_rate: float = 1e-3
+    clip_norm: float = 0.1
+    """Of the whole gradient."""
+
+    def optimiser(self) -> optax.GradientTransformation:
+        """Clipping, then Adam."""
+        fall = {100: self.final_learning_rate / self.learning_rate}
+        rate = optax.piecewise_constant_schedule(self.learning_rate, fall)
+        return optax.chain(clip_by_global_norm(self.clip_norm), optax.adam(rate))
 
     def flosser(self, step: Any) -> Flosser:
         """What takes the flossing steps."""
@@ -81,9 +95,7 @@ class Settings:
     """In units of one over the threshold."""
     targets: tuple[float, ...] = (-0.05, 0.0, 0.05)
     """First exponents that heights are flossed to, nats per step."""
-    plan: Weights = Weights(
-        num_exponents=4, steps_before=150, window=60, warmup=20, state_warmup=40
-    )
+    plan: Weights = Weights(steps_before=150, window=60, warmup=20, state_warmup=40)
     """How recurrent weights are flossed, from areas of one."""
     samples_in_stream: int = 20
     """One after the other, for exponents."""
@@ -100,9 +112,7 @@ QUICK = Settings(
     seeds=(1, 2),
     steepnesses=(0.5, 5.0, 50.0),
     targets=(-0.05, 0.0),
-    plan=Weights(
-        num_exponents=4, steps_before=40, learning_rate=1e-2, window=50, warmup=15, state_warmup=25
-    ),
+    plan=Weights(steps_before=40, learning_rate=1e-2, window=50, warmup=15, state_warmup=25),
     samples_in_stream=6,
     probes=4,
     noise_samples=16,
@@ -155,12 +165,12 @@ def _one_seed(settings: Settings, seed: int) -> dict[str, Any]:
     layers = settings.shape.layers
 
     def networks(steepness: float) -> list[Any]:
-        heights = [[steepness / 4] * layers, [1.0] * layers]
-        start = with_derivatives(plain, steepness, heights[0])
-        heights += [
+        tried: list = [[steepness / 4] * layers, [1.0] * layers]
+        start = with_derivatives(plain, steepness, tried[0])
+        tried += [
             floss_heights(start, given, jnp.asarray(t), keys["floss"]) for t in settings.targets
         ]
-        return [with_derivatives(plain, steepness, h) for h in heights]
+        return [with_derivatives(plain, steepness, h) for h in tried]
 
     every = [networks(steepness) for steepness in settings.steepnesses]
     for row, flossed in zip(
@@ -195,7 +205,9 @@ def _floss_weights(settings: Settings, every: list, data: Any, key: Any) -> list
     """Networks of area one whose recurrent weights have been flossed, one for each steepness."""
     plan, schedule = settings.plan, settings.schedule
     task = Samples(schedule, data, jnp.zeros((1, 1), int), settings.task.num_steps)
-    trainer = dataclasses.replace(schedule.trainer(task, 1), schedule=plan, state=_rest)
+    trainer = dataclasses.replace(
+        schedule.trainer(task, 1), schedule=plan, step=hidden, state=_rest
+    )
     state = begin(stacked([row[0] for row in every]), trainer)
     keys = jax.random.split(key, len(every))
     state, _ = floss_block(state, keys, plan.steps_before, plan.steps_before, trainer)
@@ -224,7 +236,7 @@ def _field(
         "accuracy": float(trained.test["accuracy"][-1]),
         "loss": float(trained.train["loss"][-1]),
         "skipped": int(trained.skipped.sum()),
-        "heights": heights_of(network),
+        "heights": np.asarray(heights(network)),
     }
 
 
