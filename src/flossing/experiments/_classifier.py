@@ -185,7 +185,7 @@ class Schedule(OptimiserSpec):
         """The penalty on high rates in a layer."""
         return upper_rate_penalty(spikes, limit=self.spike_limit, strength=self.penalty)
 
-    def trainer(self, task: Any, updates: int, part: int | None = None) -> Trainer:
+    def trainer(self, task: Task, updates: int, part: int | None = None) -> Trainer:
         """What trains a stack, from rest."""
         return Trainer(
             task,
@@ -272,7 +272,8 @@ def train(
 ) -> tuple[Stack, dict[str, Any]]:
     """A trained network and its record, one entry per epoch."""
     steps = schedule.epochs * sum(1 for _ in data.batches("train", schedule.batch_size, seed=0))
-    trainer = schedule.trainer(None, steps, schedule.part)
+    nothing = Batch(schedule, Trial(None, None))
+    trainer = schedule.trainer(nothing, steps, schedule.part)
     realisation, key = begin(network, trainer), jax.random.key(seed)
     random = np.random.default_rng((seed, 1))
     record: dict[str, Any] = {"loss": [], "train": [], "validation": [], "spikes": []}
