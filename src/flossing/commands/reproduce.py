@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
             print(f"{name:<22} {about}")
         return 0
     check_choice("name", options.name, NAMES)
-    path = _directory(options)
+    path = _directory(options.name, options.directory)
     use_cores()
     console = Console()
     start = time.perf_counter()
@@ -72,9 +72,9 @@ def main(arguments: Sequence[str]) -> int:
     return 0 if all(claim.holds for claim in result.claims) else 1
 
 
-def _directory(options: Arguments) -> Path:
+def _directory(name: str, given: str | None) -> Path:
     """A free directory, or one in which this experiment began and did not end."""
-    path = Path(options.directory or files.default_directory(options.name))
+    path = Path(given or files.default_directory(name))
     unfinished = (path / RUNS).is_dir() and not (path / NUMBERS).exists()
     return path if unfinished else files.free_directory(path)
 

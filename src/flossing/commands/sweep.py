@@ -83,7 +83,7 @@ def settings(options: Arguments) -> grids.Grid:
     if bool(options.over) == bool(options.list):
         wanted = "only one of them" if options.over else "fields and values, as task.delay=10,20"
         raise ValueError(f"over, list: expected {wanted}.")
-    if options.over:
+    if options.list is None:
         return grids.grid(options.settings, grids.parse([*chain(*options.over)], options.settings))
     try:
         content = yaml_files.load(_text("list", options.list))
@@ -114,7 +114,7 @@ def _main(options: Arguments, arguments: Sequence[str]) -> int:
 
     cluster_options = parse_options([*chain(*options.cluster_options)])
     if options.print_job_script:
-        print(job_script(options.cluster, cluster_options), end="")
+        print(job_script(options.cluster or "", cluster_options), end="")
         return 0
     if cluster_options and not options.cluster:
         raise ValueError("cluster_options: only for --cluster; give the kind of cluster too.")

@@ -72,10 +72,15 @@ class Settings:
         found = {}
         for architecture in self.architectures:
             for task, steps in self.delays.items():
-                own = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+                own: dict[str, Any] = {
+                    field.name: getattr(self, field.name) for field in dataclasses.fields(self)
+                }
                 del own["architectures"]
-                changes = {"cell": ARCHITECTURES[architecture][1], "target": _TARGETS[task]}
-                delays = Delays(task, **own | changes | {"delays": steps})
+                changes: dict[str, Any] = {
+                    "cell": ARCHITECTURES[architecture][1],
+                    "target": _TARGETS[task],
+                }
+                delays = Delays(task, **{**own, **changes, "delays": steps})
                 for name, config in delays.runs().items():
                     _, rest = name.split(",", 1)
                     if isinstance(config.schedule, Adaptive):

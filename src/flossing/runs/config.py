@@ -192,11 +192,10 @@ def from_mapping(content: Any, where: str = "config", base: RunConfig | None = N
     if not isinstance(content, dict | types.NoneType):
         raise ValueError(f"{where}: expected fields like 'task:' and 'cell:', got {content!r}.")
     values: dict[str, Any] = {}
-    if old := [
-        former.in_group(name, content[name]) for name in former.GROUPS if name in (content or {})
-    ]:
+    content = content or {}
+    if old := [former.in_group(name, content[name]) for name in former.GROUPS if name in content]:
         raise ValueError(f"{where}: {' '.join(old)}")
-    for name, value in (content or {}).items():
+    for name, value in content.items():
         if name in parts.FAMILIES:
             values[name] = parts.read(name, value, f"{where}: {name}", getattr(base, name))
         elif name in PLAIN:

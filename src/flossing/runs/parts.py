@@ -87,7 +87,7 @@ def _found(part: str, name: str) -> type:
     return kind
 
 
-def _checked(part: str, name: str, thing: Any) -> type:
+def _checked(part: str, name: str, thing: Any) -> Any:
     family = FAMILIES[part]
     if not (inspect.isclass(thing) and issubclass(thing, family)):
         raise ValueError(
@@ -95,7 +95,7 @@ def _checked(part: str, name: str, thing: Any) -> type:
             f"got {getattr(thing, '__name__', type(thing).__name__)}."
         )
     if inspect.isabstract(thing):
-        missing = ", ".join(sorted(thing.__abstractmethods__))
+        missing = ", ".join(sorted(getattr(thing, "__abstractmethods__", ())))
         raise ValueError(f"{part}: {name}: lacks {missing}.")
     if not dataclasses.is_dataclass(thing):
         thing = dataclasses.dataclass(frozen=True, kw_only=True)(thing)
@@ -166,7 +166,7 @@ def settled(part: str, value: Any) -> Any:
             new = convert(hint, old, f"{part}.{field}")
             if type(new) is not type(old) or new != old:
                 changed[field] = new
-    return dataclasses.replace(value, **changed) if changed else value
+    return dataclasses.replace(value, **changed) if changed else value  # pyright: ignore
 
 
 _PLAIN = str | int | float | bool | None

@@ -128,7 +128,7 @@ class Record:
         rows = joined(self.flossing)
         by_step = ("flossing_step", "realisation")
         text = "mean squared distance of the exponents from their targets"
-        variables = {"flossing_loss": (by_step, rows.loss, _labels(text, "nats^2"))}
+        variables: dict[str, Any] = {"flossing_loss": (by_step, rows.loss, _labels(text, "nats^2"))}
         text = "exponents in the flossing window, before the update"
         by_exponent = (*by_step, "flossed_exponent")
         labels = _labels(text, "nats per step")
@@ -171,8 +171,8 @@ class Record:
             record.training.append(_epochs_of(data, epochs))
         if floss_steps:
             names = ("flossing_loss", "flossing_exponents", "flossing_skipped")
-            loss, exponents, skipped = (data[name].values[:floss_steps] for name in names)
-            record.flossing.append(FlossMetrics(loss, exponents, skipped.astype(bool)))
+            rows: list[Any] = [data[name].values[:floss_steps] for name in names]
+            record.flossing.append(FlossMetrics(*rows[:2], rows[2].astype(bool)))
             record.flossing_epoch = data["flossing_epoch"].values[:floss_steps].tolist()
         for i in range(data.sizes.get("measurement", 0)):
             moment = data.isel(measurement=i)
@@ -189,8 +189,10 @@ class Record:
 
 def _epochs_of(data: xr.Dataset, epochs: int) -> TrainMetrics:
     """The first epochs of a dataset."""
-    rows = {str(name): variable.values[:epochs] for name, variable in data.data_vars.items()}
-    nothing = np.zeros(rows["loss"].shape, np.int32)
+    rows: dict[str, Any] = {
+        str(name): variable.values[:epochs] for name, variable in data.data_vars.items()
+    }
+    nothing: Any = np.zeros(rows["loss"].shape, np.int32)
     metrics = {
         name: Metric(
             jnp.asarray(rows[name]),
@@ -206,7 +208,7 @@ def _epochs_of(data: xr.Dataset, epochs: int) -> TrainMetrics:
         rows["gradient_norm"],
         rows["skipped"].astype(bool),
         rows.get("floss_steps", nothing),
-        rows.get("watched", np.full_like(rows["loss"], np.nan)),
+        rows.get("watched", nothing + np.nan),
     )
 
 

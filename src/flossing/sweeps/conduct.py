@@ -212,8 +212,8 @@ def _client(
             )
         yield client, None
         return
-    if where.scheduler:
-        again = lambda: connect(where.scheduler, where.security)  # noqa: E731
+    if address := where.scheduler:
+        again = lambda: connect(address, where.security)  # noqa: E731
         with again() as connected:
             display.message(f"dashboard: {connected.dashboard_link}")
             yield connected, again
