@@ -12,7 +12,7 @@ import pytest
 import flossing as fl
 from flossing.cli import main
 from flossing.commands.train import parse
-from flossing.runs import RunConfig, from_yaml, parts, to_yaml
+from flossing.runs import RunConfig, from_yaml, parts, to_yaml, yaml_files
 from flossing.runs.former import instead_of
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
@@ -190,3 +190,12 @@ def test_nothing_is_compiled_twice(tmp_path):
     counts = {name: compiled.count(name) for name in compiled if name.startswith("_")}
     large = {"_fresh": 1, "_measure_exponents": 1, "_evaluate": 1, "_block": 2, "_signs": 1}
     assert {name: counts.get(name) for name in large} == large
+
+
+def test_none_is_understood_where_an_option_may_be_absent(capsys):
+    words = "--measure-every none --schedule none --optimiser.clip none --cell lif --cell.reset none"
+    assert main(["train", *words.split(), "--cell.fluctuations=none", "--save-config", "-"]) == 0
+    kept = yaml_files.load(capsys.readouterr().out)
+    assert (kept["measure_every"], kept["optimiser"]["clip"]) == (None, None)
+    assert (kept["schedule"], kept["cell"]["fluctuations"]) == ({"name": "none"}, None)
+    assert kept["cell"]["reset"] == "none"

@@ -2,8 +2,9 @@
 
 import dataclasses
 import difflib
+import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -49,7 +50,8 @@ def parse(
         raise SystemExit(0)
     options = _options(kind, run, names)
     _refuse_unknown(rest, run, options)
-    given = tyro.cli(_dataclass(kind.__name__, options), args=rest, prog=prog)
+    words = list(_with_none(rest, options))
+    given = tyro.cli(_dataclass(kind.__name__, options), args=words, prog=prog)
     values = dataclasses.asdict(given)
     for part in set(values) & set(parts.FAMILIES):
         value = getattr(run, part)
@@ -116,6 +118,25 @@ def _options(kind: Any, run: RunConfig, names: Sequence[str]) -> dict[str, Any]:
         if field.name != "settings":
             options[field.name] = (own[field.name], field.default)
     return options
+
+
+def _with_none(arguments: Sequence[str], options: dict[str, Any]) -> Iterator[str]:
+    """The same words, with Python's ``None`` where an option that may be absent is given as none."""
+    option = ""
+    for word in arguments:
+        value = word
+        if word.startswith("--"):
+            option, equals, value = word.partition("=")
+            if not equals:
+                yield word
+                continue
+        name, _, field = option[2:].replace("-", "_").partition(".")
+        found = options.get(name, ())
+        found = found.get(field, ()) if isinstance(found, dict) else found
+        may_be_absent = found and types.NoneType in typing.get_args(found[0])
+        absent = may_be_absent and value.lower() in ("none", "null")
+        value = "None" if absent else value
+        yield f"{option}={value}" if word.startswith("--") else value
 
 
 def _dataclass(name: str, options: dict[str, Any]) -> Any:
