@@ -193,7 +193,9 @@ def test_nothing_is_compiled_twice(tmp_path):
 
 
 def test_none_is_understood_where_an_option_may_be_absent(capsys):
-    words = "--measure-every none --schedule none --optimiser.clip none --cell lif --cell.reset none"
+    words = (
+        "--measure-every none --schedule none --optimiser.clip none --cell lif --cell.reset none"
+    )
     assert main(["train", *words.split(), "--cell.fluctuations=none", "--save-config", "-"]) == 0
     kept = yaml_files.load(capsys.readouterr().out)
     assert (kept["measure_every"], kept["optimiser"]["clip"]) == (None, None)

@@ -48,7 +48,7 @@ def test_the_experiment():
         steepnesses=(1.0, 20.0),
         targets=(0.0,),
         plan=dataclasses.replace(
-            surrogate_fields.QUICK.plan, num_exponents=2, steps_before=2, window=30
+            surrogate_fields.QUICK.plan, num_exponents=2, phases=((2, 1e-2),), window=30
         ),
         samples_in_stream=8,
         probes=2,

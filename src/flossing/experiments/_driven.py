@@ -76,9 +76,14 @@ class Plan:
             state_warmup=self.state_warmup,
             num_starts=self.num_starts,
             optimiser=optax.chain(clip_by_global_norm(self.clip_norm), optax.adam(rate)),
-            where=lambda cell: cell.recurrent_weight,
+            where=recurrent_weights,
             keep_row_means=self.keep_row_means,
         )
+
+
+def recurrent_weights(cell: Any) -> list[Array]:
+    """Those of a cell, or of every layer of a stack."""
+    return [layer.recurrent_weight for layer in getattr(cell, "layers", [cell])]
 
 
 def floss(

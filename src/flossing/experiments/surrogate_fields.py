@@ -16,14 +16,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from .. import theory
-from ..floss import Before, Flosser
-from ..optimisers import clip_by_global_norm
+from ..cells import Stack
 from ..tasks import Randman
-from ..training import begin, floss_block
 from ._classifier import Schedule, hidden
+from ._driven import Plan, floss
 from ._field_claims import FIXED, WEIGHTS, claims, correlations, flossed_to, gains
 from ._field_figure import fields_figure
 from ._field_measures import (
@@ -50,30 +48,6 @@ from ._small_classifier import (
 )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Weights(Before):
-    """Recurrent weights alone are flossed, from step 100 on at the final rate; means of rows move, too."""
-
-    num_exponents: int = 4
-    final_learning_rate: float = 1e-3
-    clip_norm: float = 0.1
-    """Of the whole gradient."""
-
-    def optimiser(self) -> optax.GradientTransformation:
-        """Clipping, then Adam."""
-        fall = {100: self.final_learning_rate / self.learning_rate}
-        rate = optax.piecewise_constant_schedule(self.learning_rate, fall)
-        return optax.chain(clip_by_global_norm(self.clip_norm), optax.adam(rate))
-
-    def flosser(self, step: Any) -> Flosser:
-        """What takes the flossing steps."""
-        return dataclasses.replace(
-            super().flosser(step),
-            where=lambda network: [layer.recurrent_weight for layer in network.layers[:-1]],
-            keep_row_means=False,
-        )
-
-
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """What may be varied."""
@@ -95,7 +69,13 @@ class Settings:
     """In units of one over the threshold."""
     targets: tuple[float, ...] = (-0.05, 0.0, 0.05)
     """First exponents that heights are flossed to, nats per step."""
-    plan: Weights = Weights(steps_before=150, window=60, warmup=20, state_warmup=40)
+    plan: Plan = Plan(
+        num_exponents=4,
+        phases=((100, 5e-3), (50, 1e-3)),
+        window=60,
+        warmup=20,
+        state_warmup=40,
+    )
     """How recurrent weights are flossed, from areas of one."""
     samples_in_stream: int = 20
     """One after the other, for exponents."""
@@ -112,7 +92,7 @@ QUICK = Settings(
     seeds=(1, 2),
     steepnesses=(0.5, 5.0, 50.0),
     targets=(-0.05, 0.0),
-    plan=Weights(steps_before=40, learning_rate=1e-2, window=50, warmup=15, state_warmup=25),
+    plan=Plan(num_exponents=4, phases=((40, 1e-2),), window=50, warmup=15, state_warmup=25),
     samples_in_stream=6,
     probes=4,
     noise_samples=16,
@@ -203,19 +183,14 @@ def _append(lists: dict[str, list], values: dict[str, Any]) -> None:
 
 def _floss_weights(settings: Settings, every: list, data: Any, key: Any) -> list[Any]:
     """Networks of area one whose recurrent weights have been flossed, one for each steepness."""
-    plan, schedule = settings.plan, settings.schedule
-    task = Samples(schedule, data, jnp.zeros((1, 1), int), settings.task.num_steps)
-    trainer = dataclasses.replace(
-        schedule.trainer(task, 1), schedule=plan, step=hidden, state=_rest
-    )
-    state = begin(stacked([row[0] for row in every]), trainer)
-    keys = jax.random.split(key, len(every))
-    state, _ = floss_block(state, keys, plan.steps_before, plan.steps_before, trainer)
-    return [one_of(state.networks, i) for i in range(len(every))]
+    times, num_steps = data.train.times, settings.task.num_steps
 
+    def inputs(key: Any, length: int) -> Any:
+        return stream(times, num_steps, key, length)
 
-def _rest(network: Any) -> Any:
-    return hidden(network).initial_state()
+    layers = stacked([hidden(row[0]) for row in every])
+    flossed, _ = floss(layers, jax.random.split(key, len(every)), inputs, settings.plan)
+    return [Stack([*one_of(flossed, i).layers, row[0].layers[-1]]) for i, row in enumerate(every)]
 
 
 def _field(
