@@ -226,34 +226,49 @@ class AdaptiveFlosser(eqx.Module):
         key: Array,
     ) -> tuple:
         """Looks at the first exponent, and moves it as long as it is where it must not be."""
-        flosser, target, width = self.flosser, first(self.flosser.targets), self.band / self.horizon
         look_key, floss_key = jax.random.split(key)
-        found = flosser.measure(model, state, inputs, key=look_key)
-        above = ~(found - target <= width)  # true for NaN, too
-        below = found - target < -width
-        if flosser.disturbs:
-            below &= ~learned
+        found = self.flosser.measure(model, state, inputs, key=look_key)
+        wrong = self._is_wrong(found, learned)
         arrays, rest = eqx.partition((model, flosser_state), eqx.is_array)
 
         def step(carry: tuple) -> tuple:
             arrays, done, seen = carry
-            model, flosser_state = eqx.combine(arrays, rest)
-            if isinstance(flosser, SurrogateHeights):
-                new = flosser.act(model, flosser_state, seen, state, inputs, key=look_key)
-            else:
-                step_key = jax.random.fold_in(floss_key, done)
-                new = flosser.update(model, flosser_state, state, inputs, key=step_key)
-            *changed, info = new
+            keys = look_key, jax.random.fold_in(floss_key, done)
+            *changed, info = self._act(*eqx.combine(arrays, rest), seen, state, inputs, keys)
             return eqx.filter(tuple(changed), eqx.is_array), done + 1, info.exponents[0]
 
         def go_on(carry: tuple) -> Array:
             _, done, seen = carry
-            settled = jnp.abs(seen - target) <= SETTLE * width
-            return jnp.where(done == 0, above | below, ~settled & (done < MOST_STEPS))
+            settled = jnp.abs(self._off(seen)) <= SETTLE
+            return jnp.where(done == 0, wrong, ~settled & (done < MOST_STEPS))
 
         arrays, done, _ = jax.lax.while_loop(go_on, step, (arrays, jnp.zeros((), jnp.int32), found))
         # Of the dtype that an idle call has, whatever that of the state.
         return *eqx.combine(arrays, rest), (found.astype(jnp.result_type(float)), done)
+
+    def _off(self, exponent: Array) -> Array:
+        """How far an exponent is from its target, in half widths of the band."""
+        return (exponent - first(self.flosser.targets)) / (self.band / self.horizon)
+
+    def _is_wrong(self, exponent: Array, learned: Array) -> Array:
+        """Whether the model has to be flossed for an exponent that was seen; true for NaN, too."""
+        off = self._off(exponent)
+        below = (off < -1) & ~learned if self.flosser.disturbs else off < -1
+        return ~(off <= 1) | below
+
+    def _act(
+        self,
+        model: Any,
+        flosser_state: FlosserState,
+        seen: Array,
+        state: Any,
+        inputs: Any,
+        keys: tuple[Array, Array],
+    ) -> tuple[Any, FlosserState, FlossInfo]:
+        """One step; the keys are that of the look, on whose inputs heights are measured, and that of the step."""
+        if isinstance(self.flosser, SurrogateHeights):
+            return self.flosser.act(model, flosser_state, seen, state, inputs, key=keys[0])
+        return self.flosser.update(model, flosser_state, state, inputs, key=keys[1])
 
 
 def _remembered(keeper_state: KeeperState, loss: ArrayLike | None) -> KeeperState:
