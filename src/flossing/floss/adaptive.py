@@ -265,7 +265,7 @@ class AdaptiveFlosser(eqx.Module):
         inputs: Any,
         keys: tuple[Array, Array],
     ) -> tuple[Any, FlosserState, FlossInfo]:
-        """One step; the keys are that of the look, on whose inputs heights are measured, and that of the step."""
+        """One step; the keys are that of the look, for heights, and that of the step, for weights."""
         if isinstance(self.flosser, SurrogateHeights):
             return self.flosser.act(model, flosser_state, seen, state, inputs, key=keys[0])
         return self.flosser.update(model, flosser_state, state, inputs, key=keys[1])
