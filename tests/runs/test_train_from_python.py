@@ -61,7 +61,7 @@ def test_what_python_gave_is_named_in_the_directory(undisturbed, capsys):
     assert "state:\n  python: train.<lambda>" in text
     assert main(["train", "--resume", str(undisturbed.directory)]) == 2
     said = capsys.readouterr().err
-    assert "train.<lambda> was given in Python, and no file holds it; call fl.train again" in said
+    assert "Mean was given in Python, and no file holds it; call fl.train again" in said
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from . import checkpoint, directory as files
 from .clock import BlockKind, Moment, add_to_clock
 from .config import RunConfig, to_mapping, to_yaml
 from .record import Measurement, Record, tell
-from .summary import one_line_each, shown
+from .summary import Headline, one_line_each
 from .trackers import JsonLines, Tracker, TrackerName, make_trackers
 
 BLOCK = 50
@@ -260,7 +260,8 @@ class Job:
         """The most important number of the last epochs: the first metric of the task, or the loss."""
         rows = self.record.training[-1]
         for name, metric in rows.metrics.items():
-            return f"{name} {shown(np.median(metric.value[-10:]), metric.unit)}"
+            main = Headline(name, metric.unit, metric.higher_is_better, metric.chance)
+            return f"{name} {main.show(np.median(metric.value[-10:]))}"
         return f"loss {np.median(rows.loss[-10:]):.3g}"
 
     def _dimension(self) -> int:

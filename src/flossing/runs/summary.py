@@ -42,7 +42,9 @@ class Headline(NamedTuple):
 
     def show(self, value: float) -> str:
         """A value with its unit."""
-        return shown(value, self.unit)
+        if self.is_fraction:
+            return f"{100 * value:.1f} %"
+        return f"{value:.3g}" if self.unit == "1" else f"{value:.3g} {self.unit}"
 
     @property
     def factor(self) -> int:
@@ -52,7 +54,8 @@ class Headline(NamedTuple):
     @property
     def label(self) -> str:
         """Name and unit, for an axis."""
-        return f"{self.name} ({'%' if self.is_fraction else self.unit})"
+        unit = "%" if self.is_fraction else self.unit
+        return self.name if unit == "1" else f"{self.name} ({unit})"
 
     @property
     def is_fraction(self) -> bool:
@@ -68,11 +71,6 @@ def headline(data: xr.Dataset) -> Headline:
     kept = data[names[0]].attrs
     higher = bool(kept.get("higher_is_better", True))
     return Headline(names[0], kept.get("units", "1"), higher, kept.get("chance"))
-
-
-def shown(value: float, unit: str) -> str:
-    """A number with its unit; fractions in percent."""
-    return f"{100 * value:.1f} %" if unit == "1" else f"{value:.3g} {unit}"
 
 
 def summarise(data: xr.Dataset) -> list[NetworkSummary]:
