@@ -211,8 +211,6 @@ def test_old_names_are_refused_with_the_new_ones(key, untyped):
             TypeError, match="basis_warmup: is now called warmup: steps in which state"
         ):
             call(*run, basis_warmup=2, key=key)
-    with pytest.raises(TypeError, match="basis_warmup: is now called warmup"):
-        fl.Flossing(basis_warmup=2)
     with pytest.raises(TypeError, match="relax_steps: is now called state_warmup"):
         fl.Network(cell, 1, relax_steps=2, key=key)
     with pytest.raises(TypeError, match="return_exponents: is now called has_aux"):

@@ -7,7 +7,7 @@ import hypothesis.strategies as st
 import pytest
 import yaml
 
-from flossing.runs import yaml_files
+from flossing.runs import RunConfig, yaml_files
 from flossing.sweeps.fields import read
 
 PLAIN = st.recursive(
@@ -55,10 +55,10 @@ def test_what_is_no_yaml_is_said(text):
 @hypothesis.settings(deadline=None, derandomize=True)
 @hypothesis.given(st.integers(0, 2**32 - 1), st.integers(0, 5))
 def test_leading_zeros_on_the_command_line_change_nothing(seed, zeros):
-    assert read("seed", "0" * zeros + str(seed)) == seed
+    assert read("seed", "0" * zeros + str(seed), RunConfig()) == seed
 
 
 @pytest.mark.parametrize("text", ["1:30", "1_000", "0b11", "1e3", "true", "one", "1.0", "nan"])
 def test_integers_of_the_command_line_are_integers(text):
     with pytest.raises(ValueError, match="seed: expected int, got"):
-        read("seed", text)
+        read("seed", text, RunConfig())

@@ -70,7 +70,7 @@ def test_the_last_file_of_settings_counts(tmp_path):
         (tmp_path / f"{seed}.yaml").write_text(f"seed: {seed}")
     five, six = (str(tmp_path / f"{seed}.yaml") for seed in (5, 6))
     for files in (["--config", five, f"--config={six}"], [f"--config={five}", "--config", six]):
-        assert parse(["--over", "task.delay=4", *files]).run.seed == 6
+        assert parse(["--over", "task.delay=4", *files]).settings.seed == 6
 
 
 def test_trackers_of_several_options_add_up():
@@ -149,9 +149,9 @@ def test_names_are_safe_and_different():
         ({"task.delay": "10"}, "task.delay: expected a list of values, got '10'"),
         ({"task.delay": [10, 10]}, "over: task.delay: 10 is given twice"),
         ({"batch_size": [1], "batch-size": [2]}, "batch_size is given twice"),
-        ({"training.epochs": [2]}, "training: write epochs and batch_size by themselves"),
+        ({"training.epochs": [2]}, "training.epochs: is gone; write epochs"),
         ({"flossing.window": [2]}, "did you mean schedule.window?"),
-        ({"flossing.schedule": ["none"]}, "flossing: write schedule"),
+        ({"flossing.schedule": ["none"]}, "flossing.schedule: is gone; write schedule"),
         ({"schedule": ["both"]}, "schedule: expected one of before, phases"),
         ([{"seed": 1}, {"seed": 1}], "entry 2 is the same as entry 1"),
         ([{"seed": 1}, {}], "entry 2: expected fields"),

@@ -100,7 +100,7 @@ def _can_move(console: Console) -> bool:
 
 def results_table(runs: dict[str, xr.Dataset], title: str) -> Table:
     """One row per network and run: headline metric, epochs to 95 %, gradient norm, exponents."""
-    main = headline(next(iter(runs.values())))
+    main = headline(next(iter(runs.values()), xr.Dataset()))
     rows = [row for label, data in runs.items() for row in _rows(label, data)]
     table = Table(
         title=Text(title),

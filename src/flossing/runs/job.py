@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -164,14 +164,14 @@ class Job:
         self.trackers = trackers
         if not int(self.state.epochs) + int(self.state.floss_steps):
             self._measure("start")
-        self._compile_ahead()
-        for phase in self.phases:
-            if phase.kind == "floss":
-                self._floss(phase.stop)
-            else:
-                self._train(phase.stop)
-            if self._stopping():
-                break
+        with self._compiled_ahead():
+            for phase in self.phases:
+                if phase.kind == "floss":
+                    self._floss(phase.stop)
+                else:
+                    self._train(phase.stop)
+                if self._stopping():
+                    break
         finished = int(self.state.epochs) == self.config.epochs
         if finished:
             self._measure("end")
@@ -180,21 +180,30 @@ class Job:
         self._save(last=True)
         return RunResult(self.config, self._dataset(), self.state.networks, self.path, finished)
 
-    def _compile_ahead(self) -> None:
-        """Compiles the training beside the flossing: a block of no epochs, in a thread of its own."""
+    @contextlib.contextmanager
+    def _compiled_ahead(self) -> Iterator[None]:
+        """Meanwhile compiles the training beside the flossing: a block of no epochs, in a thread of its own.
+
+        The thread is waited for: Python may not end while XLA compiles.
+        """
         self.ahead: threading.Thread | None = None
         flosses = (
             self.phases[0].kind == "floss" and int(self.state.floss_steps) < self.phases[0].stop
         )
         if not flosses or jax.process_count() > 1:  # processes must do the same in the same order
+            yield
             return
 
         def compile() -> None:
             with contextlib.suppress(Exception):  # the block that needs it raises the same
                 train_block(self.state, self.keys, 0, BLOCK, self.trainer)
 
-        self.ahead = threading.Thread(target=compile, daemon=True)
-        self.ahead.start()
+        thread = self.ahead = threading.Thread(target=compile, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            thread.join()
 
     def say(self, notes: Sequence[str]) -> None:
         """Tells the reporter and the log."""
