@@ -17,7 +17,8 @@ _EXAMPLES = {title: blocks for title, blocks in _SECTIONS.items() if blocks}
 def test_there_are_three_and_all_are_short():
     assert len(_EXAMPLES) == 3
     for blocks in _EXAMPLES.values():
-        assert all(len(block.splitlines()) < 40 for block in blocks)
+        lines = [line for block in blocks for line in block.splitlines() if line]
+        assert len(lines) < 40
 
 
 def printed(word, capsys):
