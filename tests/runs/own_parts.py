@@ -10,8 +10,6 @@ import flossing as fl
 
 
 class Leaky(eqx.Module):
-    """A network of one's own: a leaky step, a readout, a start state."""
-
     weights: jax.Array
     readout: eqx.nn.Linear
 
@@ -23,23 +21,19 @@ class Leaky(eqx.Module):
         return 0.5 * state + 0.5 * jnp.tanh(self.weights @ state + input)
 
     def __call__(self, inputs):
-        states = jax.lax.scan(
-            lambda s, u: (self.cell(s, u),) * 2, jnp.zeros(len(self.weights)), inputs
-        )
-        return jax.vmap(self.readout)(states[1])
+        both = lambda state, input: (self.cell(state, input),) * 2  # noqa: E731
+        states = jax.lax.scan(both, jnp.zeros(len(self.weights)), inputs)[1]
+        return jax.vmap(self.readout)(states)
 
 
 class Mean(fl.tasks.Task):
-    """The running mean of a stream of noise."""
-
     input_size = output_size = 1
     horizon = 10
 
     def sample(self, key, *, num_steps=None):
         inputs = jax.random.normal(key, (num_steps or 20, 1))
-        return fl.tasks.Trial(
-            inputs, jnp.cumsum(inputs, 0) / jnp.arange(1, len(inputs) + 1)[:, None]
-        )
+        means = jnp.cumsum(inputs, 0) / jnp.arange(1, len(inputs) + 1)[:, None]
+        return fl.tasks.Trial(inputs, means)
 
     def loss(self, outputs, trial):
         return jnp.mean((outputs - trial.targets) ** 2)
@@ -50,14 +44,11 @@ class Mean(fl.tasks.Task):
 
 
 def train(directory, epochs=600, **changed):
-    """The run, from its start or from where it was stopped."""
-    settings = {
-        "schedule": fl.Before(steps_before=60, num_exponents=4, window=12, warmup=4)
-    } | changed
-    start = lambda network: jnp.zeros(len(network.weights))  # noqa: E731
+    flossed = fl.Before(steps_before=60, num_exponents=4, window=12, warmup=4)
     return fl.train(
         lambda key: Leaky(8, key=key), Mean(), epochs=epochs, realisations=2, batch_size=4,
-        measure_every=None, directory=directory, state=start, **settings,
+        measure_every=None, directory=directory, state=lambda net: jnp.zeros(len(net.weights)),
+        **({"schedule": flossed} | changed),
     )  # fmt: skip
 
 

@@ -192,3 +192,11 @@ def test_fingerprints_tell_objects_apart_and_agree_between_processes():
 def test_resume_takes_no_other_directory(undisturbed, tmp_path):
     with pytest.raises(ValueError, match=re.escape("has no config.yaml")):
         resume(Path(tmp_path))
+
+
+def test_arrays_are_trained_on_as_the_page_says(capsys, untyped):
+    page = (Path(__file__).parents[2] / "docs" / "runs.md").read_text(encoding="utf-8")
+    (code,) = [b for b in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "Arrays" in b]
+    names: dict = {}
+    exec(code, names)
+    assert float(names["result"].data["test_accuracy"][0]) > 0.9
