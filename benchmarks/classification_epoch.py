@@ -43,7 +43,7 @@ import torch
 from _timing import environment, interleave, markdown_table, median_ratio
 from _torch_classifier import TorchClassifier, our_layout
 
-from flossing.experiments._classifier import Architecture, Batch, Schedule
+from flossing.experiments.lab.classifier import Architecture, Batch, Schedule
 from flossing.tasks import Trial
 from flossing.training import train_epoch
 from flossing.training.trainer import begin

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings, strategies as st
 
 from flossing._norms import clipped, log_norm, norm, power_of_two, tree_norm, with_norm
-from flossing.experiments.target_exponents import polyak_descent
+from flossing.experiments.rate.target_exponents import polyak_descent
 from flossing.optimisers import clip_by_array_norm, clip_by_global_norm, smorms3
 
 exponents = st.floats(-37, 37)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from flossing.experiments import ablation
-from flossing.experiments.ablation import VARIANTS, Settings
+from flossing.experiments.rate.ablation import VARIANTS, Settings
 from flossing.floss import Adaptive
 
 SMALL = Settings(

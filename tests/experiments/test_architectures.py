@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from flossing.experiments import architectures
-from flossing.experiments.architectures import ARCHITECTURES, Settings
+from flossing.experiments.rate.architectures import ARCHITECTURES, Settings
 
 SMALL = Settings(
     architectures=("leaky",),

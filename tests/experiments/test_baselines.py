@@ -9,9 +9,9 @@ import pytest
 import xarray as xr
 
 from flossing.experiments import baselines
-from flossing.experiments._baselines_figure import figure
-from flossing.experiments._methods import METHODS, Settings, TunedSpec
-from flossing.experiments._runs import Outcome
+from flossing.experiments.rate.baselines_figure import figure
+from flossing.experiments.rate.methods import METHODS, Settings, TunedSpec
+from flossing.experiments.lab.runs import Outcome
 from flossing.runs import RunConfig, from_yaml, to_yaml
 from flossing.runs.clock import Block
 from flossing.tasks import Copy

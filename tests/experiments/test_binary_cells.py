@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import flossing as fl
-from flossing.experiments._binary_cells import (
+from flossing.experiments.binary.cells import (
     LineInputs,
     LinesSpec,
     MembraneCell,

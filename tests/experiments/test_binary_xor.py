@@ -10,7 +10,7 @@ import pytest
 
 import flossing as fl
 from flossing.experiments import binary_xor
-from flossing.experiments._binary_kinds import KINDS, HeightsThenWeights, HeldByBoth
+from flossing.experiments.binary.kinds import KINDS, HeightsThenWeights, HeldByBoth
 from flossing.runs import from_yaml, to_yaml
 from flossing.tasks import DelayedXOR
 

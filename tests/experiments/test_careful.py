@@ -11,7 +11,7 @@ import optax
 import pytest
 
 import flossing as fl
-from flossing.experiments._careful import CarefulAdam, averaged, roll_back, slow_below
+from flossing.experiments.lab.careful import CarefulAdam, averaged, roll_back, slow_below
 from flossing.optimisers import Adam
 
 CHANCE, MARGIN = 0.7, 0.1

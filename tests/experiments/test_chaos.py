@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flossing.experiments import NAMES, _mean_field, chaos
-from flossing.experiments.chaos import PUBLISHED
+from flossing.experiments.rate.chaos import PUBLISHED
 
 
 @pytest.mark.parametrize(("gain", "value"), [(1.5, 0.0652), (2.0, 0.1547), (3.0, 0.3103)])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from flossing.experiments import _classifier, classification, classification_shd
-from flossing.experiments._classifier import Architecture, RandmanData, Schedule
+from flossing.experiments.lab.classifier import Architecture, RandmanData, Schedule
 from flossing.tasks import Randman, Trial
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tasks"))

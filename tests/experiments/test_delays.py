@@ -7,8 +7,8 @@ import jax
 import pytest
 
 from flossing.experiments import xor
-from flossing.experiments._delays import Delays, largest_solved
-from flossing.experiments._runs import do_runs
+from flossing.experiments.rate.delays import Delays, largest_solved
+from flossing.experiments.lab.runs import do_runs
 from flossing.runs import job
 from flossing.runs.job import Silent
 

@@ -14,9 +14,9 @@ from flossing.experiments import (
     experiment,
     spectra,
 )
-from flossing.experiments._flossed import Networks, binary_cell
-from flossing.experiments._published import curves
-from flossing.experiments._tangent_modes import effective_rank, slow_modes
+from flossing.experiments.lab.flossed import Networks, binary_cell
+from flossing.experiments.lab.published import curves
+from flossing.experiments.rate.tangent_modes import effective_rank, slow_modes
 from flossing.tasks import DelayedXOR
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from flossing.experiments import spike_train_matching
-from flossing.experiments.spike_train_matching import METHODS, Settings
+from flossing.experiments.spiking.spike_train_matching import METHODS, Settings
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 import flossing as fl
 from flossing.escape_noise import SigmoidNoise
 from flossing.experiments import spiking_gradients, spiking_spectrum, stochastic
-from flossing.experiments._driven import (
+from flossing.experiments.lab.driven import (
     Plan,
     Poisson,
     activity,
@@ -22,9 +22,9 @@ from flossing.experiments._driven import (
     jacobians,
     spectra,
 )
-from flossing.experiments._lif import at_rate, lif_networks, with_input_gain
-from flossing.experiments._mean_field import binary_exponent
-from flossing.experiments.stochastic import NoiseBesideSurrogate, WithNoise
+from flossing.experiments.lab.lif import at_rate, lif_networks, with_input_gain
+from flossing.experiments.lab.mean_field import binary_exponent
+from flossing.experiments.spiking.stochastic import NoiseBesideSurrogate, WithNoise
 
 
 def complete(result, name, panels):

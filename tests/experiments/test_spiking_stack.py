@@ -11,16 +11,16 @@ import pytest
 
 import flossing as fl
 from flossing.experiments import spiking_stack
-from flossing.experiments._classifier import Schedule, hidden, side_by_side
-from flossing.experiments._layer_gradients import growth, layer_gradients, predicted_growth
-from flossing.experiments._small_classifier import heights, with_derivatives
-from flossing.experiments._stack_training import (
+from flossing.experiments.lab.classifier import Schedule, hidden, side_by_side
+from flossing.experiments.spiking.layer_gradients import growth, layer_gradients, predicted_growth
+from flossing.experiments.lab.small_classifier import heights, with_derivatives
+from flossing.experiments.spiking.stack_training import (
     exponents,
     floss_each,
     floss_together,
     with_heights,
 )
-from flossing.experiments._streaming import Trials, stream
+from flossing.experiments.spiking.streaming import Trials, stream
 from flossing.lyapunov._steps import run
 
 TASK, SHAPE = spiking_stack.QUICK.task, spiking_stack.QUICK.shape

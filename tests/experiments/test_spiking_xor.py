@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from flossing.experiments import spiking_xor
-from flossing.experiments._spiking_xor_figure import NAMES
-from flossing.experiments.spiking_xor import QUICK, Settings
+from flossing.experiments.spiking.xor_figure import NAMES
+from flossing.experiments.spiking.xor import QUICK, Settings
 from flossing.runs import from_yaml, to_yaml
 
 TINY = dataclasses.replace(

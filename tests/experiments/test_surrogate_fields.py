@@ -10,10 +10,10 @@ import pytest
 from scipy.stats import spearmanr
 
 from flossing.experiments import surrogate_fields
-from flossing.experiments._classifier import Schedule, hidden
-from flossing.experiments._field_measures import first_exponent, floss_heights, noise_of_gram
-from flossing.experiments._rank_statistics import over_seeds, rank_correlation
-from flossing.experiments._small_classifier import (
+from flossing.experiments.lab.classifier import Schedule, hidden
+from flossing.experiments.lab.field_measures import first_exponent, floss_heights, noise_of_gram
+from flossing.experiments.lab.statistics import over_seeds, rank_correlation
+from flossing.experiments.lab.small_classifier import (
     Samples,
     Shape,
     batches,

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from flossing.experiments import NAMES, Claim, experiment
-from flossing.experiments.target_exponents import (
+from flossing.experiments.rate.target_exponents import (
     TARGETS,
     Settings,
     polyak_descent,

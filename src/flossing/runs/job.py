@@ -111,6 +111,15 @@ def phases(config: RunConfig) -> list[Phase]:
     return list(config.schedule.phases(config.epochs))
 
 
+def compile_blocks(config: RunConfig) -> None:
+    """Compiles all that a run does in blocks, by the last and incomplete block of each phase."""
+    trainer, keys = config.trainer, config.keys()
+    state = begin(config.networks(), trainer)
+    for kind, count in {(p.kind, (p.stop - p.start) % BLOCK) for p in phases(config)}:
+        block = floss_block if kind == "floss" else train_block
+        block(state, keys, count, BLOCK, trainer)
+
+
 class Job:
     """One run, from the state that it has reached to its end or an interrupt."""
 

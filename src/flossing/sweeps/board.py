@@ -1,18 +1,43 @@
-"""One line for a whole sweep: runs that are finished or failed, and time left."""
+"""What is shown of a sweep: one line with runs that are finished or failed, and time left."""
 
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ..runs.console import say
-from .grid import Run
+from .grid import Piece
 from .pace import Pace
 
 _LINE_SECONDS = 30.0
+
+
+class Display(Protocol):
+    """Who is told how a sweep goes."""
+
+    def progress(self, run: int, done: int, status: str) -> None:
+        """A run has done so many of its epochs and flossing steps."""
+        ...
+
+    def ended(self, run: int, status: str) -> None:
+        """A run is ``finished``, ``failed`` or ``stopped``."""
+        ...
+
+    def message(self, text: str) -> None:
+        """Something worth a line."""
+        ...
+
+
+def tell(display: Display, name: str, news: dict[str, Any]) -> None:
+    """Passes the news of a piece of that name on to a display."""
+    if "message" in news:
+        display.message(f"{name}: {news['message']}")
+    else:
+        display.progress(news["run"], news["done"], f"{news['phase']}, {news['status']}")
 
 
 class Board:
@@ -21,24 +46,33 @@ class Board:
     Epochs and flossing steps both count as epochs.
     """
 
-    def __init__(self, progress: Progress, runs: Sequence[Run], finished: Sequence[Run]):
+    def __init__(
+        self,
+        progress: Progress,
+        runs: Sequence[Piece],
+        finished: Sequence[Piece],
+        label: str = "sweep",
+        unit: str = "runs",
+    ):
         self._progress = progress
+        self._label, self._unit = label, unit
         self._names = {run.index: run.name for run in runs}
         self._steps = {run.index: run.steps for run in runs}
         self._done = {run.index: run.steps for run in finished}
         self._status = {run.index: "finished" for run in finished}
+        self._said: dict[int, str] = {}
         self._pace = Pace(runs)
         self._last_line = time.monotonic()
         self._lock = threading.Lock()
-        self._task = progress.add_task("sweep", total=sum(self._steps.values()), status="")
+        self._task = progress.add_task(label, total=sum(self._steps.values()), status="")
         self._show()
 
     def progress(self, run: int, done: int, status: str) -> None:
         """A run has done so many of its epochs and flossing steps."""
-        del status
         with self._lock:
             if run in self._status:  # late news of a run that has ended
                 return
+            self._said[run] = status
             self._pace.add(run, done, time.monotonic())
             self._done[run] = done
             self._show()
@@ -49,6 +83,7 @@ class Board:
         """A run is ``finished``, ``failed`` or ``stopped``."""
         with self._lock:
             self._status[run] = status
+            self._said.pop(run, None)
             self._pace.end(run, status == "finished")
             if status == "finished":
                 self._done[run] = self._steps[run]
@@ -64,7 +99,7 @@ class Board:
     def text(self) -> str:
         """Runs and time left."""
         status = list(self._status.values())
-        text = f"{status.count('finished')}/{len(self._names)} runs"
+        text = f"{status.count('finished')}/{len(self._names)} {self._unit}"
         if failed := status.count("failed"):
             text += f", {failed} failed"
         running = {i: self._done.get(i, 0) for i in self._names if i not in self._status}
@@ -73,6 +108,9 @@ class Board:
             text += ", no estimate yet: runs compile first"
         elif running and seconds is not None:
             text += f", {_duration(seconds)} left"
+        if len(self._said) == 1:
+            [(run, said)] = self._said.items()
+            text += f"; {self._names[run]}: {said}"
         return text
 
     def _show(self) -> None:
@@ -83,7 +121,7 @@ class Board:
     def _line(self) -> None:
         self._last_line = time.monotonic()
         if not self._progress.console.is_terminal:
-            say(self._progress.console, f"sweep: {self.text()}")
+            say(self._progress.console, f"{self._label}: {self.text()}")
 
 
 class Silent:

@@ -12,13 +12,15 @@ import xarray as xr
 
 from .._checks import check_choice, check_integer
 from ..runs import directory as files
-from ..runs.config import RunConfig, to_yaml
+from ..runs.config import RunConfig
 from . import folder, grid as grids, provenance
+from .grid import Piece
 
 if TYPE_CHECKING:
     from distributed import Client, Security
 
-    from .drive import Display
+    from .board import Display
+    from .worker import Job, Outcome
 
 
 CLUSTERS = ("slurm", "pbs", "lsf", "sge", "htcondor")
@@ -29,7 +31,7 @@ class Where:
     """On what a sweep runs: by default on worker processes of this machine."""
 
     workers: int | None = None
-    """Worker processes (default: one per core, or per GPU) or jobs (default: one)."""
+    """Worker processes (default: one per core, or per GPU; 0: this process) or jobs (default: one)."""
     scheduler: str | None = None
     """Address of a running Dask scheduler."""
     cluster: str | None = None
@@ -126,20 +128,7 @@ def conduct(
     stop: threading.Event | None = None,
 ) -> xr.Dataset:
     """``sweep`` with its arguments bundled; ``stop``, when set, ends it after the runs' current blocks."""
-    check_integer("retries", retries, 0)
-    chosen = [
-        name
-        for name, value in (
-            ("client", client), ("scheduler", where.scheduler), ("cluster", where.cluster)
-        )
-        if value
-    ]  # fmt: skip
-    if len(chosen) > 1:
-        raise ValueError(f"{chosen[0]}: cannot be given together with {chosen[1]}.")
-    if where.workers is not None:
-        check_integer("workers", where.workers, 1)
-    if where.cluster:
-        check_choice("cluster", where.cluster, CLUSTERS)
+    _check(where, retries, client)
     runs = grid.runs
     folder.open_directory(Path(directory), grid)
     path = Path(directory).absolute()
@@ -151,36 +140,85 @@ def conduct(
         left = [run for run in runs if run.index not in ended]
         begin = provenance.begin(path)
         with display(runs, done) as shown:
-            if left:
-                _work(path, left, where, retries, client, shown, stop or threading.Event())
+            work_through(path, left, where, retries, shown, stop or threading.Event(), client)
         data = _write(path, grid)
         provenance.end(path, grid, data, begin)
         return data
 
 
-def _work(
+def _check(where: Where, retries: int, client: Any) -> None:
+    check_integer("retries", retries, 0)
+    chosen = [
+        name
+        for name, value in (
+            ("client", client), ("scheduler", where.scheduler), ("cluster", where.cluster)
+        )
+        if value
+    ]  # fmt: skip
+    if len(chosen) > 1:
+        raise ValueError(f"{chosen[0]}: cannot be given together with {chosen[1]}.")
+    if where.workers is not None:
+        check_integer("workers", where.workers, 1 if chosen else 0)
+    if where.cluster:
+        check_choice("cluster", where.cluster, CLUSTERS)
+
+
+def work_through(
     path: Path,
-    runs: Sequence[grids.Run],
+    pieces: Sequence[Piece],
+    where: Where,
+    retries: int,
+    display: "Display",
+    stop: threading.Event,
+    client: Any = None,
+    *,
+    timed: bool = False,
+) -> None:
+    """Does what is left, the longest first, and records the tracebacks of failures.
+
+    Args:
+        path: directory that has the folders that ``folder.make`` makes.
+        pieces: runs and functions.
+        where: on what.
+        retries: how often a piece that fails is tried again.
+        display: who is told.
+        stop: when set, ends it after the current blocks.
+        client: a Dask client, whose cluster does the work.
+        timed: compile what runs need before their clocks start.
+    """
+    from . import here
+    from .worker import Job
+
+    if not pieces:
+        return
+    topic = f"flossing-{uuid.uuid4().hex[:12]}"
+    jobs = [
+        Job(piece.index, piece.name, piece.work, str(path), topic, timed)
+        for piece in sorted(pieces, key=lambda piece: -piece.cost)
+    ]
+    if where.workers == 0:
+        outcomes = here.go(jobs, retries, display, stop)
+    else:
+        outcomes = _on_dask(jobs, where, retries, client, display, stop)
+    names = {piece.index: piece.name for piece in pieces}
+    for index, outcome in outcomes.items():
+        folder.record_error(path / folder.RUNS / names[index], outcome.error)
+
+
+def _on_dask(
+    jobs: "Sequence[Job]",
     where: Where,
     retries: int,
     client: Any,
     display: "Display",
     stop: threading.Event,
-) -> None:
-    """Runs what is left, the longest first, and records the tracebacks of failures."""
+) -> "dict[int, Outcome]":
     from .drive import Driver
-    from .worker import Job
 
-    topic = f"flossing-{uuid.uuid4().hex[:12]}"
-    jobs = [
-        Job(run.index, run.name, to_yaml(run.config), str(path), topic)
-        for run in sorted(runs, key=lambda run: -run.cost)
-    ]
-    names = {run.index: run.name for run in runs}
     with _client(where, len(jobs), client, display) as (connected, connect):
         driver = Driver(connected, connect, jobs, retries, display, stop)
         try:
-            outcomes = driver.go()
+            return driver.go()
         except KeyboardInterrupt:
             if stop.is_set():  # the second one
                 raise
@@ -190,8 +228,6 @@ def _work(
         finally:
             if connect is not None and driver.client is not connected:
                 driver.client.close()
-    for index, outcome in outcomes.items():
-        folder.record_error(path / folder.RUNS / names[index], outcome.error)
 
 
 @contextlib.contextmanager

@@ -4,32 +4,17 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from distributed import Client, Future
 
 from . import worker
+from .board import Display, tell
 from .worker import Job, Outcome
 
 _POLL_SECONDS = 0.1
 _REPEAT_SECONDS = 2.0
 _PATIENCE_SECONDS = 600.0
-
-
-class Display(Protocol):
-    """Who is told how a sweep goes."""
-
-    def progress(self, run: int, done: int, status: str) -> None:
-        """A run has done so many of its epochs and flossing steps."""
-        ...
-
-    def ended(self, run: int, status: str) -> None:
-        """A run is ``finished``, ``failed`` or ``stopped``."""
-        ...
-
-    def message(self, text: str) -> None:
-        """Something worth a line."""
-        ...
 
 
 class Driver:
@@ -132,11 +117,7 @@ class Driver:
 
     def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
         news = event[1]
-        index = news["run"]
-        if "message" in news:
-            self.display.message(f"{self.jobs[index].name}: {news['message']}")
-        else:
-            self.display.progress(index, news["done"], f"{news['phase']}, {news['status']}")
+        tell(self.display, self.jobs[news["run"]].name, news)
 
     def _stop_runs(self) -> bool:
         """Tells all workers to stop, again and again: some may just have started. False: nobody is there."""

@@ -20,6 +20,8 @@ DATASET = "sweep.nc"
 TABLE = "sweep.csv"
 PROVENANCE = "sweep.json"
 RUNS = "runs"
+DATA = "data.nc"
+"""What a function has returned."""
 ERROR = "error.txt"
 _LOCKS = ".locks"
 
@@ -40,6 +42,12 @@ def open_directory(path: Path, grid: Grid) -> None:
         files.write_text(file, yaml_files.dump(wanted))
     else:
         _refuse_differences(path, file, wanted)
+    make(path)
+
+
+def make(path: Path) -> None:
+    """Makes the directory, if it is not there, and the folders that work needs in it."""
+    path.mkdir(parents=True, exist_ok=True)
     (path / RUNS).mkdir(exist_ok=True)
     (path / _LOCKS).mkdir(exist_ok=True)
 
@@ -73,7 +81,9 @@ def _flat(content: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def finished(run: Path) -> bool:
-    """Whether a run's directory holds everything."""
+    """Whether the directory of a run or of a function holds everything."""
+    if (run / DATA).is_file():
+        return True  # written under another name first
     if not (run / files.WEIGHTS).is_file() or not (run / files.METRICS).is_file():
         return False
     try:

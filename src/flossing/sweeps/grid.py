@@ -5,18 +5,69 @@ import dataclasses
 import functools
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
-from typing import Any
+from typing import Any, Protocol
+
+import xarray as xr
 
 from ..cells import CellSpec
 from ..floss import Before, Phase
 from ..runs import parts
-from ..runs.config import RunConfig
+from ..runs.config import RunConfig, to_yaml
 from ..runs.job import phases
 from . import fields
 
 _LONGEST_NAME = 150
+
+
+class Piece(Protocol):
+    """What sweeps send to workers: a run, or a function that makes a dataset."""
+
+    @property
+    def index(self) -> int:
+        """Its number among all."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Of its directory."""
+        ...
+
+    @property
+    def work(self) -> Any:
+        """What a worker gets: the YAML of a run, or the function."""
+        ...
+
+    @property
+    def steps(self) -> int:
+        """What it consists of, such as epochs."""
+        ...
+
+    @property
+    def cost(self) -> float:
+        """A rough measure of the time it takes, to start long ones first."""
+        ...
+
+    def left(self, done: int) -> tuple[int, int]:
+        """Steps of the first and of the second kind that are left when ``done`` are over."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """A function as a piece of work, which has one step."""
+
+    index: int
+    name: str
+    work: Callable[[Callable[[str], None]], xr.Dataset]
+    """Makes a dataset; takes what it tells how far it is."""
+    steps: int = 1
+    cost: float = 0.0
+
+    def left(self, done: int) -> tuple[int, int]:
+        """No flossing steps, and one step until it is over."""
+        return 0, self.steps - done
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +80,11 @@ class Run:
     values: dict[str, Any]
     config: RunConfig
     """Its ``directory`` is ``None``."""
+
+    @property
+    def work(self) -> str:
+        """What a worker gets: the configuration as YAML."""
+        return to_yaml(self.config)
 
     @property
     def steps(self) -> int:
@@ -95,7 +151,7 @@ class Grid:
                 config.check()
             except (TypeError, ValueError) as error:
                 raise type(error)(f"over: {label}: {error}") from None
-            name = _file_name(label, taken)
+            name = file_name(label, taken)
             taken.add(name.lower())
             found.append(Run(index, name, values, config))
         return found
@@ -108,7 +164,7 @@ class Grid:
         return {"over": {n: [fields.plain(v) for v in vs] for n, vs in self.axes.items()}}
 
 
-def _file_name(label: str, taken: set[str]) -> str:
+def file_name(label: str, taken: set[str]) -> str:
     """A name that every file system takes; it differs from those taken in more than the case of letters."""
     name = re.sub(r"[^A-Za-z0-9._+=,-]", "_", label).strip(".")
     if len(name) > _LONGEST_NAME or name.lower() in taken:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .grid import Run
+from .grid import Piece
 
 _KINDS = (0, 1)
 """Flossing steps, training epochs."""
@@ -21,7 +21,7 @@ class Pace:
     only when there are no others and a whole run has shown what they cost.
     """
 
-    def __init__(self, runs: Sequence[Run]):
+    def __init__(self, runs: Sequence[Piece]):
         self._runs = {run.index: run for run in runs}
         self._news: dict[int, _News] = {}
         self._warm: set[tuple[int, int]] = set()

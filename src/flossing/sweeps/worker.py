@@ -1,4 +1,4 @@
-"""What happens on a worker: one run, started, continued or left alone, and news of it."""
+"""What happens on a worker: one piece of work, started, continued or left alone, and news of it."""
 
 import dataclasses
 import shutil
@@ -6,12 +6,17 @@ import signal
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import xarray as xr
+
 from .._blas import one_blas_thread
 from .._compiled import forget_programs
-from ..runs.config import from_yaml
+from ..runs import directory as files
+from ..runs.config import RunConfig, from_yaml
+from ..runs.job import compile_blocks
 from ..runs.train import read_config, resume, run
 from . import folder
 
@@ -24,17 +29,27 @@ _stops: dict[str, threading.Event] = {}
 _limited = False
 
 
+Function = Callable[[Callable[[str], None]], xr.Dataset]
+"""Makes a dataset; takes what it tells how far it is."""
+
+
 class Job(NamedTuple):
-    """A run as it is sent to a worker: text and numbers only."""
+    """A piece of work as it is sent to a worker."""
 
     index: int
     name: str
-    config: str
-    """YAML."""
+    work: str | Function
+    """The YAML of a run, or a function whose dataset is written to ``data.nc``."""
     sweep: str
     """Directory of the sweep, on a file system that all workers share."""
     topic: str
     """Under which news are sent; also names this start of the sweep."""
+    timed: bool = False
+    """Compile a run's programs before it begins or goes on, so that its clock counts no compilation."""
+
+
+Tell = Callable[[str, dict[str, Any]], None]
+"""Takes news: their topic and content."""
 
 
 class Outcome(NamedTuple):
@@ -54,6 +69,11 @@ def stop_event(topic: str) -> threading.Event:
 def stop(topic: str) -> None:
     """Ends the runs of this process after their current block, and lets no others begin."""
     stop_event(topic).set()
+
+
+def stop_with(topic: str, event: threading.Event) -> None:
+    """Lets this event end the runs of a start of a sweep in this process."""
+    _stops[topic] = event
 
 
 class _Stop(threading.Event):
@@ -87,10 +107,14 @@ def dask_setup(worker: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def work(job: Job) -> Outcome:
-    """Brings one run to its end, from wherever its directory says that it is.
+def work(job: Job, tell: Tell | None = None) -> Outcome:
+    """Brings one piece to its end, from wherever its directory says that it is.
 
     An exception is returned as an outcome: not every exception survives the way back.
+
+    Args:
+        job: what to do.
+        tell: takes the news; without it they go to Dask's scheduler.
     """
     _limit_threads()
     event = _Stop(job.topic)
@@ -105,28 +129,44 @@ def work(job: Job) -> Outcome:
                 raise TimeoutError(
                     f"another process has been working on {job.name} for {_LOCK_SECONDS:.0f} s"
                 )
-            return _go(job, sweep / folder.RUNS / job.name, event)
+            return _go(job, sweep / folder.RUNS / job.name, event, _News(job, tell))
     except Exception:
         return Outcome("failed", traceback.format_exc())
     finally:
         forget_programs()
 
 
-def _go(job: Job, path: Path, event: threading.Event) -> Outcome:
+def _go(job: Job, path: Path, event: threading.Event, news: "_News") -> Outcome:
     if folder.finished(path):
         return Outcome("finished")
-    config = dataclasses.replace(from_yaml(job.config, job.name), directory=str(path))
-    news = _News(job)
-    if folder.begun(path):
-        if dataclasses.replace(read_config(path), directory=str(path)) != config:
-            raise ValueError(f"{path}: holds a run with other settings than the sweep's.")
+    if not isinstance(job.work, str):
+        return _call(job.work, path, news)
+    config = dataclasses.replace(from_yaml(job.work, job.name), directory=str(path))
+    begun = folder.begun(path)
+    if not begun and path.exists():
+        shutil.rmtree(path)
+    news.begin()
+    if job.timed:
+        compile_blocks(config)
+    if begun:
+        _refuse_differences(config, path)
         result = resume(path, reporter=news, stop=event)
     else:
-        if path.exists():
-            shutil.rmtree(path)
-        news.begin()
         result = run(config, reporter=news, stop=event)
     return Outcome("finished" if result.finished else "stopped")
+
+
+def _refuse_differences(config: RunConfig, path: Path) -> None:
+    if dataclasses.replace(read_config(path), directory=str(path)) != config:
+        raise ValueError(f"{path}: holds a run with other settings than the sweep's.")
+
+
+def _call(function: Function, path: Path, news: "_News") -> Outcome:
+    news.begin()
+    data = function(news.status)
+    path.mkdir(exist_ok=True)
+    files.write_dataset(path / folder.DATA, data)
+    return Outcome("finished")
 
 
 def _limit_threads() -> None:
@@ -137,10 +177,11 @@ def _limit_threads() -> None:
 
 
 class _News:
-    """Tells the conductor how far a run is; news that are lost cost nothing but their display."""
+    """Tells the conductor how far a piece is; news that are lost cost nothing but their display."""
 
-    def __init__(self, job: Job):
+    def __init__(self, job: Job, tell: Tell | None):
         self.job = job
+        self.tell = tell or _to_scheduler
         self.last = 0.0
 
     def begin(self) -> None:
@@ -150,11 +191,19 @@ class _News:
         now = time.monotonic()
         if now - self.last >= _NEWS_SECONDS or done == total:
             self.last = now
-            self._send({"done": done, "total": total, "phase": phase, "status": status})
+            self._send({"done": done, "phase": phase, "status": status})
+
+    def status(self, text: str) -> None:
+        """How far a function is."""
+        self._send({"done": 0, "phase": "computing", "status": text})
 
     def message(self, text: str) -> None:
         self._send({"message": text})
 
     def _send(self, content: dict[str, Any]) -> None:
-        if (worker := _dask_worker()) is not None:
-            worker.log_event(self.job.topic, {"run": self.job.index, **content})
+        self.tell(self.job.topic, {"run": self.job.index, **content})
+
+
+def _to_scheduler(topic: str, content: dict[str, Any]) -> None:
+    if (worker := _dask_worker()) is not None:
+        worker.log_event(topic, content)

@@ -1,0 +1,1 @@
+"""Experiments on surrogate gradients as fields."""
