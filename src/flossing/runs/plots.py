@@ -57,6 +57,40 @@ def smooth(values: np.ndarray, width: int) -> np.ndarray:
     return (sums[stop] - sums[start]) / (stop - start)[:, None]
 
 
+def networks_and_median(
+    axis: Any, x: Any, values: Any, colour: str, label: str = "", line: str = "-"
+) -> None:
+    """A thin line for each network and a thick one for their median.
+
+    Args:
+        axis: where to draw.
+        x: shape (points,).
+        values: shape (networks, points); what is not finite is left out.
+        colour, label, line: of the curve; the label is that of the median.
+    """
+    values = np.where(np.isfinite(values), values, np.nan)
+    axis.plot(x, values.T, line, color=colour, linewidth=0.4, alpha=0.5)
+    axis.plot(x, np.median(values, 0), line, color=colour, linewidth=1.6, label=label)
+
+
+def spectrum_panel(
+    axis: Any, spectra: Mapping[str, Any], unit: str = "nats per step", colours: Any = COLOURS
+) -> None:
+    """Exponents against their index: thin lines for networks, thick ones for their median, dotted zero.
+
+    Args:
+        axis: where to draw.
+        spectra: by label, shape (networks, exponents).
+        unit: of the exponents.
+        colours: one for each label.
+    """
+    for (label, values), colour in zip(spectra.items(), colours, strict=False):
+        index = np.arange(1, np.shape(values)[1] + 1)
+        networks_and_median(axis, index, values, colour, label)
+    axis.axhline(0, color="0.6", linewidth=0.8, linestyle=":")
+    axis.set(xlabel="index i", ylabel=f"exponent $\\lambda_i$ ({unit})")
+
+
 def run_figure(runs: Mapping[str, xr.Dataset], title: str) -> Figure:
     """Headline metric and gradient norm against epoch, and spectra, of one run or several to compare.
 
