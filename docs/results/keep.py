@@ -87,7 +87,9 @@ def index(all_kept: dict[str, dict[str, Any]]) -> str:
         count, holds = len(kept["claims"]), sum(claim["holds"] for claim in kept["claims"])
         total, held = total + count, held + holds
         minutes = f"{kept['wall_seconds'] / 60:.0f} min"
-        lines.append(f"| [{name}]({name}/README.md) | {kept['shows']} | {holds} of {count} | {minutes} |")
+        lines.append(
+            f"| [{name}]({name}/README.md) | {kept['shows']} | {holds} of {count} | {minutes} |"
+        )
     missing = [name for name in EXPERIMENTS if name not in all_kept]
     lines += ["", f"Together {held} of {total} claims hold."]
     if missing:
@@ -97,7 +99,9 @@ def index(all_kept: dict[str, dict[str, Any]]) -> str:
 
 def main() -> None:
     """Keeps what is named and makes the pages."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("directory", nargs="*", type=Path, help="of a full floss reproduce")
     for directory in parser.parse_args().directory:
         keep(directory)
