@@ -78,8 +78,8 @@ def index(all_kept: dict[str, dict[str, Any]]) -> str:
     """The page of all experiments."""
     lines = [
         "# Results", "",
-        "The full runs of all experiments: what came out beside what was published. Each page is made from the",
-        "numbers beside it; `floss reproduce NAME` makes them again, `--quick` a small version.", "",
+        "The full runs of all experiments: what came out beside what was published. Each page is made from",
+        "the numbers beside it; `floss reproduce NAME` makes them again, `--quick` a small version.", "",
         "| experiment | what it shows | claims that hold | time on two cores |", "| --- | --- | --- | --- |",
     ]  # fmt: skip
     total = held = 0
