@@ -58,6 +58,9 @@ def page(name: str, kept: dict[str, Any]) -> str:
         "", f"`floss reproduce {name}`: {kept['wall_seconds'] / 60:.1f} minutes on two cores ({made}). "
         f"All numbers: [numbers.nc](numbers.nc).", "", f"Settings: {settings}.", "",
     ]  # fmt: skip
+    notes = HERE / name / "notes.md"
+    if notes.is_file():
+        lines += ["## Notes", "", notes.read_text(encoding="utf-8")]
     return "\n".join(lines)
 
 
@@ -91,7 +94,8 @@ def index(all_kept: dict[str, dict[str, Any]]) -> str:
             f"| [{name}]({name}/README.md) | {kept['shows']} | {holds} of {count} | {minutes} |"
         )
     missing = [name for name in EXPERIMENTS if name not in all_kept]
-    lines += ["", f"Together {held} of {total} claims hold."]
+    lines += ["", f"Together {held} of {total} claims hold. Besides: [the demo](demo/README.md), "
+              "[a sweep over delays](sweep/README.md)."]  # fmt: skip
     if missing:
         lines += ["", f"No full run is kept of: {', '.join(missing)}."]
     return "\n".join([*lines, ""])
