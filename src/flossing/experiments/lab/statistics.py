@@ -1,4 +1,4 @@
-"""Rank correlations and means with confidence intervals over seeds."""
+"""Medians, rank correlations and other statistics with confidence intervals."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -7,11 +7,22 @@ import numpy as np
 
 
 class Estimate(NamedTuple):
-    """A statistic, and the 95 % interval of its bootstrap over seeds."""
+    """A statistic and its 95 % interval."""
 
     value: float
     low: float
     high: float
+
+
+def median_over(values: np.ndarray) -> Estimate:
+    """Median of independent values with its 95 % interval, from their order; NaN if one of them is NaN."""
+    values = np.sort(np.asarray(values, float))
+    if np.isnan(values).any():
+        return Estimate(np.nan, np.nan, np.nan)
+    # The number of values below the median is binomial with probability one half.
+    spread = 0.98 * np.sqrt(len(values))
+    low = max(int(np.floor(len(values) / 2 - spread)), 0)
+    return Estimate(float(np.median(values)), float(values[low]), float(values[-1 - low]))
 
 
 def rank_correlation(x: np.ndarray, y: np.ndarray, groups: int = 0) -> float:
@@ -41,7 +52,7 @@ def over_seeds(
     draws: int = 2000,
     seed: int = 0,
 ) -> Estimate:
-    """A statistic of arrays whose leading axis is that of seeds, with its percentile interval.
+    """A statistic of arrays whose leading axis is that of seeds, with its interval by bootstrap.
 
     Whole seeds are drawn with replacement, because numbers from the same seed are not independent. With
     few seeds such an interval is too short rather than too long.
