@@ -26,7 +26,7 @@ def median_over(values: np.ndarray) -> Estimate:
 
 
 def rank_correlation(x: np.ndarray, y: np.ndarray, groups: int = 0) -> float:
-    """Spearman's coefficient of all entries; 0 where one of them does not vary.
+    """Spearman's coefficient of all entries; NaN where one of them does not vary, or is NaN.
 
     Args:
         x, y: of the same shape.
@@ -43,7 +43,7 @@ def rank_correlation(x: np.ndarray, y: np.ndarray, groups: int = 0) -> float:
     ranks = ranks - ranks.mean(-1, keepdims=True)
     a, b = ranks.reshape(2, -1)
     size = np.sqrt((a @ a) * (b @ b))
-    return float(a @ b / size) if size > 0 else 0.0
+    return float(a @ b / size) if size > 0 else np.nan
 
 
 def over_seeds(
@@ -56,12 +56,21 @@ def over_seeds(
 
     Whole seeds are drawn with replacement, because numbers from the same seed are not independent. With
     few seeds such an interval is too short rather than too long.
+
+    Args:
+        statistic: of such arrays; must not depend on the order of the seeds.
+        arrays: whose leading axis has the same length.
+        draws: how often seeds are drawn.
+        seed: of these draws.
     """
     random = np.random.default_rng(seed)
     count = len(arrays[0])
+    known: dict[tuple[int, ...], float] = {}  # few seeds are drawn alike many times
     found = []
     for _ in range(draws):
-        chosen = random.integers(0, count, count)
-        found.append(statistic(*(array[chosen] for array in arrays)))
+        chosen = tuple(sorted(random.integers(0, count, count).tolist()))
+        if chosen not in known:
+            known[chosen] = statistic(*(array[list(chosen)] for array in arrays))
+        found.append(known[chosen])
     low, high = np.percentile(found, [2.5, 97.5])
     return Estimate(statistic(*arrays), float(low), float(high))
