@@ -18,6 +18,7 @@ from ..lab.experiment import Experiment, Report
 from ..lab.flossed import Networks, binary_cell
 from ..lab.published import Published
 
+SOURCE = "Engelken & Abbott 2024"
 SHARPNESSES = (0.5, 1.0)
 """Of the surrogate derivatives, as published."""
 
@@ -39,7 +40,7 @@ class BinaryFirstExponent(Experiment):
     """
 
     title = "first surrogate exponent of binary networks driven to zero"
-    source = "Engelken & Abbott 2024 (surrogate gradient flossing), curves read from the figure"
+    source = f"{SOURCE} (surrogate gradient flossing), curves read from the figure"
     shows = (
         "Flossing drives the first surrogate exponent of binary networks to zero, for both published "
         "sharpnesses. Means at the start and at the end agree with the published ones."
@@ -112,7 +113,7 @@ class BinaryFirstExponent(Experiment):
                 ("end", part["exponent"].values[-1], known[-1]),
             ):
                 text = f"sharpness {case.sharpness:g}: mean lambda_1 at the {moment}"
-                yield Claim.near(text, float(ours.mean()), theirs, within=0.05, source=self.source)
+                yield Claim.near(text, float(ours.mean()), theirs, within=0.05, source=SOURCE)
 
     def figure(self, data: Data, published: Published) -> Figure:
         """First exponents against flossing steps, for each sharpness."""

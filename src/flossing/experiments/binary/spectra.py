@@ -17,9 +17,7 @@ from ..lab.data import Data
 from ..lab.experiment import Experiment, Report
 from ..lab.flossed import Networks, binary_cell
 from ..lab.published import Published
-from .first_exponent import BinaryFirstExponent
-
-SOURCE = "Engelken & Abbott 2024"
+from .first_exponent import SOURCE, BinaryFirstExponent
 
 
 @dataclasses.dataclass(frozen=True)
