@@ -239,7 +239,7 @@ class SingleNeuron(Experiment):
             }
             panels.depth(top[1], depths)
             widths = enumerated.over("width", layers=2, steepness=self.steepness)["bias"]
-            panels.width(top[2], widths.sortby("width"))
+            panels.width(top[2], widths.sel(width=list(self.widths)))
             top[2].set_title(f"two layers, steepness {self.steepness:g}")
             shown = sampled.over("layers", steepness=self.steepness)
             panels.samples(bottom[0], shown["variance"].median("network"))
