@@ -186,9 +186,3 @@ KINDS = {
     ),
 }
 """Gaussian weights, a ring, and a sparse ring that its inputs cut into lines of equal length."""
-
-VARIANTS = {
-    f"{kind},{schedule}": f"{values.name}, {text}"
-    for kind, values in KINDS.items()
-    for schedule, text in (("none", "not flossed"), ("adaptive", "adaptive"))
-} | {"lines,before": "lines, before training"}

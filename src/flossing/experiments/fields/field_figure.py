@@ -1,8 +1,10 @@
 """The figure of the experiment ``surrogate-fields``."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -13,30 +15,37 @@ MARKERS = "os^Dvp"
 
 
 def fields_figure(
-    fields: dict[str, np.ndarray],
-    noise: dict[str, np.ndarray],
-    found: dict[str, Estimate],
-    names: tuple[str, ...],
-    settings: Any,
+    fields: xr.Dataset, found: Mapping[str, Estimate], *, epochs: int, classes: int, draws: int
 ) -> Figure:
-    """Curl, exponents, noise and accuracy by steepness; accuracy by curl and by exponent."""
+    """Curl, exponents, noise and accuracy by steepness; accuracy by curl and by exponent.
+
+    Args:
+        fields: numbers of all networks, with the seed as leading dimension.
+        found: rank correlations by name.
+        epochs: of training.
+        classes: of the task.
+        draws: of noise.
+    """
+    names = fields["condition"].values.tolist()
     colours = dict(zip(names, COLOURS, strict=False))
-    steep = settings.steepnesses
+    steep = fields["steepness"].values
     with style():
         figure = Figure(figsize=(10.5, 6.8), layout="constrained")
         (curl, exponent, spread), (learned, by_curl, by_exponent) = figure.subplots(2, 3)
-        for index, colour in enumerate(colours.values()):
-            for axis, key in (
-                (curl, "curl_start"), (exponent, "exponent_start"), (learned, "accuracy"),
-            ):  # fmt: skip
-                scale = 100 if key == "accuracy" else 1
-                _line(axis, steep, scale * fields[key][..., index], colour, MARKERS[index])
+        for (name, colour), marker in zip(colours.items(), MARKERS, strict=False):
+            part = fields.sel(condition=name)
+            accuracy = 100 * part["accuracy"].values
+            for axis, values in (
+                (curl, part["curl_start"].values),
+                (exponent, part["exponent_start"].values),
+                (learned, accuracy),
+            ):
+                _line(axis, steep, values, colour, marker)
             for axis, key in ((by_curl, "curl_start"), (by_exponent, "exponent_start")):
                 axis.scatter(
-                    fields[key][..., index], 100 * fields["accuracy"][..., index],
-                    s=9, color=colour, marker=MARKERS[index], alpha=0.65, linewidths=0,
-                )  # fmt: skip
-        _noise(spread, steep, noise, settings)
+                    part[key], accuracy, s=9, color=colour, marker=marker, alpha=0.65, linewidths=0
+                )
+        _noise(spread, fields, draws)
         curl.set(
             ylabel="curl / symmetric part of the Jacobian", ylim=(0, None),
             title="surrogate gradient before training",
@@ -48,9 +57,9 @@ def fields_figure(
         )
         learned.set(
             ylabel="test accuracy (%)", ylim=(0, 102),
-            title=f"deterministic, {settings.schedule.epochs} epochs",
+            title=f"deterministic, {epochs} epochs",
         )  # fmt: skip
-        chance = 100 / settings.task.classes
+        chance = 100 / classes
         for axis in (learned, by_curl, by_exponent):
             axis.axhline(chance, color="0.6", linewidth=0.8, linestyle=":")
         for axis in (curl, exponent, spread, learned):
@@ -87,10 +96,10 @@ def _line(axis: Any, x: Any, values: np.ndarray, colour: str, marker: str, **opt
     axis.fill_between(x, values.min(0), values.max(0), color=colour, alpha=0.12, linewidth=0)
 
 
-def _noise(axis: Any, steep: Any, noise: dict[str, np.ndarray], settings: Any) -> None:
-    count = settings.noise_samples
+def _noise(axis: Any, fields: xr.Dataset, draws: int) -> None:
+    steep = fields["steepness"].values
     for when, line in (("start", "-"), ("end", "--")):
-        values = noise[f"variance_{when}"]
+        values = fields[f"variance_{when}"].values
         word = {"start": "before", "end": "after"}[when]
         axis.plot(
             steep, np.median(values, 0), line, color="0.25", marker="o", markersize=3.5,
@@ -99,12 +108,12 @@ def _noise(axis: Any, steep: Any, noise: dict[str, np.ndarray], settings: Any) -
         axis.fill_between(steep, values.min(0), values.max(0), color="0.25", alpha=0.1, linewidth=0)
     axis.set(
         yscale="log", ylabel="variance / squared norm of the mean",
-        title=f"{count} draws of noise, before and after training",
+        title=f"{draws} draws of noise, before and after training",
     )  # fmt: skip
     other = axis.twinx()
     other.spines["right"].set_visible(True)
     for when, line in (("start", "-"), ("end", "--")):
-        values = noise[f"cosine_{when}"]
+        values = fields[f"cosine_{when}"].values
         other.plot(
             steep, np.median(values, 0), line, color="#8B5A2B", marker="x", markersize=4,
             linewidth=1.2, label="cosine" if when == "start" else None,

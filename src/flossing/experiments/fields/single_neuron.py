@@ -1,25 +1,26 @@
-"""Surrogate gradients of stochastic neurons: exact for one, biased with depth (Gygax & Zenke 2025).
-
-One neuron: the surrogate gradient is the exact gradient of the expected output, for every escape noise.
-Networks of two layers and more: the expectation of estimators against exact enumeration, over depth, width
-and steepness; then bias, variance and cost of every estimator from samples, and the z-scores of those that
-are unbiased.
-"""
+"""Surrogate gradients of stochastic neurons: exact for one, biased with depth (Gygax & Zenke 2025)."""
 
 import dataclasses
-from typing import Any
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Self
 
 import equinox as eqx
 import jax
 import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
+import xarray as xr
 from matplotlib.figure import Figure
 
 from ... import surrogates, theory
 from ...runs.plots import style
-from ..lab.claims import Claim, Result
-from .single_neuron_figure import draw
+from ..lab.claims import Claim
+from ..lab.data import Data
+from ..lab.experiment import Experiment, Report
+from ..lab.published import Published
+from ..lab.statistics import median_over
+from . import single_neuron_figure as panels
 
 ESTIMATORS: dict[str, theory.Estimator] = {
     "score function": theory.ScoreFunction(),
@@ -35,6 +36,7 @@ ESTIMATORS: dict[str, theory.Estimator] = {
     "straight through": theory.StraightThrough(),
     "finite differences": theory.FiniteDifference(0.1),
 }
+UNBIASED = [name for name, estimator in ESTIMATORS.items() if estimator.unbiased]
 ENUMERATED = ("surrogate", "smoothed, right", "smoothed, left", "straight through")
 NOISES: dict[str, theory.EscapeNoise] = {
     "sigmoid, 1": theory.SigmoidNoise(1.0),
@@ -50,13 +52,51 @@ NOISES: dict[str, theory.EscapeNoise] = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
-    """What may be varied."""
+class OneNeuron:
+    """A neuron with every escape noise."""
 
+
+@dataclasses.dataclass(frozen=True)
+class Enumerated:
+    """Networks whose spike patterns are all enumerated."""
+
+    layers: int
+    width: int
+    """Neurons of each hidden layer."""
+    steepness: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampled:
+    """Networks whose gradients are estimated from samples."""
+
+    layers: int
+    steepness: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SingleNeuron(Experiment):
+    """Estimators of the gradient of the expected output, against exact enumeration.
+
+    One neuron: the surrogate gradient is the exact gradient of the expected output, for every escape noise.
+    Networks of two layers and more: the expectation of estimators against exact enumeration, over depth,
+    width and steepness; then bias, variance and direction of every estimator from samples, and the z-scores
+    of those that are unbiased. z-scores count in networks in which every outcome occurs many times. The
+    surrogate has the smallest variance and the best direction of all single samples, and a bias that no
+    number of samples removes. All in double precision.
+    """
+
+    title = "surrogate gradients of stochastic neurons against exact gradients"
+    source = "Gygax & Zenke 2025; no published numbers"
+    shows = (
+        "The surrogate gradient of one stochastic neuron is the exact gradient of its expected output. In "
+        "networks of two layers and more it is biased, by some 5 % of the gradient."
+    )
     inputs: int = 3
     width: int = 4
     """Neurons of each hidden layer; the output is one neuron."""
     depths: tuple[int, ...] = (1, 2, 3, 4)
+    """Layers, the output among them."""
     widths: tuple[int, ...] = (2, 4, 8, 12)
     """With two layers."""
     steepnesses: tuple[float, ...] = (1.0, 3.0, 10.0)
@@ -72,44 +112,163 @@ class Settings:
     """z-scores count where every neuron is expected to spike, and to be silent, at least so often."""
     seed: int = 1
 
+    @classmethod
+    def quick(cls) -> Self:
+        """Fewer and smaller networks."""
+        return cls(
+            width=3,
+            depths=(1, 2, 3),
+            widths=(2, 4),
+            networks=10,
+            sampled_depths=(1, 2),
+            samples=300,
+        )
 
-QUICK = Settings(
-    width=3, depths=(1, 2, 3), widths=(2, 4), networks=10, sampled_depths=(1, 2), samples=300
-)
-
-
-def run(quick: bool = False, settings: Settings | None = None) -> Result:
-    """Runs the experiment; the quick version has fewer and smaller networks."""
-    settings = settings or (QUICK if quick else Settings())
-    with jax.enable_x64(True):
-        one = _one_neuron()
-        depth = {
-            (d, b): _enumerate((settings.width,) * (d - 1), b, settings)
-            for d in settings.depths
-            for b in settings.steepnesses
+    def cases(self) -> dict[Any, Callable[[Report], xr.Dataset]]:
+        """One neuron, networks that are enumerated, networks that are sampled."""
+        enumerated = [
+            *(Enumerated(d, self.width, b) for d in self.depths for b in self.steepnesses),
+            *(Enumerated(2, w, self.steepness) for w in self.widths),
+        ]
+        sampled = [Sampled(d, b) for d in self.sampled_depths for b in self.sampled_steepnesses]
+        return {
+            OneNeuron(): one_neuron,
+            **{case: functools.partial(self.enumerated, case) for case in enumerated},
+            **{case: functools.partial(self.sampled, case) for case in sampled},
         }
-        width = {w: _enumerate((w,), settings.steepness, settings) for w in settings.widths}
-        sampled = {
-            (d, b): _sample((settings.width,) * (d - 1), b, settings)
-            for d in settings.sampled_depths
-            for b in settings.sampled_steepnesses
+
+    @jax.enable_x64(True)
+    def enumerated(self, case: Enumerated, report: Report) -> xr.Dataset:
+        """``bias`` (estimator, network): of the expectation, exactly, over the size of the gradient."""
+        nets, inputs, _ = self._networks(case.layers, case.width, case.steepness)
+        found = _enumerated(nets, inputs, tuple(ESTIMATORS[name] for name in ENUMERATED))
+        biases = np.array([np.asarray(bias) for bias in found])
+        return xr.Dataset(
+            {"bias": (("estimator", "network"), biases)}, coords={"estimator": list(ENUMERATED)}
+        )
+
+    @jax.enable_x64(True)
+    def sampled(self, case: Sampled, report: Report) -> xr.Dataset:
+        """Numbers of every estimator, shape (estimator, network); z-scores only where networks allow them."""
+        nets, inputs, keys = self._networks(case.layers, self.width, case.steepness)
+        rarest, exact, *samples = _sampled(
+            nets, inputs, keys, tuple(ESTIMATORS.values()), self.samples
+        )
+        tested = np.asarray(rarest) * self.samples >= self.least_events
+        compared = {
+            name: [
+                theory.summarise(np.asarray(e), np.asarray(v))
+                for e, v in zip(exact, values, strict=True)
+            ]
+            for name, values in zip(ESTIMATORS, samples, strict=True)
         }
-    numbers = {
-        "one_neuron_largest_relative_error": one["errors"],
-        "bias_by_depth": {f"depth {d}, steepness {b:g}": _table(v) for (d, b), v in depth.items()},
-        "bias_by_width": {f"width {w}": _table(v) for w, v in width.items()},
-        "sampled": {
-            f"depth {d}, steepness {b:g}": v["estimators"] for (d, b), v in sampled.items()
-        },
-    }
-    return Result(
-        name="single-neuron",
-        title="surrogate gradients of stochastic neurons against exact gradients",
-        source="Gygax & Zenke 2025; no published numbers",
-        settings=dataclasses.asdict(settings),
-        numbers=numbers,
-        claims=_claims(one, depth, sampled, settings),
-        figure=_figure(one, depth, width, sampled, settings),
+        by_name = dict(zip(ESTIMATORS, map(np.asarray, samples), strict=True))
+        off = np.abs(by_name["surrogate"] - by_name["smoothed"]).max()
+        scores = np.array([[c.z_score for c in compared[name]] for name in UNBIASED])
+        numbers = {
+            name: (
+                ("estimator", "network"),
+                np.array([[getattr(c, name) for c in row] for row in compared.values()]),
+            )
+            for name in ("bias", "variance", "sample_cosine")
+        }
+        return xr.Dataset(
+            {
+                **numbers,
+                "z_score": (("unbiased", "network"), np.where(tested, scores, np.nan)),
+                "tested": ("network", tested),
+                "surrogate_minus_smoothed": off / np.abs(by_name["surrogate"]).max(),
+            },
+            coords={"estimator": list(ESTIMATORS), "unbiased": UNBIASED},
+        )
+
+    def _networks(self, layers: int, width: int, steepness: float) -> tuple:
+        """Networks, inputs and random keys."""
+        keys = jax.random.split(jax.random.key(self.seed), self.networks)
+        sizes = (self.inputs, *(width,) * (layers - 1), 1)
+
+        @eqx.filter_jit
+        def make(keys: Any, steepness: Any) -> tuple:
+            def one(key: Any) -> tuple:
+                net_key, input_key, draw_key = jax.random.split(key, 3)
+                noise = theory.SigmoidNoise(steepness)
+                net = theory.StochasticNet(sizes, noise, gain=self.gain, bias=0.2, key=net_key)
+                return net, jax.random.uniform(input_key, (self.inputs,), minval=-1.0), draw_key
+
+            return jax.vmap(one)(keys)
+
+        return make(keys, jnp.asarray(steepness))
+
+    def claims(self, data: Data, published: Published) -> Iterator[Claim]:
+        """One neuron and one layer are exact, deeper networks are not, and what is unbiased passes."""
+        one = data[OneNeuron()]
+        errors = np.abs(one["surrogate"] - one["exact"]).max("x", skipna=False)
+        worst = (errors / np.abs(one["exact"]).max("x", skipna=False)).max(skipna=False)
+        text = f"one neuron, {len(NOISES)} escape noises: largest relative error of the surrogate gradient"
+        yield Claim.at_most(text, float(worst), 1e-12)
+        for d in self.depths:
+            biases = data[Enumerated(d, self.width, self.steepness)]["bias"]
+            biases = biases.sel(estimator="surrogate").values
+            if d == 1:
+                text = "one layer: bias of the surrogate gradient, largest of all networks"
+                yield Claim.at_most(text, float(biases.max()), 1e-12)
+            else:
+                text = (
+                    f"{d} layers, steepness {self.steepness:g}: median bias over |gradient| of "
+                    f"{self.networks} networks, lower end of its 95 % interval"
+                )
+                yield Claim.at_least(text, median_over(biases).low, 0.01)
+        sampled = list(data.where(Sampled).values())
+        scores = z_scores(sampled)
+        text = f"unbiased estimators: largest |z| of {len(scores)}"
+        yield Claim.at_most(text, float(np.abs(scores).max()), 4.0)
+        same = np.max([part["surrogate_minus_smoothed"].item() for part in sampled])
+        text = "surrogate against smoothed stochastic derivative, largest relative difference"
+        yield Claim.at_most(text, float(same), 1e-13)
+
+    def figure(self, data: Data, published: Published) -> Figure:
+        """One neuron, bias over depth and width, estimators from samples."""
+        enumerated, sampled = data.where(Enumerated), data.where(Sampled)
+        with style():
+            figure = Figure(figsize=(10.5, 6.4), layout="constrained")
+            top, bottom = figure.subplots(2, 3)
+            panels.neuron(top[0], data[OneNeuron()])
+            depths = {
+                b: enumerated.over("layers", width=self.width, steepness=b)["bias"]
+                for b in self.steepnesses
+            }
+            panels.depth(top[1], depths)
+            widths = enumerated.over("width", layers=2, steepness=self.steepness)["bias"]
+            panels.width(top[2], widths.sel(width=list(self.widths)))
+            top[2].set_title(f"two layers, steepness {self.steepness:g}")
+            shown = sampled.over("layers", steepness=self.steepness)
+            panels.samples(bottom[0], shown["variance"].median("network"))
+            bottom[0].set(ylabel="variance / |gradient|$^2$", yscale="log")
+            bottom[0].set_title(f"variance of one sample, steepness {self.steepness:g}")
+            panels.samples(bottom[1], shown["sample_cosine"].mean("network"))
+            bottom[1].set(ylabel="cosine with the gradient", title="direction of one sample")
+            handles, labels = bottom[1].get_legend_handles_labels()
+            figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=7)
+            panels.scores(bottom[2], z_scores(list(sampled.values())))
+        return figure
+
+
+def z_scores(parts: Sequence[xr.Dataset]) -> np.ndarray:
+    """Those of all unbiased estimators in networks that allow it; a single NaN if none does."""
+    scores = [part["z_score"].values[:, part["tested"].values.astype(bool)] for part in parts]
+    scores = np.concatenate([found.ravel() for found in scores])
+    return scores if scores.size else np.array([np.nan])
+
+
+@jax.enable_x64(True)
+def one_neuron(report: Report) -> xr.Dataset:
+    """The slope of the probability and the expected surrogate gradient, shape (noise, x)."""
+    # An odd shift: no point lies on a kink.
+    x = jnp.linspace(-1, 1, 400) + 1.234e-4
+    found = np.array([[np.asarray(v) for v in _neuron(noise, x)] for noise in NOISES.values()])
+    return xr.Dataset(
+        {name: (("noise", "x"), found[:, i]) for i, name in enumerate(("exact", "surrogate"))},
+        coords={"noise": list(NOISES), "x": np.asarray(x)},
     )
 
 
@@ -117,51 +276,14 @@ def _output(spikes: Any) -> Any:
     return spikes.sum()
 
 
-def _one_neuron() -> dict[str, Any]:
-    """For every escape noise: the slope of the probability and the expected surrogate gradient."""
-    # An odd shift: no point lies on a kink.
-    x = jnp.linspace(-1, 1, 400) + 1.234e-4
-    curves, errors = {}, {}
-    for name, noise in NOISES.items():
-        probability, exact, declared = (np.asarray(v) for v in _neuron(noise, x))
-        curves[name] = {"x": np.asarray(x), "exact": exact, "surrogate": declared}
-        curves[name]["probability"] = probability
-        errors[name] = float(np.abs(declared - exact).max() / np.abs(exact).max())
-    return {"curves": curves, "errors": errors}
-
-
 @eqx.filter_jit
 def _neuron(noise: theory.EscapeNoise, x: Any) -> tuple:
     def expected(x: Any) -> tuple:
         p, exact = jax.value_and_grad(noise.probability)(x)
         silent, spiked = (jax.grad(lambda x, u=u: noise(x, jnp.asarray(u)))(x) for u in (2.0, -1.0))
-        return p, exact, p * spiked + (1 - p) * silent
+        return exact, p * spiked + (1 - p) * silent
 
     return jax.vmap(expected)(x)
-
-
-def _networks(hidden: tuple[int, ...], steepness: float, settings: Settings) -> tuple:
-    keys = jax.random.split(jax.random.key(settings.seed), settings.networks)
-    sizes = (settings.inputs, *hidden, 1)
-
-    @eqx.filter_jit
-    def make(keys: Any, steepness: Any) -> tuple:
-        def one(key: Any) -> tuple:
-            net_key, input_key, draw_key = jax.random.split(key, 3)
-            noise = theory.SigmoidNoise(steepness)
-            net = theory.StochasticNet(sizes, noise, gain=settings.gain, bias=0.2, key=net_key)
-            return net, jax.random.uniform(input_key, (settings.inputs,), minval=-1.0), draw_key
-
-        return jax.vmap(one)(keys)
-
-    return make(keys, jnp.asarray(steepness))
-
-
-def _enumerate(hidden: tuple[int, ...], steepness: float, settings: Settings) -> dict[str, Any]:
-    """Relative bias of each estimator, exactly, for every network."""
-    nets, inputs, _ = _networks(hidden, steepness, settings)
-    found = _enumerated(nets, inputs, tuple(ESTIMATORS[name] for name in ENUMERATED))
-    return dict(zip(ENUMERATED, (np.asarray(v) for v in found), strict=True))
 
 
 @eqx.filter_jit
@@ -179,40 +301,6 @@ def _enumerated(nets: Any, inputs: Any, estimators: tuple) -> tuple:
     return jax.lax.map(one, (nets, inputs))
 
 
-def _sample(hidden: tuple[int, ...], steepness: float, settings: Settings) -> dict[str, Any]:
-    """Every estimator's comparison with the exact gradient, for every network."""
-    nets, inputs, keys = _networks(hidden, steepness, settings)
-    rarest, exact, *samples = _sampled(
-        nets, inputs, keys, tuple(ESTIMATORS.values()), settings.samples
-    )
-    rows, z_scores = {}, {}
-    testable = np.asarray(rarest) * settings.samples >= settings.least_events
-    first = jax.tree.map(lambda a: a[0], nets)
-    for (name, estimator), values in zip(ESTIMATORS.items(), samples, strict=True):
-        passes = estimator.passes(first)
-        found = [
-            theory.summarise(np.asarray(e), np.asarray(v), passes)
-            for e, v in zip(exact, values, strict=True)
-        ]
-        rows[name] = {
-            "passes": passes,
-            "bias": _middle([c.bias for c in found]),
-            "variance": float(np.median([c.variance for c in found])),
-            "sample_cosine": float(np.mean([c.sample_cosine for c in found])),
-            "samples_for_20_percent": float(np.median([c.samples_for(0.2) for c in found])),
-        }
-        if rows[name]["samples_for_20_percent"] == float("inf"):
-            rows[name]["samples_for_20_percent"] = None
-        if estimator.unbiased:
-            z_scores[name] = [c.z_score for c, t in zip(found, testable, strict=True) if t]
-            rows[name]["largest_z"] = float(np.max(np.abs(z_scores[name]), initial=0))
-            rows[name]["networks_tested"] = int(testable.sum())
-    index = {name: i for i, name in enumerate(ESTIMATORS)}
-    one, two = (np.asarray(samples[index[n]]) for n in ("surrogate", "smoothed"))
-    largest = float(np.abs(one - two).max() / np.abs(one).max())
-    return {"estimators": rows, "z_scores": z_scores, "surrogate_minus_smoothed": largest}
-
-
 @eqx.filter_jit
 def _sampled(nets: Any, inputs: Any, keys: Any, estimators: tuple, num_samples: int) -> tuple:
     def one(args: tuple) -> tuple:
@@ -225,69 +313,3 @@ def _sampled(nets: Any, inputs: Any, keys: Any, estimators: tuple, num_samples: 
         return jnp.minimum(rates, 1 - rates).min(), exact, *samples
 
     return jax.lax.map(one, (nets, inputs, keys))
-
-
-def _middle(values: Any) -> dict[str, float]:
-    """Median over networks and its 95 % confidence interval, from the order of the values."""
-    values = np.sort(np.asarray(values, float))
-    # The number of values below the median is binomial with probability one half.
-    spread = 0.98 * np.sqrt(len(values))
-    low = max(int(np.floor(len(values) / 2 - spread)), 0)
-    return {
-        "median": float(np.median(values)),
-        "low": float(values[low]),
-        "high": float(values[len(values) - 1 - low]),
-    }
-
-
-def _table(biases: dict[str, Any]) -> dict[str, dict[str, float]]:
-    return {name: _middle(values) for name, values in biases.items()}
-
-
-def _claims(one: dict, depth: dict, sampled: dict, settings: Settings) -> list[Claim]:
-    worst = max(one["errors"], key=one["errors"].__getitem__)
-    claims = [
-        Claim(
-            f"one neuron, {len(NOISES)} escape noises: largest relative error of the surrogate "
-            f"gradient (at {worst})",
-            one["errors"][worst],
-            1e-12,
-        )
-    ]
-    for (d, b), biases in depth.items():
-        if b != settings.steepness:
-            continue
-        found = _middle(biases["surrogate"])
-        if d == 1:
-            text = "one layer: bias of the surrogate gradient, largest of all networks"
-            claims.append(Claim(text, float(biases["surrogate"].max()), 1e-12))
-        else:
-            text = (
-                f"{d} layers, steepness {b:g}: median bias over |gradient| of {settings.networks} networks "
-                f"{found['median']:.3f}, 95 % interval to {found['high']:.3f} from"
-            )
-            claims.append(Claim(text, found["low"], 0.01, below=False))
-    scores = [abs(z) for v in sampled.values() for zs in v["z_scores"].values() for z in zs]
-    tested = sum(len(v["z_scores"]["score function"]) for v in sampled.values())
-    text = f"unbiased estimators: largest |z| of {len(scores)}, in {tested} networks"
-    claims.append(Claim(text, max(scores), 4.0))
-    same = max(v["surrogate_minus_smoothed"] for v in sampled.values())
-    claims.append(
-        Claim(
-            "surrogate against smoothed stochastic derivative, largest relative difference",
-            same,
-            1e-13,
-        )
-    )
-    return claims
-
-
-def _figure(one: dict, depth: dict, width: dict, sampled: dict, settings: Settings) -> Figure:
-    with style():
-        figure = Figure(figsize=(10.5, 6.4), layout="constrained")
-        tables = {
-            "depth": {k: _table(v) for k, v in depth.items()},
-            "width": {k: _table(v) for k, v in width.items()},
-        }
-        draw(figure, one["curves"], tables, sampled, settings)
-    return figure

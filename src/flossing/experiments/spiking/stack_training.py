@@ -14,7 +14,7 @@ from ...cells import Stack
 from ...lyapunov import lyapunov_spectrum
 from ...tasks.randman import LabelledSplit
 from ..lab.classifier import Schedule, hidden
-from ..lab.field_measures import BASIS_WARMUP, bisected, first_exponent, floss_heights
+from ..lab.heights import BASIS_WARMUP, bisected, first_exponent, floss_heights
 from ..lab.small_classifier import Trained, batches, heights, train, with_derivatives
 from .streaming import Streaming, Trials
 

@@ -1,6 +1,5 @@
-"""What a surrogate gradient is like at a network: its curl, its exponents, its noise; and flossing it."""
+"""What a surrogate gradient is like at a network: its curl, and its noise."""
 
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -12,14 +11,9 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 from ... import theory
 from ...cells import Stack, with_escape
 from ...escape_noise import Noisy, SigmoidNoise
-from ...lyapunov import lyapunov_spectrum
-from ...surrogates import Sigmoid
-from .classifier import hidden
-from .small_classifier import loss_of, with_derivatives
-
-BASIS_WARMUP = 60
-LOGS = (-7.0, 5.0)
-"""Where the logarithm of a height is looked for."""
+from ..lab.classifier import hidden
+from ..lab.heights import first_exponent
+from ..lab.small_classifier import loss_of, with_derivatives
 
 
 class BatchField(eqx.Module):
@@ -35,23 +29,10 @@ class BatchField(eqx.Module):
         return gradient(loss_of, network, self.rasters, self.labels)
 
 
-@eqx.filter_jit
-def first_exponent(step: Any, inputs: PyTree, key: PRNGKeyArray) -> Float[Array, ""]:
-    """Of any cells without readout on these inputs, nats per step; minus infinity if nothing is left."""
-    return lyapunov_spectrum(
-        step,
-        step.initial_state(),
-        inputs,
-        num_exponents=1,
-        warmup=BASIS_WARMUP,
-        key=key,
-    ).exponents[0]
-
-
 def noisy_exponent(
     network: Stack, inputs: Float[Array, "time input"], key: PRNGKeyArray
 ) -> Float[Array, ""]:
-    """The same for a stochastic network, along its noise."""
+    """The first exponent of a stochastic network, along its noise; nats per step."""
     cells = hidden(network)
     noise_key, basis_key = jax.random.split(key)
     uniform = jax.random.uniform(noise_key, (len(inputs), cells.noise_size))
@@ -62,43 +43,6 @@ def stochastic(network: Stack, steepness: float) -> Stack:
     """The network with escape noise of that steepness, whose derivative is that of its probability."""
     # An array: networks of all steepnesses share one compiled program.
     return with_escape(network, SigmoidNoise(jnp.asarray(steepness, float)))
-
-
-@eqx.filter_jit
-def floss_heights(
-    network: Stack, inputs: Float[Array, "time input"], target: float | Array, key: PRNGKeyArray
-) -> list[Array]:
-    """Heights of the surrogate derivatives with which the first exponent of every layer is the target.
-
-    The exponents of a stack without feedback are those of its layers, each driven by the spikes from below.
-    Heights do not change spikes, so each layer is solved for by itself, by bisection.
-    """
-    found, below = [], inputs
-    for layer in hidden(network).layers:
-        surrogate: Sigmoid = layer.surrogate  # pyright: ignore[reportAttributeAccessIssue]
-
-        def exponent(
-            log: Array, layer: Any = layer, s: Sigmoid = surrogate, given: Any = below
-        ) -> Any:
-            changed = eqx.tree_at(
-                lambda c: c.surrogate, layer, Sigmoid(s.sharpness, peak=jnp.exp(log))
-            )
-            return first_exponent(changed, given, key)
-
-        found.append(bisected(exponent, target))
-        below = layer.over_time(below)
-    return found
-
-
-def bisected(exponent: Callable[[Array], Array], target: float | Array) -> Float[Array, ""]:
-    """The height, or factor of heights, whose logarithm gives a rising exponent the value of the target."""
-
-    def halve(_: Any, ends: Array) -> Array:
-        middle = ends.mean()
-        above = exponent(middle) > target
-        return jnp.where(above, ends.at[1].set(middle), ends.at[0].set(middle))
-
-    return jnp.exp(jax.lax.fori_loop(0, 14, halve, jnp.asarray(LOGS)).mean())
 
 
 @eqx.filter_jit

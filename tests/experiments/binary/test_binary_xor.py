@@ -1,61 +1,84 @@
-"""Binary networks that learn delayed XOR: their kinds, how exponents are held, and the experiment, small."""
+"""Binary networks that learn delayed XOR: their kinds, how exponents are held, and what is kept of them."""
 
 import dataclasses
-import json
+from types import SimpleNamespace
 
 import equinox as eqx
 import jax
 import numpy as np
 import pytest
+import xarray as xr
 
 import flossing as fl
-from flossing.experiments import binary_xor
 from flossing.experiments.binary.kinds import KINDS, HeightsThenWeights, HeldByBoth
+from flossing.experiments.binary.xor import POINTS, BinaryXOR, Trained, lost
 from flossing.runs import from_yaml, to_yaml
 from flossing.tasks import DelayedXOR
 
 
-def test_binary_networks():
-    variants = ("gaussian,none", "ring,none", "ring,adaptive", "lines,adaptive")
-    settings = binary_xor.Settings(
-        variants=variants, delays=(4,), gaussian_delays=(4,), longer=(), shown_delay=4, hidden_size=12,
-        networks=2, epochs=12,
-    )  # fmt: skip
-    result = binary_xor.run(settings=settings)
-    json.dumps(result.numbers)
-    assert len(result.figure.axes) == 4
-    assert set(result.numbers) == {f"d=4,{variant}" for variant in variants}
-    assert all(np.isfinite(claim.measured) for claim in result.claims)
-    held = result.numbers["d=4,ring,adaptive"]
-    assert held["first_exponent_end"] != result.numbers["d=4,ring,none"]["first_exponent_end"]
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_binary_networks_of_a_kind_differ_in_flossing_only(kind):
-    settings = binary_xor.Settings()
-    plain, flossed = (settings.run(18, f"{kind},{s}") for s in ("none", "adaptive"))
+    settings = BinaryXOR()
+    plain, flossed = (settings.run(Trained(kind, s, 18)) for s in ("none", "adaptive"))
     assert dataclasses.replace(flossed, schedule=None) == plain
     assert from_yaml(to_yaml(flossed)) == flossed
-    assert plain.epochs == 3001
     assert flossed.trainer.control.flosser.targets == pytest.approx(-1 / 18)
 
 
-def test_kinds_of_binary_networks():
-    settings = binary_xor.Settings()
-    gaussian, ring, lines = (settings.run(18, f"{kind},adaptive") for kind in KINDS)
-    assert settings.delays_of("lines,none") == (10, 14, 18, 22, 26, 34, 42)
-    assert settings.delays_of("ring,adaptive") == (10, 14, 18, 22, 26)
-    assert settings.delays_of("gaussian,none") == (14, 18)
-    assert (gaussian.batch_size, ring.batch_size, lines.batch_size) == (32, 16, 16)
-    assert ring.optimiser == dataclasses.replace(gaussian.optimiser, slow_below=0.3)
-    before = settings.run(18, "lines,before")
+def test_lines_flossed_before_training_differ_from_adaptive_ones_in_the_schedule_only():
+    settings = BinaryXOR()
+    before, adaptive = (settings.run(Trained("lines", s, 18)) for s in ("before", "adaptive"))
     assert from_yaml(to_yaml(before)) == before
-    assert settings.delays_of("lines,before") == (14, 18, 22, 26)
-    assert dataclasses.replace(before, schedule=lines.schedule) == lines
+    assert dataclasses.replace(before, schedule=adaptive.schedule) == adaptive
     assert before.schedule.targets == pytest.approx((-1 / 18,))
-    assert settings.run(10, "ring,adaptive").schedule == ring.schedule
-    late = settings.run(36, "ring,adaptive").schedule.learning_rate
-    assert late == pytest.approx(ring.schedule.learning_rate / 4)
+
+
+def test_flossing_steps_of_weights_shrink_with_the_square_of_long_delays():
+    rates = [
+        BinaryXOR().run(Trained("ring", "adaptive", d)).schedule.learning_rate for d in (10, 18, 36)
+    ]
+    assert rates == pytest.approx([rates[0], rates[0], rates[0] / 4])
+
+
+def test_what_is_kept_of_a_training():
+    """Three networks: one that learns, one that falls back, and one whose gradient is lost at times."""
+    epochs = 1500
+    accuracy = np.full((epochs, 3), 0.5)
+    accuracy[100:, 0] = 1.0
+    accuracy[100:110, 1] = 0.95
+    norms = np.full((epochs, 3), [1e-2, 1e-5, 1e-9])
+    norms[::3, 2] = np.nan
+    norms[:10, 0] = 1e-7
+    data = xr.Dataset(
+        {
+            "accuracy": (("epoch", "realisation"), accuracy),
+            "gradient_norm": (("epoch", "realisation"), norms),
+            "skipped": (("epoch", "realisation"), np.isnan(norms)),
+            "test_accuracy": ("realisation", [1.0, 0.5, 0.5]),
+            "exponents": (
+                ("measurement", "realisation", "index"),
+                np.arange(12.0).reshape(2, 3, 2),
+            ),
+        }
+    )
+    outcome = SimpleNamespace(data=data)
+    kept = BinaryXOR().measure(Trained("ring", "adaptive", 22), outcome)
+    expected = {
+        "last_accuracy": [1, 0.5, 0.5],
+        "best_accuracy": [1, 0.95, 0.5],
+        "log10_gradient_norm_first": [-7, -5, -9],
+        "log10_gradient_norm_median": [-2, -5, -9],
+        "non_finite_gradients": [0, 0, 500],
+        "first_exponent_end": [6, 8, 10],
+    }
+    for name, values in expected.items():
+        np.testing.assert_allclose(kept[name], values)
+    assert lost(kept) == 2
+    assert np.isnan(lost(kept.assign(best_accuracy=("network", [1, np.nan, 1]))))
+    course = BinaryXOR().measure(Trained("ring", "adaptive", 18), outcome)
+    assert 400 < course.sizes["epoch"] <= POINTS
+    np.testing.assert_allclose(course["accuracy"].sel(epoch=105), [0.8, 0.77, 0.5], rtol=1e-6)
+    np.testing.assert_allclose(course["log10_gradient_norm"].sel(epoch=12), [-5.5, -5, -9])
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +108,7 @@ def looked(held, loss):
     return network, look
 
 
+@pytest.mark.slow
 def test_heights_are_moved_first_and_then_the_weights_by_one_step(held):
     """As an adaptive flosser of the heights alone, and a flossing step with a key of its own after it."""
     network, control, driven, chance = held
@@ -107,6 +131,7 @@ def test_heights_are_moved_first_and_then_the_weights_by_one_step(held):
     assert moved.mean() > 0.9
 
 
+@pytest.mark.slow
 def test_the_weights_of_a_network_that_has_learned_stay(held):
     network, look = looked(held, 0.1)
     assert int(look.steps) >= 1

@@ -1,18 +1,18 @@
 """The experiment on surrogate fields, small, and what it is made of."""
 
 import dataclasses
-import json
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
+import xarray as xr
 
-from flossing.experiments import surrogate_fields
+from flossing.experiments.fields.field_claims import correlation, gain
+from flossing.experiments.fields.field_measures import noise_of_gram
+from flossing.experiments.fields.surrogate_fields import SurrogateFields
 from flossing.experiments.lab.classifier import Schedule, hidden
-from flossing.experiments.lab.field_measures import first_exponent, floss_heights, noise_of_gram
-from flossing.experiments.lab.statistics import over_seeds, rank_correlation
+from flossing.experiments.lab.heights import first_exponent, floss_heights
 from flossing.experiments.lab.small_classifier import (
     Samples,
     Shape,
@@ -39,36 +39,60 @@ def network():
     return with_derivatives(Shape(neurons=8).build(TASK, jax.random.key(1)), 5.0, [1.25, 1.0])
 
 
-def test_the_experiment():
-    settings = dataclasses.replace(
-        surrogate_fields.QUICK,
+@pytest.mark.slow
+def test_networks_of_a_seed_differ_in_their_derivatives_or_flossed_weights():
+    experiment = dataclasses.replace(
+        SurrogateFields.quick(),
         task=TASK,
         shape=Shape(neurons=8, layers=1),
         schedule=Schedule(epochs=2, batch_size=10, learning_rate=0.02),
         steepnesses=(1.0, 20.0),
         targets=(0.0,),
         plan=dataclasses.replace(
-            surrogate_fields.QUICK.plan, num_exponents=2, phases=((2, 1e-2),), window=30
+            SurrogateFields.quick().plan, num_exponents=2, phases=((2, 1e-2),), window=30
         ),
         samples_in_stream=8,
         probes=2,
         noise_samples=4,
     )
-    result = surrogate_fields.run(settings=settings)
-    json.dumps(result.numbers, allow_nan=False)
-    assert result.name == "surrogate-fields"
-    assert len(result.figure.axes) == 7
-    assert result.claims[0].holds
-    for values in result.numbers["fields"].values():
-        assert np.shape(values)[:3] == (2, 2, 4)
-    curl = np.array(result.numbers["fields"]["curl_start"])
-    assert (curl[..., 0] > 0.1).all()
-    cosine = np.array(result.numbers["noise"]["cosine_start"])
-    assert (np.abs(cosine) <= 1).all()
-    assert (cosine > 0).all()
-    found = np.array(result.numbers["fields"]["heights"])
-    np.testing.assert_array_equal(found[0, 1, 0], [5.0])
-    np.testing.assert_array_equal(found[0, 1, 3], [5.0])
+    part = experiment.of_seed(1, print)
+    assert part["accuracy"].sizes == {"steepness": 2, "condition": 4}
+    assert (part["curl_start"].sel(condition="area one") > 0.1).all()
+    assert (part["cosine_start"] > 0).all()
+    assert (part["cosine_start"] <= 1).all()
+    # Area one of a logistic derivative is a height of a quarter of its steepness.
+    found = part["heights"].isel(layer=0)
+    for condition in ("area one", "weights flossed"):
+        np.testing.assert_array_equal(found.sel(condition=condition), [0.25, 5])
+    np.testing.assert_array_equal(found.sel(condition="height one"), 1)
+    np.testing.assert_allclose(part["exponent_start"].sel(condition="flossed to 0"), 0, atol=0.05)
+    assert experiment.smooth(print)["curl"].max() < 1e-10
+
+
+def test_gains_and_correlations_by_hand():
+    """Accuracies that fall with the curl in every seed; the second condition gains 0.1 over the first."""
+    random = np.random.default_rng(0)
+    curl = random.permutation(np.linspace(0.1, 0.9, 24)).reshape(4, 3, 2)
+    fields = xr.Dataset(
+        {
+            name: (("seed", "steepness", "condition"), values)
+            for name, values in {
+                "curl_start": curl, "accuracy": 1 - curl**2, "exponent_start": 0 * curl,
+            }.items()
+        }
+        | {
+            name: (("seed", "steepness"), random.normal(size=(4, 3)))
+            for name in ("noisy_exponent_start", "variance_start")
+        },
+        coords={"condition": ["area one", "flossed to 0"]},
+    )  # fmt: skip
+    assert correlation("curl, accuracy", fields) == pytest.approx((-1, -1, -1))
+    assert correlation("curl, accuracy within a steepness", fields).value < -0.9
+    accuracy = fields["accuracy"].values
+    accuracy[..., 1] = accuracy[..., 0] + 0.1
+    assert gain("flossed to 0", "area one", fields) == pytest.approx((0.1, 0.1, 0.1))
+    unknown = fields.assign(accuracy=np.nan * fields["accuracy"])
+    assert np.isnan(correlation("curl, accuracy", unknown).high)
 
 
 def test_heights_bring_the_exponent_of_every_layer_to_the_target(data, network):
@@ -156,27 +180,3 @@ def test_noise_of_gradients_from_inner_products():
     units = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     pairs = (units @ units.T)[np.triu_indices(7, 1)]
     assert found["cosine"] == pytest.approx(pairs.mean())
-
-
-def test_rank_correlations():
-    random = np.random.default_rng(1)
-    x, y = random.normal(size=(2, 4, 3, 2))
-    y[0, 0] = y[1, 1]  # ties
-    assert rank_correlation(x, y) == pytest.approx(spearmanr(x.ravel(), y.ravel())[0])
-    assert rank_correlation(x, np.ones_like(x)) == 0
-    # Groups that rise together, with a fall within each.
-    group = 100 * np.arange(3)[:, None] * np.ones((4, 3, 2))
-    assert rank_correlation(x + group, group - x) > 0.5
-    assert rank_correlation(x + group, group - x, groups=1) == pytest.approx(-1)
-    assert rank_correlation(x + group, group - x, groups=2) == pytest.approx(-1)
-
-
-def test_intervals_are_those_of_whole_seeds():
-    same = np.broadcast_to(np.arange(6.0), (5, 6))
-    assert over_seeds(rank_correlation, (same, -same)) == (-1, -1, -1)
-    random = np.random.default_rng(2)
-    values = random.normal(size=(40, 3)) + 1
-    found = over_seeds(lambda x: float(x.mean()), (values,))
-    error = values.mean(1).std(ddof=1) / 40**0.5
-    assert found.value == pytest.approx(values.mean())
-    assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.15)
