@@ -142,7 +142,7 @@ class Chaos(Experiment):
         )
 
     def floss(self, gain: float, window: int, report: Report) -> xr.Dataset:
-        """Exponents ``in_window`` (way, network, step) and ``after``, and updates ``skipped`` (way, network)."""
+        """Exponents ``in_window`` (way, network, step), ``after`` (way, network), and updates ``skipped``."""
         weights, keys = self._networks(gain)
         at_once = jnp.zeros(self.steps)
         stepwise = jnp.maximum(0, 1 - jnp.arange(self.steps) / (0.6 * self.steps))
