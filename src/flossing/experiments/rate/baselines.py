@@ -59,8 +59,8 @@ class Baselines(Experiment):
     title = "flossing and other remedies, delayed XOR"
     source = "Pascanu et al. 2013, Le et al. 2015, Tallec & Ollivier 2018, Orvieto et al. 2023"
     shows = (
-        "Of the methods that we tried, flossing and linear recurrent layers learn a delay of 40 steps, and the "
-        "latter are a little faster. Gated networks, the identity and a penalty stay at chance or just above."
+        "Of the methods that we tried, flossing and linear recurrent layers learn a delay of 40 steps, and "
+        "the latter are a little faster. Gated networks, the identity and a penalty stay near chance."
     )
     timed = True
     methods: tuple[str, ...] = tuple(METHODS)

@@ -148,7 +148,7 @@ class Delays(Experiment):
     def largest_solved(
         self, data: Data, units: int, schedule: str, complete: bool = False
     ) -> float:
-        """The largest delay with a median accuracy of 95 % or more; 0 if there is none, NaN if one is unknown."""
+        """The largest delay with a median accuracy of 95 % or more; 0 for none, NaN if one is unknown."""
         best = 0.0
         for d in self.tried(units, schedule, complete):
             median = float(np.median(data[self.case(units, d, schedule, complete)].test_accuracy))
