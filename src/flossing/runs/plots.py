@@ -91,6 +91,12 @@ def spectrum_panel(
     axis.set(xlabel="index i", ylabel=f"exponent $\\lambda_i$ ({unit})")
 
 
+def letter_panels(axes: Any) -> None:
+    """Letters a, b, c, ... at the upper left of panels."""
+    for axis, letter in zip(axes, "abcdefghijklmnop", strict=False):
+        axis.text(-0.17, 1.03, letter, transform=axis.transAxes, fontweight="bold", fontsize=11)
+
+
 def run_figure(runs: Mapping[str, xr.Dataset], title: str) -> Figure:
     """Headline metric and gradient norm against epoch, and spectra, of one run or several to compare.
 
@@ -106,8 +112,7 @@ def run_figure(runs: Mapping[str, xr.Dataset], title: str) -> Figure:
             _gradient(gradient, data, label, colour)
         _spectra(spectra, runs)
         metric.legend(loc="center right")
-        for axis, letter in zip((metric, gradient, spectra), "abc", strict=True):
-            axis.text(-0.16, 1.03, letter, transform=axis.transAxes, fontweight="bold", fontsize=11)
+        letter_panels((metric, gradient, spectra))
         figure.suptitle(title, fontsize=10)
     return figure
 

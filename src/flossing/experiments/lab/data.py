@@ -27,6 +27,10 @@ def _plain(value: Any) -> str:
     return str(value).replace("/", "|")
 
 
+_SMALL = 500
+"""Numbers of an array that takes less space as it is than compressed."""
+
+
 class Data(Mapping[Any, xr.Dataset]):
     """Datasets by case.
 
@@ -83,7 +87,7 @@ class Data(Mapping[Any, xr.Dataset]):
         tree = xr.DataTree.from_dict({"/": xr.Dataset(), **content})
         tree.attrs = {name: json.dumps(value, default=str) for name, value in attributes.items()}
         encoding = {
-            name: {v: {"zlib": True} for v, values in part.data_vars.items() if values.ndim}
+            name: {v: {"zlib": True} for v, a in part.data_vars.items() if a.size > _SMALL}
             for name, part in content.items()
         }
         made = tree.to_netcdf(engine="h5netcdf", encoding=encoding)

@@ -1,16 +1,15 @@
 """Networks for experiments, and flossing them without any training."""
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ...cells import BinarySpec, CellSpec, TanhSpec
-from ...floss import Before, Schedule
+from ...cells import BinarySpec, CellSpec
+from ...floss import Schedule
 from ...optimisers import Adam
 from ...runs import RunConfig
-from ...tasks import DelayedXOR, Task
+from ...tasks import Task
 from ...training import Network, Trainer, begin, floss_block, measure_exponents
 
 
@@ -22,44 +21,6 @@ def binary_cell(hidden_size: int, sharpness: float) -> BinarySpec:
     (docs/results/binary-spectra/networks.csv).
     """
     return BinarySpec(hidden_size, sharpness=sharpness, gain=1.25, input_gain=1.2, centred=True)
-
-
-@dataclasses.dataclass(frozen=True)
-class FlossingSettings:
-    """What all experiments that floss tanh networks may vary."""
-
-    hidden_size: int = 80
-    networks: int = 9
-    learning_rate: float = 2e-3
-    rate_of_many: float | None = None
-    """Learning rate where more than half of all exponents are flossed; default the same."""
-    careful_with_many: bool = False
-    """Whether that rate falls to a tenth, and gradients are clipped, as is our default."""
-    window: int = 100
-    warmup: int = 25
-    delay: int = 40
-    seed: int = 1
-
-    def schedule(self, num_exponents: int, steps: int) -> Before:
-        """So many flossing steps; a rate that falls does so over them."""
-        many = 2 * num_exponents > self.hidden_size
-        careful = many and self.careful_with_many
-        rate = self.rate_of_many if many and self.rate_of_many else self.learning_rate
-        return Before(
-            num_exponents=num_exponents,
-            window=self.window,
-            warmup=self.warmup,
-            learning_rate=rate,
-            final_learning_rate=None if careful else rate,
-            steps_before=steps,
-            state_warmup=0,
-            clip_norm=Before.clip_norm if careful else None,
-        )
-
-    def build(self) -> "Networks":
-        """Fresh tanh networks, driven by the bits of a delayed XOR."""
-        task = DelayedXOR(self.delay)
-        return Networks(TanhSpec(self.hidden_size), task, self.networks, self.seed)
 
 
 class Networks:

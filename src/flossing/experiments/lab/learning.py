@@ -7,12 +7,41 @@ import numpy as np
 import xarray as xr
 from scipy.stats import binomtest
 
-from ...runs import RunResult, epochs_to
+from ...cells import CellSpec
+from ...floss import Schedule
+from ...optimisers import Adam
+from ...runs import RunConfig, RunResult, epochs_to
 from ...runs.clock import read_clock
 from ...runs.plots import COLOURS
+from ...tasks import Task
 
 SOLVED = 0.95
 """Held-out accuracy from which a network counts as successful."""
+
+
+def training_run(
+    task: Task,
+    cell: CellSpec,
+    schedule: Schedule | None,
+    *,
+    learning_rate: float,
+    epochs: int,
+    networks: int,
+    batch_size: int = 16,
+    seed: int,
+) -> RunConfig:
+    """A run whose learning rate falls along a cosine to a twentieth, measured at start and end alone."""
+    return RunConfig(
+        task=task,
+        cell=cell,
+        schedule=schedule,
+        optimiser=Adam(learning_rate=learning_rate, final_learning_rate=learning_rate / 20),
+        epochs=epochs,
+        batch_size=batch_size,
+        realisations=networks,
+        seed=seed,
+        measure_every=None,
+    )
 
 
 def learned(outcome: RunResult) -> xr.Dataset:

@@ -1,26 +1,23 @@
-"""Adaptive flossing of other networks: orthogonal, leaky, GRU, LSTM, two layers (Engelken 2023).
-
-Three tasks: delayed XOR and copy, with exponents flossed to zero, and parity of four bits, with exponents
-flossed to -0.1 (see ``parity``). The same settings for all kinds: units, training rate, number of flossed
-exponents. A gated network has three or four times as many parameters as a tanh network of the same size, an
-LSTM and two layers twice as many state variables. Gated networks are there twice: as they usually start, with
-gates half open, and with open gates, so that they start nearly as tanh networks.
-"""
+"""Adaptive flossing of other networks: orthogonal, leaky, GRU, LSTM, two layers."""
 
 import dataclasses
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
 
+import numpy as np
+import xarray as xr
 from matplotlib.figure import Figure
 
 from ...cells import CellSpec, GRUSpec, LSTMSpec, TanhSpec
 from ...floss import Adaptive
 from ...runs import RunConfig
 from ...runs.plots import style
-from ..lab.claims import Claim, Result
-from ..lab.runs import Reporters, do_runs
-from .delays import Delays, accuracy_panel, summary
+from ...tasks import Task
+from ..lab.claims import Claim
+from ..lab.data import Data
+from ..lab.experiment import Experiment
+from ..lab.learning import accuracy_panel, learned, solved, training_run
+from ..lab.published import Published
 
 ARCHITECTURES: dict[str, tuple[str, CellSpec]] = {
     "tanh": ("tanh", TanhSpec()),
@@ -33,6 +30,14 @@ ARCHITECTURES: dict[str, tuple[str, CellSpec]] = {
     "lstm-open": ("LSTM, gates open", LSTMSpec(openness=3.0)),
 }
 """Name in figures, and settings, of each."""
+TASKS = {
+    "xor": ("delayed XOR", 0.0),
+    "copy": ("copy", 0.0),
+    "parity": ("parity of 4 bits", -0.1),
+}
+"""Name in figures of each, and where exponents are flossed to, in nats per step."""
+SCHEDULES = {"none": "not flossed", "adaptive": "adaptive"}
+"""Words for each schedule."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,142 +49,137 @@ class AsTheyStart(Adaptive):
         return networks
 
 
-_TASKS = {"xor": "delayed XOR", "copy": "copy", "parity": "parity of 4 bits"}
-_TARGETS = {"xor": 0.0, "copy": 0.0, "parity": -0.1}
-"""Of the flossed exponents, nats per step."""
-
-
 @dataclasses.dataclass(frozen=True)
-class Settings:
-    """What may be varied."""
+class Trained:
+    """Networks of one kind that learn one task over one delay."""
 
+    architecture: str
+    task: str
+    delay: int
+    """In steps."""
+    schedule: str
+    """``"none"`` or ``"adaptive"``."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Architectures(Experiment):
+    """Eight kinds of networks on three tasks, flossed adaptively and not flossed.
+
+    Delayed XOR and copy are learned with exponents flossed to zero, and parity of four bits with exponents
+    flossed to -0.1, as in the experiment parity. The settings are the same for all kinds: units, training
+    rate, number of flossed exponents. A gated network has three or four times as many parameters as a tanh
+    network of the same size, an LSTM and two layers twice as many state variables. Gated networks are there
+    twice: as they usually start, with gates half open, and with open gates, so that they start nearly as tanh
+    networks.
+    """
+
+    title = "adaptive flossing of other networks"
+    source = "Engelken 2023 (gradient flossing)"
+    shows = (
+        "Flossing helps tanh networks of all kinds, and gated networks that start with open gates, to learn "
+        "what they do not learn otherwise. It does not help networks with half-open gates, or leaky ones."
+    )
     architectures: tuple[str, ...] = tuple(ARCHITECTURES)
+    """Names of kinds."""
     delays: Mapping[str, tuple[int, ...]] = dataclasses.field(
         default_factory=lambda: {"xor": (40,), "copy": (40,), "parity": (16,)}
     )
     """Of each task, in steps: ``"xor"``, ``"copy"``, ``"parity"``."""
-    schedules: tuple[str, ...] = ("none", "adaptive")
     hidden_size: int = 80
     networks: int = 4
     epochs: int = 1001
     learning_rate: float = 2e-3
     """At the first epoch; it falls along a cosine to a twentieth."""
     steps_before: int = 200
+    """Flossing steps before training."""
+    left_out: int = 5
+    """How many of N exponents are not flossed: k = N - 5, as published."""
     seed: int = 1
 
-    def runs(self) -> dict[str, RunConfig]:
-        """All runs by name: architecture, task, delay, schedule."""
-        found = {}
-        for architecture in self.architectures:
-            for task, steps in self.delays.items():
-                own: dict[str, Any] = {
-                    field.name: getattr(self, field.name) for field in dataclasses.fields(self)
-                }
-                del own["architectures"]
-                changes: dict[str, Any] = {
-                    "cell": ARCHITECTURES[architecture][1],
-                    "target": _TARGETS[task],
-                }
-                delays = Delays(task, **{**own, **changes, "delays": steps})
-                for name, config in delays.runs().items():
-                    _, rest = name.split(",", 1)
-                    if isinstance(config.schedule, Adaptive):
-                        schedule = AsTheyStart(**dataclasses.asdict(config.schedule))
-                        config = dataclasses.replace(config, schedule=schedule)
-                    found[f"{architecture},{task},{rest}"] = config
-        return found
+    @classmethod
+    def quick(cls) -> Self:
+        """Four kinds of small networks, one task, one delay."""
+        return cls(
+            architectures=("tanh", "orthogonal", "leaky", "gru"), delays={"xor": (20,)},
+            hidden_size=32, networks=2, epochs=300, steps_before=100,
+        )  # fmt: skip
 
+    def cases(self) -> dict[Trained, RunConfig]:
+        """All runs."""
+        cases = [
+            Trained(architecture, task, delay, schedule)
+            for architecture in self.architectures
+            for task, delays in self.delays.items()
+            for schedule in SCHEDULES
+            for delay in delays
+        ]
+        return {case: self.run(case) for case in cases}
 
-QUICK = Settings(
-    architectures=("tanh", "orthogonal", "leaky", "gru"),
-    delays={"xor": (20,)},
-    hidden_size=32,
-    networks=2,
-    epochs=300,
-    steps_before=100,
-)
-
-
-def run(
-    quick: bool = False,
-    settings: Settings | None = None,
-    folder: Path | None = None,
-    reporters: Reporters | None = None,
-) -> Result:
-    """Runs the experiment; the quick version has four kinds of small networks, one task, one delay."""
-    settings = settings or (QUICK if quick else Settings())
-    outcomes = do_runs(settings.runs(), folder, reporters)
-    numbers = {name: summary(outcome) for name, outcome in outcomes.items()}
-    return Result(
-        name="architectures",
-        title="adaptive flossing of other networks",
-        source="Engelken 2023 (gradient flossing)",
-        settings=dataclasses.asdict(settings),
-        numbers=numbers,
-        claims=_claims(numbers, settings),
-        figure=_figure(numbers, settings),
-    )
-
-
-def solved(numbers: dict[str, Any], settings: Settings, architecture: str, schedule: str) -> int:
-    """Networks of one kind at 95 %, of all tasks and delays together."""
-    return sum(
-        numbers[f"{architecture},{task},d={d},{schedule}"]["solved"]
-        for task, delays in settings.delays.items()
-        for d in delays
-    )
-
-
-def _claims(numbers: dict[str, Any], settings: Settings) -> list[Claim]:
-    """Flossed networks solve no fewer tasks than others; of all kinds together, they solve more."""
-    if not {"none", "adaptive"} <= set(settings.schedules):
-        return []
-    total = sum(map(len, settings.delays.values())) * settings.networks
-    count = {
-        schedule: [solved(numbers, settings, a, schedule) for a in settings.architectures]
-        for schedule in ("none", "adaptive")
-    }
-    claims = [
-        Claim(
-            f"{ARCHITECTURES[a][0]}: networks of {total} at 95 %, adaptive ({plain} not flossed)",
-            flossed,
-            plain - 0.5,
-            below=False,
+    def run(self, case: Trained) -> RunConfig:
+        """The run of a case."""
+        flossed = AsTheyStart(
+            num_exponents=max(1, self.hidden_size - self.left_out),
+            targets=(TASKS[case.task][1],),
+            steps_before=self.steps_before,
         )
-        for a, plain, flossed in zip(
-            settings.architectures, count["none"], count["adaptive"], strict=True
+        return training_run(
+            Task.members[case.task](case.delay),
+            dataclasses.replace(ARCHITECTURES[case.architecture][1], hidden_size=self.hidden_size),
+            flossed if case.schedule == "adaptive" else None,
+            learning_rate=self.learning_rate,
+            epochs=self.epochs,
+            networks=self.networks,
+            seed=self.seed,
         )
-    ]
-    text = "all together: networks at 95 %, adaptive; more than not flossed"
-    return [*claims, Claim(text, sum(count["adaptive"]), sum(count["none"]), below=False)]
 
+    def measure(self, case: Any, outcome: Any) -> xr.Dataset:
+        """Accuracies, epochs to 95 %, exponents and gradients of each network."""
+        return learned(outcome)
 
-def _figure(numbers: dict[str, Any], settings: Settings) -> Figure:
-    kinds, tasks = settings.architectures, settings.delays
-    with style():
-        size = (1.2 + 1.7 * len(kinds), 0.8 + 2.1 * len(tasks))
-        figure = Figure(figsize=size, layout="constrained")
-        axes = figure.subplots(len(tasks), len(kinds), squeeze=False, sharex="row", sharey=True)
-        for row, (task, delays) in zip(axes, tasks.items(), strict=True):
-            for axis, kind in zip(row, kinds, strict=True):
-                by_schedule = {
-                    s: [numbers[f"{kind},{task},d={d},{s}"] for d in delays]
-                    for s in settings.schedules
-                }
-                accuracy_panel(axis, delays, by_schedule)
-                axis.set(xlabel="", ylabel="")
-            row[0].set_ylabel(f"{_TASKS[task]}\nheld-out accuracy (%)")
-            margin = 3 + (max(delays) - min(delays)) / 8
-            row[0].set_xlim(min(delays) - margin, max(delays) + margin)
-            row[0].set_xticks(delays)
-        for axis, kind in zip(axes[0], kinds, strict=True):
-            axis.set_title(ARCHITECTURES[kind][0])
-        for axis in axes[-1]:
-            axis.set_xlabel("delay d (steps)")
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
-        figure.suptitle(
-            f"N = {settings.hidden_size}; points: networks, line: median of {settings.networks}",
-            fontsize=10,
+    def solved(self, data: Data, architecture: str, schedule: str) -> float:
+        """Networks of one kind at 95 %, of all tasks and delays together; NaN if one is not known."""
+        chosen = data.where(Trained, architecture=architecture, schedule=schedule)
+        return sum(solved(part) for part in chosen.values())
+
+    def claims(self, data: Data, published: Published) -> Iterator[Claim]:
+        """Flossed networks solve no fewer tasks than others; of all kinds together, they solve more."""
+        flossed, plain = (
+            np.array([self.solved(data, kind, schedule) for kind in self.architectures])
+            for schedule in ("adaptive", "none")
         )
-    return figure
+        known = 0 * sum(flossed + plain)  # NaN where one of them is
+        text = "kinds of networks of which fewer reach 95 % flossed than not flossed"
+        yield Claim.at_most(text, (flossed < plain).sum() + known, 0)
+        networks = len(self.architectures) * sum(map(len, self.delays.values())) * self.networks
+        text = f"networks of {networks} at 95 %, adaptive; more than not flossed"
+        yield Claim.at_least(text, flossed.sum(), plain.sum() + 1)
+
+    def figure(self, data: Data, published: Published) -> Figure:
+        """Accuracy of each kind on each task, flossed and not."""
+        kinds, tasks = self.architectures, self.delays
+        with style():
+            size = (1.2 + 1.7 * len(kinds), 0.8 + 2.1 * len(tasks))
+            figure = Figure(figsize=size, layout="constrained")
+            axes = figure.subplots(len(tasks), len(kinds), squeeze=False, sharex="row", sharey=True)
+            for row, (task, delays) in zip(axes, tasks.items(), strict=True):
+                for axis, kind in zip(row, kinds, strict=True):
+                    curves = {
+                        s: {d: data[Trained(kind, task, d, s)] for d in delays} for s in SCHEDULES
+                    }
+                    accuracy_panel(axis, curves, SCHEDULES)
+                    axis.set(xlabel="", ylabel="")
+                row[0].set_ylabel(f"{TASKS[task][0]}\nheld-out accuracy (%)")
+                margin = 3 + (max(delays) - min(delays)) / 8
+                row[0].set_xlim(min(delays) - margin, max(delays) + margin)
+                row[0].set_xticks(delays)
+            for axis, kind in zip(axes[0], kinds, strict=True):
+                axis.set_title(ARCHITECTURES[kind][0])
+            for axis in axes[-1]:
+                axis.set_xlabel("delay d (steps)")
+            handles, labels = axes[0, 0].get_legend_handles_labels()
+            figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+            figure.suptitle(
+                f"N = {self.hidden_size}; points: networks, line: median of {self.networks}",
+                fontsize=10,
+            )
+        return figure

@@ -1,40 +1,74 @@
-"""Chaotic networks: exponents, dimension and entropy rate against N and g, and flossing them.
-
-Networks ``x' = J tanh(x)`` with ``J_ij ~ N(0, g^2/N)`` and no input are chaotic above g = 1. Their
-exponents are compared with mean-field theory and with published values at N = 4096 (Engelken, Wolf &
-Abbott 2023). Then the first exponent of chaotic networks is driven to zero. Gradients of an exponent over
-T steps grow like exp(lambda_1 T), so windows have to be short; trajectories and tangents are carried on
-from window to window.
-"""
+"""Chaotic networks: exponents, dimension and entropy rate against N and g, and flossing them."""
 
 import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
 
 from ...lyapunov import entropy_rate, kaplan_yorke_dimension
-from ..lab import mean_field as _mean_field
-from ..lab.claims import Claim, Result
-from . import random_networks as networks
-from .chaos_figure import figure
+from ..lab import mean_field
+from ..lab.claims import Claim
+from ..lab.data import Data
+from ..lab.experiment import Experiment, Report
+from ..lab.published import Published
+from . import chaos_figure, random_networks
+from .chaos_figure import MEASURES, PUBLISHED, WAYS
 
-PUBLISHED = {
-    2.0: (0.15425, 0.13257, 0.010608, 0.25659),
-    3.0: (0.30958, 0.15259, 0.025106, 0.28717),
-}
-"""First exponent, fraction of positive exponents, entropy rate and dimension per unit, N = 4096, by g."""
-MEASURES = ("fraction positive", "entropy rate / N", "dimension / N")
+_AT = "Engelken, Wolf & Abbott 2023, N = 4096"
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
-    """What may be varied."""
+class Spectrum:
+    """Networks that are not flossed."""
 
+    gain: float
+    units: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Chaotic:
+    """Networks that are flossed later, as they are before."""
+
+    gain: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Flossed:
+    """Networks that are flossed with windows of one length, in several ways."""
+
+    gain: float
+    window: int
+    """In steps."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Chaos(Experiment):
+    """Spectra beside mean-field theory, and how gradients of exponents grow with the window.
+
+    Networks ``x' = J tanh(x)`` with ``J_ij ~ N(0, g^2/N)`` and no input are chaotic above g = 1. Their
+    exponents are compared with mean-field theory and with published values at N = 4096. Then the first
+    exponent of chaotic networks is driven to zero. Gradients of an exponent over T steps grow like
+    exp(lambda_1 T), so windows have to be short; trajectories and tangents are carried on from window to
+    window. The target is zero at once, the same with clipped gradients, or falls to zero stepwise.
+    """
+
+    title = "chaotic networks and flossing them"
+    source = "Engelken, Wolf & Abbott 2023 at N = 4096; mean-field theory"
+    shows = (
+        "Exponents, dimension and entropy rate of random networks agree with mean-field theory and with "
+        "published values. Chaotic networks are flossed to zero with windows of a single step."
+    )
     gains: tuple[float, ...] = (0.5, 0.8, 1.2, 1.5, 2.0, 2.5, 3.0)
     sizes: tuple[tuple[int, int], ...] = ((64, 6), (128, 3), (256, 2), (512, 1))
     """Units N and number of networks; the largest size only at the gains with published values."""
     counted: int = 800
+    """Steps over which exponents are measured."""
     flossed_gains: tuple[float, ...] = (1.5, 2.0, 3.0)
     flossed_size: int = 80
     flossed_networks: int = 3
@@ -43,212 +77,202 @@ class Settings:
     trajectory_steps: int = 300
     """Window times number of trajectories of one flossing step."""
     steps: int = 300
+    """Flossing steps."""
     learning_rate: float = 3e-3
     clip: float = 0.1
-    recommended: str = "at once, window 1"
+    """Largest gradient norm where gradients are clipped."""
+    recommended_way: str = "at once"
     """Way of flossing for which a claim is made."""
+    recommended_window: int = 1
+    """Its window, in steps."""
     measured_steps: int = 3000
+    """Over which first exponents are measured before and after flossing."""
     seed: int = 1
 
+    @classmethod
+    def quick(cls) -> Self:
+        """Fewer and smaller networks."""
+        return cls(
+            gains=(0.5, 2.0, 3.0), sizes=((64, 2), (128, 1)), counted=300, flossed_gains=(2.0,),
+            flossed_networks=2, windows=(1, 30), steps=80, learning_rate=5e-3, measured_steps=1000,
+        )  # fmt: skip
 
-QUICK = Settings(
-    gains=(0.5, 2.0, 3.0),
-    sizes=((64, 2), (128, 1)),
-    counted=300,
-    flossed_gains=(2.0,),
-    flossed_networks=2,
-    windows=(1, 30),
-    steps=80,
-    learning_rate=5e-3,
-    measured_steps=1000,
-)
+    def cases(self) -> dict[Any, Callable[[Report], xr.Dataset]]:
+        """Spectra by gain and size; gradients and flossing by gain and window."""
+        work: dict[Any, Callable[[Report], xr.Dataset]] = {}
+        largest = max(self.sizes)[0] if len(self.sizes) > 1 else None
+        for gain in self.gains:
+            for units, count in self.sizes:
+                if units != largest or gain in PUBLISHED:
+                    work[Spectrum(gain, units)] = functools.partial(
+                        self.spectrum, gain, units, count
+                    )
+        for gain in self.flossed_gains:
+            work[Chaotic(gain)] = functools.partial(self.before, gain)
+            for window in self.windows:
+                work[Flossed(gain, window)] = functools.partial(self.floss, gain, window)
+        return work
 
-
-def run(quick: bool = False, settings: Settings | None = None) -> Result:
-    """Runs the experiment; the quick version has fewer and smaller networks."""
-    settings = settings or (QUICK if quick else Settings())
-    measured = {g: _spectra(g, settings) for g in settings.gains}
-    gradients = {g: _gradients(g, settings) for g in settings.flossed_gains}
-    flossed = {g: _flossed(g, settings) for g in settings.flossed_gains}
-    return Result(
-        name="chaos",
-        title="chaotic networks and flossing them",
-        source="Engelken, Wolf & Abbott 2023 at N = 4096; mean-field theory",
-        settings=dataclasses.asdict(settings),
-        numbers={
-            "mean_field": {
-                str(g): dict(zip(MEASURES, _mean_field.densities(g), strict=True))
-                | {"first exponent": _mean_field.first_exponent(g)}
-                for g in settings.gains
+    def spectrum(self, gain: float, units: int, count: int, report: Report) -> xr.Dataset:
+        """``exponents`` (network, index), three ``measures`` of them (network, measure), and ``theory``'s."""
+        report("measuring")
+        weights, states = random_networks.draw(gain, units, count, self.seed)
+        k = round((0.4 if gain > 1 else 0.9) * units)
+        exponents = np.asarray(random_networks.spectra(weights, states, k, self.counted))
+        measures = np.array([_measures(values, units) for values in exponents])
+        return xr.Dataset(
+            {
+                "exponents": (("network", "index"), exponents),
+                "measures": (("network", "measure"), measures),
+                "theory": ("measure", [*mean_field.densities(gain)]),
             },
-            "published": {str(g): list(values) for g, values in PUBLISHED.items()},
-            "measured": {
-                str(g): {
-                    str(n): {name: np.round(v, 5).tolist() for name, v in found.items()}
-                    for n, found in by_size.items()
-                }
-                for g, by_size in measured.items()
-            },
-            "log_gradient_norms": {str(g): v.round(3).tolist() for g, v in gradients.items()},
-            "flossed": {
-                str(g): {
-                    way: {name: np.round(v, 4).tolist() for name, v in found.items()}
-                    for way, found in ways.items()
-                }
-                for g, ways in flossed.items()
-            },
-        },
-        claims=_claims(measured, gradients, flossed, settings),
-        figure=figure(measured, gradients, flossed, settings, PUBLISHED),
-    )
+            {"measure": [*MEASURES]},
+        )
 
+    def before(self, gain: float, report: Report) -> xr.Dataset:
+        """``log_gradient_norms`` (network, trajectory, window) and ``first_exponent`` (network)."""
+        report("measuring")
+        weights, keys = self._networks(gain)
+        logs = random_networks.log_gradient_norms(weights, keys, self.windows, 8)
+        return xr.Dataset(
+            {
+                "log_gradient_norms": (("network", "trajectory", "window"), logs),
+                "first_exponent": ("network", self._first(weights, keys)),
+            },
+            {"window": [*self.windows]},
+        )
 
-def _spectra(gain: float, settings: Settings) -> dict[int, dict[str, np.ndarray]]:
-    """By size: exponents (networks, k), and the three measures (networks, 3)."""
-    found = {}
-    for size, count in settings.sizes:
-        if size == max(settings.sizes)[0] and len(settings.sizes) > 1 and gain not in PUBLISHED:
-            continue
-        weights, states = networks.draw(gain, size, count, settings.seed)
-        k = round((0.4 if gain > 1 else 0.9) * size)
-        exponents = np.asarray(networks.spectra(weights, states, k, settings.counted))
-        found[size] = {
-            "exponents": exponents,
-            "measures": np.array([_measures(e, size) for e in exponents]),
+    def floss(self, gain: float, window: int, report: Report) -> xr.Dataset:
+        """Exponents ``in_window`` (way, network, step), ``after`` (way, network), and updates ``skipped``."""
+        weights, keys = self._networks(gain)
+        at_once = jnp.zeros(self.steps)
+        stepwise = jnp.maximum(0, 1 - jnp.arange(self.steps) / (0.6 * self.steps))
+        ways = {
+            "at once": (at_once, jnp.inf),
+            "clipped": (at_once, self.clip),
+            "stepwise": (stepwise, self.clip),
         }
-    return found
+        how = random_networks.Chaotic(
+            window, max(1, self.trajectory_steps // window), self.steps, self.learning_rate
+        )
+        in_window, skipped, after = [], [], []
+        for way in WAYS:
+            report(way)
+            targets, clip = ways[way]
+            track = random_networks.floss(weights, keys, how, targets, jnp.asarray(clip))
+            in_window.append(np.asarray(track.exponents))
+            skipped.append(np.asarray(track.skipped).sum(1))
+            after.append(self._first(track.weights, keys))
+        return xr.Dataset(
+            {
+                "in_window": (("way", "network", "step"), np.array(in_window)),
+                "skipped": (("way", "network"), np.array(skipped)),
+                "after": (("way", "network"), np.array(after)),
+            },
+            {"way": [*WAYS]},
+        )
+
+    def measure(self, case: Any, outcome: xr.Dataset) -> xr.Dataset:
+        """All but exponents in windows, of which those of the recommended way are kept."""
+        if not isinstance(case, Flossed):
+            return outcome
+        kept = outcome.drop_vars("in_window")
+        if case.window == self.recommended_window:
+            way = outcome.sel(way=self.recommended_way, drop=True)
+            kept["in_window"] = way["in_window"]
+        return kept
+
+    def _networks(self, gain: float) -> tuple[jax.Array, jax.Array]:
+        """Weights and random keys of the networks that are flossed."""
+        count = self.flossed_networks
+        weights, _ = random_networks.draw(gain, self.flossed_size, count, self.seed + 1)
+        return weights, jax.random.split(jax.random.key(self.seed), count)
+
+    def _first(self, weights: jax.Array, keys: jax.Array) -> np.ndarray:
+        """First exponents over many steps from states that flossing never saw."""
+        start = jax.vmap(lambda k: jax.random.normal(jax.random.fold_in(k, 9), weights.shape[-1:]))
+        found = random_networks.spectra(weights, start(keys), 1, self.measured_steps)
+        return np.asarray(found)[:, 0]
+
+    def claims(self, data: Data, published: Published) -> Iterator[Claim]:
+        """Published values, mean-field theory, growth of gradients, and flossing to zero."""
+        for gain in (g for g in PUBLISHED if g in self.gains):
+            case = Spectrum(gain, max(self.sizes)[0])
+            yield from _as_published(case, data[case])
+        for gain in (g for g in self.gains if g < 1):
+            units = max(case.units for case in data.where(Spectrum, gain=gain))
+            exponents = data[Spectrum(gain, units)]["exponents"].values.mean(0)
+            fraction = (np.arange(len(exponents)) + 0.5) / units
+            distance = np.abs(exponents - mean_field.spectrum(gain, fraction))
+            text = f"g = {gain:g}, N = {units}: mean |lambda(i/N) - (ln g + ln(1 - i/N)/2)|, i/N < 0.75"
+            yield Claim.at_most(text, float(distance[fraction < 0.75].mean()), 0.03)
+        for gain in self.flossed_gains:
+            start = data[Chaotic(gain)]
+            before = start["first_exponent"].values
+            if len(self.windows) > 2:
+                slope = growth(start["log_gradient_norms"].values, self.windows)
+                text = (
+                    f"g = {gain:g}: growth of the gradient per step of window ({slope:.3f}) over the "
+                    f"first exponent ({before.mean():.3f}), distance from 1"
+                )
+                yield Claim.at_most(text, np.abs(slope / before.mean() - 1), 0.4)
+            after = data[Flossed(gain, self.recommended_window)]["after"].sel(
+                way=self.recommended_way
+            )
+            text = (
+                f"g = {gain:g}: largest |lambda_1| of the networks after {self.steps} flossing steps "
+                f"({self.recommended_way}, window {self.recommended_window}; before {before.min():.3f} to "
+                f"{before.max():.3f})"
+            )
+            yield Claim.at_most(text, float(np.abs(after.values).max()), 0.03)
+
+    def figure(self, data: Data, published: Published) -> Figure:
+        """Four panels of spectra and what follows from them, and four of flossing."""
+        spectra = {
+            gain: {case.units: part for case, part in data.where(Spectrum, gain=gain).items()}
+            for gain in self.gains
+        }
+        before = {gain: data[Chaotic(gain)] for gain in self.flossed_gains}
+        flossed = {
+            gain: {case.window: part for case, part in data.where(Flossed, gain=gain).items()}
+            for gain in self.flossed_gains
+        }
+        recommended = (self.recommended_way, self.recommended_window)
+        return chaos_figure.figure(spectra, before, flossed, recommended)
 
 
-def _measures(exponents: np.ndarray, size: int) -> tuple[float, float, float]:
+def _as_published(case: Spectrum, part: xr.Dataset) -> Iterator[Claim]:
+    """The first exponent, and densities measured and of mean-field theory, beside those at N = 4096."""
+    first, *densities = PUBLISHED[case.gain]
+    setting = f"g = {case.gain:g}, N = {case.units}"
+    exponent = float(part["exponents"].values[:, 0].mean())
+    text = f"{setting}: first exponent (nats per step)"
+    yield Claim.near(text, exponent, first, within=0.01, source=_AT)
+    ours, theory = part["measures"].values.mean(0), part["theory"].values
+    for name, known, value, predicted in zip(MEASURES, densities, ours, theory, strict=True):
+        yield Claim.near(f"{setting}: {name}", value, known, relative=0.08, source=_AT)
+        text = f"g = {case.gain:g}: {name} of mean-field theory"
+        yield Claim.near(text, predicted, known, relative=0.02, source=_AT)
+
+
+def _measures(exponents: np.ndarray, units: int) -> tuple[float, float, float]:
     """``MEASURES``; a first exponent that is zero within scatter (a cycle) counts as not chaotic."""
     if exponents[0] < 1e-3:
         return 0.0, 0.0, 0.0
     values = jnp.asarray(exponents)
     return (
-        float((exponents > 0).sum()) / size,
-        float(entropy_rate(values)) / size,
-        float(kaplan_yorke_dimension(values)) / size,
+        float((exponents > 0).sum()) / units,
+        float(entropy_rate(values)) / units,
+        float(kaplan_yorke_dimension(values)) / units,
     )
 
 
-def _networks(gain: float, settings: Settings) -> tuple[jax.Array, jax.Array]:
-    count = settings.flossed_networks
-    weights, _ = networks.draw(gain, settings.flossed_size, count, settings.seed + 1)
-    return weights, jax.random.split(jax.random.key(settings.seed), count)
+def growth(logs: np.ndarray, windows: tuple[int, ...]) -> np.floating:
+    """Growth per step of the gradient norm of ``T lambda_1(T)``, from the two longest windows.
 
-
-def _gradients(gain: float, settings: Settings) -> np.ndarray:
-    """Log gradient norms, shape (networks, trajectories, windows)."""
-    return np.asarray(networks.log_gradient_norms(*_networks(gain, settings), settings.windows, 8))
-
-
-def _flossed(gain: float, settings: Settings) -> dict[str, dict[str, np.ndarray]]:
-    """By window and way of flossing: exponents in the windows, and measured before and after."""
-    weights, keys = _networks(gain, settings)
-    before = _first(weights, keys, settings)
-    at_once = jnp.zeros(settings.steps)
-    gradual = jnp.maximum(0, 1 - jnp.arange(settings.steps) / (0.6 * settings.steps))
-    ways = {
-        "at once": (at_once, jnp.inf),
-        "clipped": (at_once, settings.clip),
-        "stepwise": (gradual, settings.clip),
-    }
-    found = {}
-    for window in settings.windows:
-        how = networks.Chaotic(
-            window,
-            max(1, settings.trajectory_steps // window),
-            settings.steps,
-            settings.learning_rate,
-        )
-        for way, (targets, clip) in ways.items():
-            track = networks.floss(weights, keys, how, targets, jnp.asarray(clip))
-            found[f"{way}, window {window}"] = {
-                "in_window": np.asarray(track.exponents),
-                "gradient_norms": np.asarray(track.gradient_norms),
-                "skipped": np.asarray(track.skipped).sum(1),
-                "before": before,
-                "after": _first(track.weights, keys, settings),
-            }
-    return found
-
-
-def _first(weights: jax.Array, keys: jax.Array, settings: Settings) -> np.ndarray:
-    """First exponents over many steps from states that flossing never saw."""
-    states = jax.vmap(lambda k: jax.random.normal(jax.random.fold_in(k, 9), weights.shape[-1:]))
-    return np.asarray(networks.spectra(weights, states(keys), 1, settings.measured_steps))[:, 0]
-
-
-def growth(logs: np.ndarray, windows: tuple[int, ...]) -> float:
-    """Growth per step of the gradient norm of ``T lambda_1(T)``, from the two longest windows."""
+    Args:
+        logs: log norms of ``d lambda_1(T) / dJ``, shape (networks, trajectories, windows).
+        windows: T, in steps.
+    """
     medians = np.median(logs.reshape(-1, len(windows)), axis=0) + np.log(windows)
-    return float((medians[-1] - medians[-2]) / (windows[-1] - windows[-2]))
-
-
-def _claims(
-    measured: dict[float, dict[int, dict[str, np.ndarray]]],
-    gradients: dict[float, np.ndarray],
-    flossed: dict[float, dict[str, dict[str, np.ndarray]]],
-    settings: Settings,
-) -> list[Claim]:
-    size = max(settings.sizes)[0]
-    claims = []
-    for gain in (g for g in PUBLISHED if g in measured):
-        first, *densities = PUBLISHED[gain]
-        found = measured[gain][size]
-        ours = [*found["measures"].mean(0)]
-        theory = _mean_field.densities(gain)
-        claims.append(
-            Claim(
-                f"g = {gain:g}, N = {size}: |lambda_1 - published|",
-                abs(float(found["exponents"][:, 0].mean()) - first),
-                0.01,
-            )
-        )
-        for name, known, value, predicted in zip(MEASURES, densities, ours, theory, strict=True):
-            claims += [
-                Claim(
-                    f"g = {gain:g}, N = {size}: {name} ({value:.4f}), relative distance to the "
-                    f"published value at N = 4096 ({known:.4f})",
-                    abs(value / known - 1),
-                    0.08,
-                ),
-                Claim(
-                    f"g = {gain:g}: {name} of mean-field theory ({predicted:.4f}), the same distance",
-                    abs(predicted / known - 1),
-                    0.02,
-                ),
-            ]
-    for gain in (g for g in measured if g < 1):
-        n, found = max(measured[gain].items())
-        exponents = found["exponents"].mean(0)
-        fraction = (np.arange(len(exponents)) + 0.5) / n
-        distance = np.abs(exponents - _mean_field.spectrum(gain, fraction))
-        claims.append(
-            Claim(
-                f"g = {gain:g}, N = {n}: mean |lambda(i/N) - (ln g + ln(1 - i/N)/2)|, i/N < 0.75",
-                float(distance[fraction < 0.75].mean()),
-                0.03,
-            )
-        )
-    for gain, ways in flossed.items():
-        before = next(iter(ways.values()))["before"]
-        if len(settings.windows) > 2:
-            slope = growth(gradients[gain], settings.windows)
-            claims.append(
-                Claim(
-                    f"g = {gain:g}: growth of the gradient per step of window ({slope:.3f}) over the "
-                    f"first exponent ({before.mean():.3f}), distance from 1",
-                    abs(slope / float(before.mean()) - 1),
-                    0.4,
-                )
-            )
-        claims.append(
-            Claim(
-                f"g = {gain:g}: largest |lambda_1| of the networks after {settings.steps} flossing "
-                f"steps ({settings.recommended}; before {before.min():.3f} to {before.max():.3f})",
-                float(np.abs(ways[settings.recommended]["after"]).max()),
-                0.03,
-            )
-        )
-    return claims
+    return (medians[-1] - medians[-2]) / (windows[-1] - windows[-2])

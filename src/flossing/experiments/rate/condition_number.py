@@ -1,205 +1,195 @@
-"""Singular values, condition number, gradients and tangent modes of the long-term Jacobian.
-
-The condition number of the long-term Jacobian over t steps, restricted to its m slowest directions, grows
-like exp((lambda_1 - lambda_m) t) (Engelken 2023). Flossing k exponents makes it grow slowly in k directions.
-Singular values are found by orthogonal iteration with QR at every step, so that each keeps its own relative
-precision over any number of decades. Over short horizons they are further apart than exponents say: values
-next to each other repel until the horizon is long against the reciprocal distance of their exponents. Growth
-is therefore measured over horizons of 100 to 400 steps.
-"""
+"""Singular values, condition number, gradients and tangent modes of the long-term Jacobian."""
 
 import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Self
 
 import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
 
-from ...training import Network
-from ..lab.claims import Claim, Result
-from ..lab.flossed import FlossingSettings, Networks
-from .condition_figure import figure
+from ..lab.claims import Claim
+from ..lab.data import Data
+from ..lab.experiment import Report
+from ..lab.published import Published
+from . import condition_figure
+from .flossed_tanh import Flossed, FlossedTanh
 from .tangent_modes import along_trajectories, effective_rank, log_condition, slow_modes
 
 DIRECTIONS = (2, 16, 32, 64)
+"""Numbers m of directions."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings(FlossingSettings):
-    """What may be varied."""
+class Slope(NamedTuple):
+    """How the log condition number in m directions grows, mean of networks."""
 
-    rate_of_many: float | None = 5e-3
-    careful_with_many: bool = True
-    flossed: tuple[int, ...] = (0, 1, 16, 32, 75)
-    """Numbers k of flossed exponents; 0 for none."""
-    networks: int = 5
+    predicted: np.floating
+    """``lambda_1 - lambda_m`` in nats per step."""
+    measured: np.floating
+    """By least squares over horizons, in nats per step."""
+    decades: np.floating
+    """Condition number at the longest horizon."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ConditionNumber(FlossedTanh):
+    """Growth of the condition number with the horizon, beside what exponents predict.
+
+    The condition number of the long-term Jacobian over t steps, restricted to its m slowest directions, grows
+    like exp((lambda_1 - lambda_m) t). Flossing k exponents makes it grow slowly in k directions.
+    Singular values are found by orthogonal iteration with QR at every step, so that each keeps its own
+    relative precision over any number of decades. Over short horizons they are further apart than exponents
+    say: values next to each other repel until the horizon is long against the reciprocal distance of their
+    exponents. Growth is therefore measured over horizons of 100 to 400 steps, and claims are for condition
+    numbers of six decades and more. Exponents are measured on other steps than singular values.
+    """
+
+    title = "condition number and gradients of the long-term Jacobian"
+    source = "Engelken 2023 (gradient flossing); prediction exp((lambda_1 - lambda_m) t)"
+    shows = (
+        "The condition number of the long-term Jacobian grows as the distances of exponents say. Flossing "
+        "one exponent makes it worse, flossing most of them takes away all but a few of its decades."
+    )
+    flossed: tuple[int, ...] = (1, 16, 32, 75)
     steps: int = 300
+    networks: int = 5
+    careful_with_many: bool = True
     horizons: tuple[int, ...] = (1, 4, 10, 20, 40, 70, 100, 200, 300, 400)
+    """In steps."""
     slope_from: int = 100
     """Shortest horizon that counts for the growth of condition numbers."""
     gradient_steps: int = 100
     """Over how many steps the change of gradient norms is judged."""
     max_sweeps: int = 6
+    """Of orthogonal iteration."""
     modes: int = 64
     """Number of covariant vectors."""
-    measured_steps: int = 2000
 
+    @classmethod
+    def quick(cls) -> Self:
+        """Two networks and shorter horizons."""
+        return cls(
+            networks=2, steps=60, learning_rate=5e-3, horizons=(1, 10, 20, 40), slope_from=10,
+            gradient_steps=40, max_sweeps=5, measured_steps=500,
+        )  # fmt: skip
 
-QUICK = Settings(
-    networks=2,
-    steps=60,
-    learning_rate=5e-3,
-    horizons=(1, 10, 20, 40),
-    slope_from=10,
-    gradient_steps=40,
-    max_sweeps=5,
-    measured_steps=500,
-)
+    def cases(self) -> dict[Flossed, Callable[[Report], xr.Dataset]]:
+        """Networks by how many exponents are flossed."""
+        return {Flossed(k): functools.partial(self.look, k) for k in (0, *self.flossed)}
 
-
-def run(quick: bool = False, settings: Settings | None = None) -> Result:
-    """Runs the experiment; the quick version has two networks and shorter horizons."""
-    settings = settings or (QUICK if quick else Settings())
-    networks = settings.build()
-    found = {}
-    for k in settings.flossed:
-        current = _flossed(networks, k, settings)
-        found[k] = _measure(networks, current, settings)
-    slopes = {k: _slopes(track, settings) for k, track in found.items()}
-    ranks = {k: _gradient_rank(track) for k, track in found.items()}
-    return Result(
-        name="condition-number",
-        title="condition number and gradients of the long-term Jacobian",
-        source="Engelken 2023 (gradient flossing); prediction exp((lambda_1 - lambda_m) t)",
-        settings=dataclasses.asdict(settings),
-        numbers={
-            "horizons": list(settings.horizons),
-            **{
-                str(k): {name: _rounded(v) for name, v in track.items()}
-                for k, track in found.items()
+    def look(self, num_exponents: int, report: Report) -> xr.Dataset:
+        """What ``along_trajectories`` finds, and ``exponents`` (network, index)."""
+        networks = self.fresh()
+        report("flossing")
+        current = self.after_flossing(networks, num_exponents)
+        report("singular values, gradients and covariant vectors")
+        found = along_trajectories(
+            current,
+            networks.keys,
+            networks.task,
+            self.horizons,
+            self.max_sweeps,
+            min(self.modes, self.hidden_size),
+        )
+        report("exponents")
+        exponents = networks.spectra(current, self.hidden_size, self.measured_steps)
+        return xr.Dataset(
+            {
+                "log_singular_values": (
+                    ("network", "horizon", "index"),
+                    found["log_singular_values"],
+                ),
+                "log_gradient_norms": (("network", "steps_back"), found["log_gradient_norms"]),
+                "alignment": (("network", "mode"), found["alignment"]),
+                "singular_values_of_gradient": (
+                    ("network", "index"),
+                    found["singular_values_of_gradient"],
+                ),
+                "exponents": (("network", "index"), exponents),
             },
-            "effective_rank_of_gradient": {str(k): r.round(3).tolist() for k, r in ranks.items()},
-            "slow_modes": {
-                str(k): slow_modes(track["exponents"], settings.delay).tolist()
-                for k, track in found.items()
-            },
-            "slopes": {
-                str(k): {str(m): [round(x, 5) for x in s] for m, s in by_m.items()}
-                for k, by_m in slopes.items()
-            },
-        },
-        claims=_claims(found, slopes, settings),
-        figure=figure(found, slopes, settings, _shown(settings)),
-    )
+            {"horizon": [*self.horizons]},
+        )
 
+    @property
+    def shown(self) -> int:
+        """Directions of the condition number in the first panel."""
+        return min(32, self.hidden_size)
 
-def _flossed(networks: Networks, k: int, settings: Settings) -> Network:
-    if k == 0:
-        return networks.fresh
-    return networks.flossed(settings.schedule(k, settings.steps), settings.steps)[0]
+    def slopes(self, part: xr.Dataset) -> dict[int, Slope]:
+        """Growth of the condition number by number m of directions."""
+        horizons = part["horizon"].values
+        long = horizons >= self.slope_from
+        exponents = part["exponents"].values
+        found = {}
+        for m in DIRECTIONS:
+            if m <= self.hidden_size:
+                logs = log_condition(part["log_singular_values"].values, m).mean(0)
+                predicted = (exponents[:, 0] - exponents[:, m - 1]).mean()
+                away = horizons[long] - horizons[long].mean()
+                measured = (away @ logs[long]) / (away @ away)
+                found[m] = Slope(predicted, measured, logs[-1] / np.log(10))
+        return found
 
+    def claims(self, data: Data, published: Published) -> Iterator[Claim]:
+        """Growth is as predicted, and flossing most exponents slows it down."""
+        for case, part in data.items():
+            if case.num_exponents < max(m for m in DIRECTIONS if m <= self.hidden_size):
+                yield self._as_predicted(case.num_exponents, part)
+        most, m = max(self.flossed), self.shown
+        before, after = data[Flossed(0)], data[Flossed(most)]
 
-def _rounded(values: np.ndarray) -> list:
-    """Four significant digits: values of very different sizes are among them."""
-    return np.vectorize(lambda x: float(f"{x:.4g}"), otypes=[float])(values).tolist()
+        ranks = [_gradient_rank(part) for part in (before, after)]
+        text = f"effective rank of the gradient of the task's loss, k = {most} (not flossed: {ranks[0]:.2f})"
+        yield Claim.at_least(text, ranks[1], ranks[0])
 
+        slow = [
+            float(slow_modes(p["exponents"].values, self.delay).mean()) for p in (before, after)
+        ]
+        text = (
+            f"modes that keep 1/e over {self.delay} steps, k = {most} (not flossed: {slow[0]:.0f})"
+        )
+        yield Claim.at_least(text, slow[1], self.delay - 1)
 
-def _measure(networks: Networks, current: Network, settings: Settings) -> dict[str, np.ndarray]:
-    """What ``along_trajectories`` finds, and the exponents (networks, N)."""
-    found = along_trajectories(
-        current,
-        networks.keys,
-        networks.task,
-        settings.horizons,
-        settings.max_sweeps,
-        min(settings.modes, settings.hidden_size),
-    )
-    exponents = networks.spectra(current, settings.hidden_size, settings.measured_steps)
-    return {name: np.asarray(v) for name, v in found.items()} | {"exponents": exponents}
-
-
-def _change_of_norm(track: dict[str, np.ndarray], settings: Settings) -> np.ndarray:
-    return track["log_gradient_norms"][:, settings.gradient_steps]
-
-
-def _gradient_rank(track: dict[str, np.ndarray]) -> np.ndarray:
-    return effective_rank(np.log(track["singular_values_of_gradient"]))
-
-
-def _shown(settings: Settings) -> int:
-    return min(32, settings.hidden_size)
-
-
-def _directions(settings: Settings) -> list[int]:
-    return [m for m in DIRECTIONS if m <= settings.hidden_size]
-
-
-def _slopes(
-    track: dict[str, np.ndarray], settings: Settings
-) -> dict[int, tuple[float, float, float]]:
-    """Predicted and measured growth of the log condition number per step, and its decades, by m.
-
-    The measured slope is that of the mean over networks, by least squares over horizons from
-    ``slope_from`` on.
-    """
-    horizons = np.array(settings.horizons)
-    long = horizons >= settings.slope_from
-    found = {}
-    for m in _directions(settings):
-        logs = log_condition(track, m).mean(0)
-        exponents = track["exponents"]
-        predicted = float((exponents[:, 0] - exponents[:, m - 1]).mean())
-        measured = float(np.polyfit(horizons[long], logs[long], 1)[0])
-        found[m] = (predicted, measured, float((logs[-1]) / np.log(10)))
-    return found
-
-
-def _claims(
-    found: dict[int, dict[str, np.ndarray]],
-    slopes: dict[int, dict[int, tuple[float, float, float]]],
-    settings: Settings,
-) -> list[Claim]:
-    claims = []
-    for k, by_m in slopes.items():
-        for m, (predicted, measured, decades) in by_m.items():
-            if decades >= 6:
-                claims.append(
-                    Claim(
-                        f"k = {k}: slope of log condition number in {m} directions, relative error "
-                        f"of exp((lambda_1 - lambda_{m}) t), over {decades:.0f} decades",
-                        abs(measured / predicted - 1),
-                        0.1,
-                    )
-                )
-    most, m = max(settings.flossed), _shown(settings)
-    fresh, flossed = (log_condition(found[k], m)[:, -1].mean() / np.log(10) for k in (0, most))
-    lost, kept = (
-        float(np.abs(_change_of_norm(found[k], settings)).mean() / np.log(10)) for k in (0, most)
-    )
-    ranks = {k: float(_gradient_rank(found[k]).mean()) for k in (0, most)}
-    slow = {k: float(slow_modes(found[k]["exponents"], settings.delay).mean()) for k in (0, most)}
-    return [
-        *claims,
-        Claim(
-            f"effective rank of the gradient of the task's loss, k = {most} "
-            f"(not flossed: {ranks[0]:.2f})",
-            ranks[most],
-            ranks[0],
-            below=False,
-        ),
-        Claim(
-            f"modes that keep 1/e over {settings.delay} steps, k = {most} (not flossed: {slow[0]:.0f})",
-            slow[most],
-            settings.delay - 1,
-            below=False,
-        ),
-        Claim(
+        decades = [
+            float(log_condition(part["log_singular_values"].values, m)[:, -1].mean() / np.log(10))
+            for part in (before, after)
+        ]
+        text = (
             f"decades of the condition number in {m} directions at the longest horizon, k = {most} "
-            f"(not flossed: {fresh:.1f})",
-            float(flossed),
-            float(fresh) / 4,
-        ),
-        Claim(
-            f"decades by which the gradient norm changes over {settings.gradient_steps} steps, k = {most} "
-            f"(not flossed: {lost:.1f})",
-            kept,
-            1.5,
-        ),
-    ]
+            f"(not flossed: {decades[0]:.1f})"
+        )
+        yield Claim.at_most(text, decades[1], decades[0] / 4)
+
+        changes = [self._change_of_norm(part) for part in (before, after)]
+        text = (
+            f"decades by which the gradient norm changes over {self.gradient_steps} steps, k = {most} "
+            f"(not flossed: {changes[0]:.1f})"
+        )
+        yield Claim.at_most(text, changes[1], 1.5)
+
+    def _as_predicted(self, num_exponents: int, part: xr.Dataset) -> Claim:
+        """The growth of condition numbers of six decades and more; NaN if there are none."""
+        slopes = {m: s for m, s in self.slopes(part).items() if s.decades >= 6}
+        errors = [np.abs(s.measured / s.predicted - 1) for s in slopes.values()]
+        text = (
+            f"k = {num_exponents}: slope of log condition numbers in m = {', '.join(map(str, slopes))} "
+            "directions, largest relative error of exp((lambda_1 - lambda_m) t)"
+        )
+        return Claim.at_most(text, np.max(errors) if errors else np.nan, 0.1)
+
+    def _change_of_norm(self, part: xr.Dataset) -> float:
+        norms = part["log_gradient_norms"].values[:, self.gradient_steps]
+        return float(np.abs(norms).mean() / np.log(10))
+
+    def figure(self, data: Data, published: Published) -> Figure:
+        """Condition number and its growth, gradients, ranks, time constants and covariant vectors."""
+        slopes = {case: self.slopes(part) for case, part in data.items()}
+        return condition_figure.figure(
+            data, slopes, directions=self.shown, slope_from=self.slope_from, delay=self.delay
+        )
+
+
+def _gradient_rank(part: xr.Dataset) -> float:
+    """Effective rank of the gradient of the task's loss, mean of networks."""
+    return float(effective_rank(np.log(part["singular_values_of_gradient"].values)).mean())

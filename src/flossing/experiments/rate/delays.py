@@ -11,14 +11,21 @@ from matplotlib.figure import Figure
 
 from ...cells import CellSpec, TanhSpec
 from ...floss import Schedule
-from ...optimisers import Adam
 from ...runs import RunConfig
 from ...runs.plots import COLOURS, style
 from ...tasks import Task
 from ..lab.claims import Claim
 from ..lab.data import Data
 from ..lab.experiment import Experiment
-from ..lab.learning import SOLVED, accuracy_panel, learned, shifts, solved, success_rate
+from ..lab.learning import (
+    SOLVED,
+    accuracy_panel,
+    learned,
+    shifts,
+    solved,
+    success_rate,
+    training_run,
+)
 from ..lab.published import Published
 
 SCHEDULES = {
@@ -44,7 +51,7 @@ class Trained:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Delays(Experiment):
-    """Accuracy against delay: networks of ``hidden_size`` with all schedules, others with the adaptive one."""
+    """Accuracy against delay: networks of one size with all schedules, others with the adaptive one."""
 
     source = "Engelken 2023 (gradient flossing)"
     task: ClassVar[str]
@@ -104,17 +111,15 @@ class Delays(Experiment):
     def run(self, case: Trained) -> RunConfig:
         """The run of a case."""
         larger = max(1.0, case.units / 80)
-        rate = self.learning_rate / larger
-        return RunConfig(
-            task=Task.members[self.task](case.delay),
-            cell=dataclasses.replace(self.cell, hidden_size=case.units),
-            schedule=self.schedule(case),
-            optimiser=Adam(learning_rate=rate, final_learning_rate=rate / 20),
+        return training_run(
+            Task.members[self.task](case.delay),
+            dataclasses.replace(self.cell, hidden_size=case.units),
+            self.schedule(case),
+            learning_rate=self.learning_rate / larger,
             epochs=self.epochs,
+            networks=self.networks,
             batch_size=round(self.batch_size * larger),
-            realisations=self.networks,
             seed=self.seed,
-            measure_every=None,
         )
 
     def schedule(self, case: Trained) -> Schedule | None:
@@ -143,7 +148,7 @@ class Delays(Experiment):
     def largest_solved(
         self, data: Data, units: int, schedule: str, complete: bool = False
     ) -> float:
-        """The largest delay whose median accuracy is 95 % or more; 0 if there is none, NaN if one is unknown."""
+        """The largest delay with a median accuracy of 95 % or more; 0 for none, NaN if one is unknown."""
         best = 0.0
         for d in self.tried(units, schedule, complete):
             median = float(np.median(data[self.case(units, d, schedule, complete)].test_accuracy))

@@ -90,10 +90,14 @@ def effective_rank(log_singular_values: np.ndarray) -> np.ndarray:
     return weights.sum(-1) ** 2 / np.square(weights).sum(-1)
 
 
-def log_condition(track: dict[str, np.ndarray], m: int) -> np.ndarray:
-    """Of the m slowest directions, shape (networks, horizons)."""
-    logs = track["log_singular_values"]
-    return logs[:, :, 0] - logs[:, :, m - 1]
+def log_condition(log_singular_values: np.ndarray, m: int) -> np.ndarray:
+    """Log condition number of the m slowest directions, shape (...).
+
+    Args:
+        log_singular_values: shape (..., n), largest first.
+        m: number of directions.
+    """
+    return log_singular_values[..., 0] - log_singular_values[..., m - 1]
 
 
 def slow_modes(exponents: np.ndarray, steps: int) -> np.ndarray:
