@@ -64,11 +64,11 @@ class Rates:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SpikingSpectrum(Experiment):
-    """The network of the published minimal example.
+    """Spectra with and without the factor of the reset, before, during and after flossing.
 
-    64 current-based LIF neurons (10 ms membranes, 5 ms synapses), 100 Poisson inputs of 100 Hz, centred
-    weights, two variables per neuron; 50 of the 128 exponents are flossed, in steps that keep the weights
-    centred. The published Jacobian leaves out the factor of the reset: networks are flossed in this way and
+    The network is that of the published minimal example: 64 current-based LIF neurons (10 ms membranes, 5 ms
+    synapses), 100 Poisson inputs of 100 Hz, centred weights, two variables per neuron. 50 of the 128
+    exponents are flossed, in steps that keep the weights centred. The published Jacobian leaves out the factor of the reset: networks are flossed in this way and
     with the exact derivative, and measured with both. Recurrent gain and firing rate are ours: the published
     ones are not known. An exact reset maps directions to zero; they are counted, never hidden.
     """
