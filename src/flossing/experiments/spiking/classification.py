@@ -115,12 +115,15 @@ class Classifiers(Experiment):
         inputs = with_noise(network, repeated, np.random.default_rng(0))
         *layers, _ = (np.asarray(s) for s in eqx.filter_jit(side_by_side)(network, inputs))
         fano = np.full((len(layers), max(s.shape[-1] for s in layers)), np.nan)
-        for row, spikes in zip(fano, layers, strict=True):
+        medians = np.full(len(layers), np.nan)
+        for layer, spikes in enumerate(layers):
             factors = fano_factors(spikes, window=self.window)
             rows = np.isfinite(factors).any(0)
-            row[: rows.sum()] = np.nanmean(factors[:, rows], axis=0)
+            by_neuron = np.nanmean(factors[:, rows], axis=0)
+            fano[layer, : len(by_neuron)] = by_neuron
+            medians[layer] = np.median(by_neuron) if rows.any() else np.nan
         shown = [np.asarray(rasters[0]), *(s[0] for s in layers)]
-        return {"fano": (("layer", "neuron"), fano)} | {
+        return {"fano": (("layer", "neuron"), fano), "fano_median": ("layer", medians)} | {
             f"raster_{n}": (("step", f"unit_{n}"), raster.astype(np.int8))
             for n, raster in enumerate(shown)
         }
