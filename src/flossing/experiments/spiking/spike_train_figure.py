@@ -57,7 +57,7 @@ def _curves(figure: Any, records: Records, published: Mapping[str, float], setti
         title="dotted: other dynamics, diamonds: published",
     )  # fmt: skip
     if rates.lines:
-        rates.legend(loc="lower right")
+        rates.legend(loc="upper right")
     title = "thin: seeds, thick: median"
     squared.set(yscale="log", xlabel="epoch", ylabel="L2 distance", title=title)
     rates.set(xlabel="epoch", ylabel="hidden rate (Hz)", title=title, ylim=(0, None))
