@@ -9,7 +9,7 @@ from hypothesis import example, given, settings, strategies as st
 
 from flossing._norms import clipped, log_norm, norm, power_of_two, tree_norm, with_norm
 from flossing.experiments.rate.target_exponents import polyak_descent
-from flossing.optimisers import clip_by_array_norm, clip_by_global_norm, smorms3
+from flossing.optimisers import clip_by_array_norm, clip_by_global_norm
 
 exponents = st.floats(-37, 37)
 entries = st.lists(
@@ -91,24 +91,6 @@ def test_optimisers_take_gradients_of_every_size(size):
     step = first(polyak_descent(1.0), value=loss)
     expected = min(1.0, 2 * float(loss) / (5 * size))
     np.testing.assert_allclose(step, -expected * direction, rtol=1e-5)
-
-
-@pytest.mark.parametrize("size", [1e-3, 1.0, 1e20, 1e30])
-def test_smorms3_follows_its_definition_at_every_size(size):
-    """Two steps, once more in float64, in which the squares have room."""
-    gradients = [np.array([1.0, -2.0]) * size, np.array([0.5, -2.5]) * size]
-    optimiser = smorms3(1e-3)
-    state = optimiser.init(jnp.zeros(2))
-    memory, mean, square = np.ones(2), np.zeros(2), np.zeros(2)
-    for gradient in gradients:
-        step, state = optimiser.update(jnp.asarray(gradient, jnp.float32), state)
-        rate = 1 / (memory + 1)
-        mean = (1 - rate) * mean + rate * gradient
-        square = (1 - rate) * square + rate * gradient**2
-        agreement = mean**2 / (square + 1e-16)
-        expected = -gradient * np.minimum(1e-3, agreement) / (np.sqrt(square) + 1e-16)
-        memory = 1 + memory * (1 - agreement)
-        np.testing.assert_allclose(step, expected, rtol=1e-5)
 
 
 def test_clipping_by_global_norm_is_that_of_optax_where_squares_have_room():

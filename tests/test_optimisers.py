@@ -17,60 +17,7 @@ from flossing.optimisers import (
     clip_by_array_norm,
     clip_by_global_norm,
     keep_row_means,
-    smorms3,
 )
-
-
-def by_hand(gradients, learning_rate, epsilon=1e-16):
-    memory, mean, square, steps = 1.0, 0.0, 0.0, []
-    for g in gradients:
-        r = 1 / (memory + 1)
-        mean = (1 - r) * mean + r * g
-        square = (1 - r) * square + r * g * g
-        x = mean**2 / (square + epsilon)
-        steps.append(-g * min(learning_rate, x) / (square**0.5 + epsilon))
-        memory = 1 + memory * (1 - x)
-    return steps
-
-
-def test_steps_are_those_of_the_equations(x64):
-    gradients = np.random.default_rng(0).normal(0.3, 1.0, (30, 2))
-    optimiser = smorms3(0.05)
-    update = jax.jit(optimiser.update)
-    state = optimiser.init({"a": jnp.zeros(()), "b": jnp.zeros(1)})
-    found = []
-    for a, b in gradients:
-        steps, state = update({"a": jnp.asarray(a), "b": jnp.asarray([b])}, state)
-        found.append([float(steps["a"]), float(steps["b"][0])])
-    expected = np.transpose([by_hand(gradients[:, i], 0.05) for i in range(2)])
-    np.testing.assert_allclose(found, expected, rtol=1e-10)
-    assert (np.abs(expected).max(0) > 0.02).all()
-
-
-def test_it_finds_the_bottom_of_a_bowl_and_chains(x64):
-    optimiser = optax.chain(optax.clip(10.0), smorms3(0.1))
-    scale = jnp.asarray([1.0, 100.0])
-
-    def step(carry, _):
-        x, state = carry
-        updates, state = optimiser.update(jax.grad(lambda x: (scale * x**2).sum())(x), state)
-        return (optax.apply_updates(x, updates), state), None
-
-    start = jnp.asarray([3.0, -2.0])
-    (x, _), _ = jax.lax.scan(step, (start, optimiser.init(start)), length=400)
-    np.testing.assert_allclose(x, 0, atol=1e-3)
-
-
-def test_a_gradient_of_zero_does_nothing():
-    optimiser = smorms3()
-    steps, _ = optimiser.update(jnp.zeros(3), optimiser.init(jnp.zeros(3)))
-    np.testing.assert_array_equal(steps, np.zeros(3))
-
-
-def test_wrong_learning_rate(untyped):
-    with pytest.raises(ValueError, match="learning_rate: expected a finite positive number"):
-        smorms3(0.0)
-
 
 GRADIENTS = [
     {"a": np.array([3.0, -4.0]) * scale, "b": np.array([[0.01, 0.02]]) / scale}

@@ -58,6 +58,9 @@ def page(name: str, kept: dict[str, Any]) -> str:
         "", f"`floss reproduce {name}`: {kept['wall_seconds'] / 60:.1f} minutes on two cores ({made}). "
         f"All numbers: [numbers.nc](numbers.nc).", "", f"Settings: {settings}.", "",
     ]  # fmt: skip
+    notes = HERE / name / "notes.md"
+    if notes.is_file():
+        lines += ["## Notes", "", notes.read_text(encoding="utf-8")]
     return "\n".join(lines)
 
 
@@ -78,8 +81,8 @@ def index(all_kept: dict[str, dict[str, Any]]) -> str:
     """The page of all experiments."""
     lines = [
         "# Results", "",
-        "The full runs of all experiments: what came out beside what was published. Each page is made from the",
-        "numbers beside it; `floss reproduce NAME` makes them again, `--quick` a small version.", "",
+        "The full runs of all experiments: what came out beside what was published. Each page is made from",
+        "the numbers beside it; `floss reproduce NAME` makes them again, `--quick` a small version.", "",
         "| experiment | what it shows | claims that hold | time on two cores |", "| --- | --- | --- | --- |",
     ]  # fmt: skip
     total = held = 0
@@ -87,9 +90,12 @@ def index(all_kept: dict[str, dict[str, Any]]) -> str:
         count, holds = len(kept["claims"]), sum(claim["holds"] for claim in kept["claims"])
         total, held = total + count, held + holds
         minutes = f"{kept['wall_seconds'] / 60:.0f} min"
-        lines.append(f"| [{name}]({name}/README.md) | {kept['shows']} | {holds} of {count} | {minutes} |")
+        lines.append(
+            f"| [{name}]({name}/README.md) | {kept['shows']} | {holds} of {count} | {minutes} |"
+        )
     missing = [name for name in EXPERIMENTS if name not in all_kept]
-    lines += ["", f"Together {held} of {total} claims hold."]
+    lines += ["", f"Together {held} of {total} claims hold. Besides: [the demo](demo/README.md), "
+              "[a sweep over delays](sweep/README.md)."]  # fmt: skip
     if missing:
         lines += ["", f"No full run is kept of: {', '.join(missing)}."]
     return "\n".join([*lines, ""])
@@ -97,7 +103,9 @@ def index(all_kept: dict[str, dict[str, Any]]) -> str:
 
 def main() -> None:
     """Keeps what is named and makes the pages."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("directory", nargs="*", type=Path, help="of a full floss reproduce")
     for directory in parser.parse_args().directory:
         keep(directory)

@@ -2,9 +2,8 @@
 
 import abc
 import dataclasses
-import math
 from collections.abc import Callable
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -146,57 +145,6 @@ def without_row_mean(update: Array) -> Array:
     if update.ndim != 2 or update.shape[1] == 1:
         return update
     return update - update.mean(1, keepdims=True)
-
-
-class Smorms3State(NamedTuple):
-    """Memory length, mean gradient and root of the mean squared gradient, each like the parameters."""
-
-    memory: PyTree
-    mean: PyTree
-    root: PyTree
-
-
-def smorms3(learning_rate: float = 1e-3, *, epsilon: float = 1e-16) -> optax.GradientTransformation:
-    """SMORMS3: each parameter takes steps as large as its gradients agree, at most ``learning_rate``.
-
-    With running means ``g`` and ``s`` of gradient and squared gradient over the last ``m`` steps::
-
-        step = -gradient / (sqrt(s) + epsilon) * min(learning_rate, x),   x = g^2 / (s + epsilon)
-        m' = 1 + m (1 - x)
-
-    Args:
-        learning_rate: largest step.
-        epsilon: keeps divisions finite.
-
-    Source: S. Funk, "RMSprop loses to SMORMS3", 2015.
-    """
-    check_positive("learning_rate", learning_rate)
-    check_positive("epsilon", epsilon)
-
-    def init(params: PyTree) -> Smorms3State:
-        zeros = jax.tree.map(jnp.zeros_like, params)
-        return Smorms3State(jax.tree.map(jnp.ones_like, params), zeros, zeros)
-
-    def one(gradient: Array, memory: Array, mean: Array, root: Array) -> tuple:
-        rate = 1 / (memory + 1)
-        mean = (1 - rate) * mean + rate * gradient
-        root = jnp.hypot(jnp.sqrt(1 - rate) * root, jnp.sqrt(rate) * gradient)
-        agreement = jnp.square(mean / jnp.hypot(root, math.sqrt(epsilon)))
-        size = jnp.minimum(learning_rate, agreement)
-        step = -gradient / (root + epsilon) * size
-        return step, 1 + memory * (1 - agreement), mean, root
-
-    def update(updates: PyTree, state: PyTree, params: PyTree = None) -> tuple:
-        del params
-        leaves, structure = jax.tree.flatten(updates)
-        columns = [leaves, *(jax.tree.leaves(x) for x in state)]
-        results = [one(*row) for row in zip(*columns, strict=True)]
-        trees = [structure.unflatten(column) for column in zip(*results, strict=True)] or [
-            updates
-        ] * 4
-        return trees[0], Smorms3State(*trees[1:])
-
-    return optax.GradientTransformation(init, update)
 
 
 def all_finite(tree: PyTree) -> Bool[Array, ""]:

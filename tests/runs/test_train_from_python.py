@@ -107,6 +107,23 @@ def test_without_a_directory_nothing_is_written(tmp_path, monkeypatch, capsys):
     assert [axis.get_xlabel() for axis in result.plot().axes][:2] == ["training epoch"] * 2
 
 
+def test_an_interrupt_loses_nothing(capfd):
+    """Ctrl-C ends a training after its block; what was done is there."""
+
+    class Impatient(Silent):
+        def progress(self, phase, done, total, status):
+            if done:
+                signal.raise_signal(signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    result = train_small(epochs=120, schedule=None, measure_every=None, reporter=Impatient())
+    assert not result.finished
+    assert result.data.sizes["epoch"] == 50
+    assert np.isfinite(result.data["loss"]).all()
+    assert "stopping after the current block" in capfd.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 def test_an_optax_transformation_is_the_optimiser():
     """A rate of zero leaves the networks as they start."""
     result = train_small(optimiser=optax.sgd(0.0), schedule=None, reporter=Silent())

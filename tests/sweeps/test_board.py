@@ -49,7 +49,7 @@ def test_the_line_counts_runs_and_estimates_from_blocks_that_do_not_compile(cloc
     assert board.text() == "1/4 runs, 0:18 left"
     board.ended(2, "failed")
     board.progress(2, 200, "training")  # late news
-    assert board.text() == "1/4 runs, 1 failed, 0:30 left"
+    assert board.text() == "1/4 runs, 1 failed, 0:30 left; training"
     board.message("something [odd]")
     lines = out.getvalue().splitlines()
     assert "seed=3: failed" in lines

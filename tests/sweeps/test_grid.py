@@ -83,7 +83,7 @@ def test_trackers_of_several_options_add_up():
 def test_names_differ_in_more_than_case_and_do_not_end_in_a_dot():
     taken = set()
     for label in ("a=B", "a=b", "a=b.", "a=B.", "a=b..."):
-        name = grids._file_name(label, taken)
+        name = grids.file_name(label, taken)
         assert name.lower() not in taken
         assert not name.endswith(".")
         taken.add(name.lower())
@@ -134,7 +134,7 @@ def test_names_are_safe_and_different():
     taken = set()
     for target in (0.0, -0.1):
         for text in ("a/b" * 60, "a/b" * 61):
-            taken.add(grids._file_name(f"schedule.targets=[{target}],task={text}", taken))
+            taken.add(grids.file_name(f"schedule.targets=[{target}],task={text}", taken))
     assert len(taken) == 4
     assert all("/" not in name and len(name) < 200 for name in taken)
 

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import logging
+import sys
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from itertools import chain
@@ -15,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .._checks import check_choice
+from .._system import command_line
 from ..experiments import EXPERIMENTS, Experiment, experiment, kept_verdict
 from ..experiments.lab.claims import Claim
 from ..experiments.lab.data import Data
@@ -64,10 +66,18 @@ def main(arguments: Sequence[str]) -> int:
     chosen = kind.quick() if options.quick else kind()
     label = f"{options.name}-quick" if options.quick else options.name
     path = Path(options.directory or Path("runs") / "reproduce" / label)
-    if options.only:
-        data = Data.read(path / NUMBERS, chosen.cases())
-    else:
-        data = _perform(chosen, options, path, console)
+    try:
+        if options.only:
+            data = Data.read(path / NUMBERS, chosen.cases())
+        else:
+            data = _perform(chosen, options, path, console)
+    except KeyboardInterrupt:
+        command = command_line(["floss", "reproduce", *arguments])
+        say(console, f"stopped early; go on with the same command:\n  {command}")
+        return 1
+    except RuntimeError as error:
+        print(f"floss reproduce: {error}", file=sys.stderr)
+        return 2
     written, failed = [path / NUMBERS], False
     if options.only != "figure":
         claims = chosen.verdict(data)

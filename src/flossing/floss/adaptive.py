@@ -9,7 +9,8 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from .._checks import check_finite, check_integer, check_key, check_positive
 from ..surrogates import Surrogate
-from .flosser import Flosser, FlosserState, FlossInfo, Window
+from .flosser import Flosser, FlosserState, FlossInfo
+from .window import Window
 
 SETTLE = 0.5
 """A phase ends when the first exponent is within this fraction of the band around the target."""

@@ -12,8 +12,9 @@ from .._checks import check_choice, check_finite, check_integer, check_positive
 from .._choices import Choice
 from ..cells import open_gates
 from .adaptive import AdaptiveFlosser, SurrogateHeights, free_heights
-from .flosser import Flosser, check_window, flossing_optimiser
+from .flosser import Flosser, flossing_optimiser
 from .objective import Penalty
+from .window import check_window
 
 
 class Phase(NamedTuple):

@@ -151,10 +151,16 @@ def say_how_to_go_on(console: Console, result: RunResult) -> None:
 
 @contextmanager
 def graceful_interrupt(console: Console) -> Iterator[threading.Event]:
-    """The first Ctrl-C (or SIGTERM) sets the event, the second one interrupts at once."""
+    """The first Ctrl-C (or SIGTERM) sets the event, the second one interrupts at once.
+
+    In a thread other than the main one, which gets no signals, nothing sets the event.
+    """
     import signal
 
     event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
 
     def handle(number: int, frame: Any) -> None:
         del frame

@@ -200,7 +200,8 @@ def train(
 
     Returns:
         A ``RunResult`` with ``data`` (an xarray dataset), ``networks`` (realisations along the leading axis
-        of every array) and ``plot()``.
+        of every array), ``plot()``, and ``finished``: after Ctrl-C, the current block ends and what was done
+        so far is returned, with ``finished`` false. A second Ctrl-C interrupts at once.
 
     Raises:
         ValueError, TypeError: arguments that do not fit; a directory with another run.
@@ -222,21 +223,24 @@ def train(
         step=step,
         state=state,
     )
-    with _bar(reporter) as told:
+    with _bar(reporter) as (told, stop):
+        options: dict[str, Any] = {"reporter": told, "trackers": trackers, "stop": stop}
         if directory is not None and (Path(directory) / files.CONFIG).is_file():
-            return resume(directory, config=config, reporter=told, trackers=trackers)
-        return run(config, write=directory is not None, reporter=told, trackers=trackers)
+            return resume(directory, config=config, **options)
+        return run(config, write=directory is not None, **options)
 
 
 @contextlib.contextmanager
-def _bar(reporter: Reporter | None) -> Iterator[Reporter]:
-    """The reporter that is given, or a progress bar."""
-    if reporter is not None:
-        yield reporter
-        return
+def _bar(reporter: Reporter | None) -> Iterator[tuple[Reporter, threading.Event]]:
+    """The reporter that is given, or a progress bar; and an event that Ctrl-C sets."""
     from rich.console import Console
 
-    from .console import ConsoleReporter, progress_display
+    from .console import ConsoleReporter, graceful_interrupt, progress_display
 
-    with progress_display(Console(stderr=True)) as progress:
-        yield ConsoleReporter(progress, "train")
+    console = Console(stderr=True)
+    with graceful_interrupt(console) as stop:
+        if reporter is not None:
+            yield reporter, stop
+            return
+        with progress_display(console) as progress:
+            yield ConsoleReporter(progress, "train"), stop

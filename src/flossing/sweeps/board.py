@@ -109,8 +109,8 @@ class Board:
         elif running and seconds is not None:
             text += f", {_duration(seconds)} left"
         if len(self._said) == 1:
-            [(run, said)] = self._said.items()
-            text += f"; {self._names[run]}: {said}"
+            [said] = self._said.values()
+            text += f"; {said}"
         return text
 
     def _show(self) -> None:

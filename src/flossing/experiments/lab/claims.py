@@ -60,7 +60,11 @@ class Claim:
     ) -> "Claim":
         """The number is ``high`` or less."""
         return cls(
-            text=text, measured=float(measured), high=float(high), published=published, source=source
+            text=text,
+            measured=float(measured),
+            high=float(high),
+            published=published,
+            source=source,
         )
 
     @classmethod
@@ -79,9 +83,12 @@ class Claim:
         Raises:
             ValueError: not exactly one of the two is given.
         """
-        if (within is None) == (relative is None):
+        if within is not None and relative is None:
+            distance = float(within)
+        elif relative is not None and within is None:
+            distance = float(abs(published) * relative)
+        else:
             raise ValueError("within, relative: expected exactly one of them.")
-        distance = float(abs(published) * relative) if within is None else float(within)
         return cls(
             text=text,
             measured=float(measured),

@@ -25,7 +25,9 @@ NUMBERS = "numbers.nc"
 CLAIMS = "claims.json"
 HERE = Where(workers=0)
 
-MakeDisplay = Callable[[Sequence[Piece], Sequence[Piece]], contextlib.AbstractContextManager[Display]]
+MakeDisplay = Callable[
+    [Sequence[Piece], Sequence[Piece]], contextlib.AbstractContextManager[Display]
+]
 
 
 @contextlib.contextmanager
@@ -165,7 +167,7 @@ def write_claims(
         **made,
     }
     files.write_json(directory / CLAIMS, content)
-    return content
+    return json.loads((directory / CLAIMS).read_text(encoding="utf-8"))
 
 
 def draw(experiment: Experiment, name: str, data: Data, directory: Path) -> Path:

@@ -262,7 +262,9 @@ class _Longer(Delays, abc.ABC):
         """Adaptively flossed networks solve longer delays than networks that are not flossed."""
         n = self.hidden_size
         best = {s: self.largest_solved(data, n, s) for s in ("adaptive", "none")}
-        text = f"N = {n}: largest d with median at 95 %, adaptive over not flossed ({best['none']:g})"
+        text = (
+            f"N = {n}: largest d with median at 95 %, adaptive over not flossed ({best['none']:g})"
+        )
         yield Claim.at_least(text, best["adaptive"] - best["none"], 1)
 
 
@@ -310,9 +312,7 @@ class Parity(_Longer):
         return cls.small(delays=(4,), steps_before=50)
 
 
-def _success(
-    axis: Any, where: np.ndarray, parts: Mapping[int, xr.Dataset], colour: str
-) -> None:
+def _success(axis: Any, where: np.ndarray, parts: Mapping[int, xr.Dataset], colour: str) -> None:
     rate, low, high = 100 * np.array([success_rate(part) for part in parts.values()]).T
     axis.errorbar(
         where, rate, np.abs([rate - low, high - rate]), color=colour, capsize=2, linewidth=1.4,
