@@ -153,9 +153,8 @@ class Classification(Classifiers):
     Three layers of LIF neurons behind 1-D convolutions and a leaky readout (Gygax & Zenke 2025), trained
     with the surrogate derivative of deterministic spikes, with that of the escape probability of stochastic
     spikes, and with the multilayer-spiker rule. Weights of a network trained with one kind of spikes are
-    then run with the other: those of the deterministic networks are right in 98.5 % of the test samples
-    with stochastic spikes, those of the stochastic ones in 98.1 % with deterministic spikes. The schedule
-    is ours: the published one has 200 epochs with batches of 400 and SMORMS3.
+    then run with the other. The schedule is ours: the published one has 200 epochs with batches of 400 and
+    SMORMS3.
 
     The manifolds are smoother than the published ones (alpha 1, not 0.5). Those of alpha 0.5 are so rough
     that the nearest neighbour in the exact spike times, whose accuracy is among the numbers, is right in 92

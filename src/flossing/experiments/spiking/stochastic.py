@@ -49,8 +49,7 @@ class Stochastic(Experiment):
     A unit spikes where a uniform number is below the escape probability ``p``, a logistic function of its
     membrane; the derivative of ``p`` is the matching surrogate (Gygax & Zenke 2025). The uniform numbers come
     with the input, so a noisy network is a deterministic step, and has exponents along its noise. Large
-    binary networks are compared with mean-field theory (400 units miss the limit of 0.05 with 0.056), LIF
-    networks with the same networks without noise.
+    binary networks are compared with mean-field theory, LIF networks with the same networks without noise.
     """
 
     title = "surrogate exponents of stochastic networks along their noise"
