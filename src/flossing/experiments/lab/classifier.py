@@ -41,7 +41,7 @@ def escape_of(method: str, steepness: float) -> EscapeNoise | None:
     }[method]
 
 
-class Data(abc.ABC):
+class LabelledData(abc.ABC):
     """Trials for training, validation and test, made or read batch by batch."""
 
     numbers: dict[str, np.ndarray]
@@ -60,7 +60,7 @@ class Data(abc.ABC):
             yield self.read(part, order[start : start + size])
 
 
-class RandmanData(Data):
+class RandmanData(LabelledData):
     """Randman in memory; spikes are made from times."""
 
     def __init__(self, task: Randman, seed: int):
@@ -76,7 +76,7 @@ class RandmanData(Data):
         return self.task.raster(times[chosen]), labels[chosen]
 
 
-class SpokenData(Data):
+class SpokenData(LabelledData):
     """Recordings of SHD in files; a tenth of the training part is for validation."""
 
     def __init__(self, files: dict[str, SpikeFile], num_steps: int, time_step: float, seed: int):

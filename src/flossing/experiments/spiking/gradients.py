@@ -1,44 +1,74 @@
-"""Surrogate Lyapunov exponents of LIF networks predict how error gradients grow (Engelken & Abbott 2024).
-
-Networks with random sharpness, recurrent gain, time constants and firing rate. The first exponent is
-measured on one trajectory; the norm of the surrogate gradient of a loss, against the time it has been
-sent back, on others. The prediction is ``|dL/dh_{T-h}| ~ exp(lambda_1 h)``. Some of the networks are then
-flossed, which creates tangent modes far slower than membranes and synapses.
-"""
+"""Surrogate Lyapunov exponents of LIF networks predict how error gradients grow (Engelken & Abbott 2024)."""
 
 import dataclasses
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Self
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import xarray as xr
 from jaxtyping import Array
+from matplotlib.figure import Figure
 
 from ...cells import LIFCell
 from ...lyapunov import gradient_norms
+from ...runs.plots import COLOURS, networks_and_median, style
 from ...tasks import binary_cross_entropy
 from ...training.devices import over_realisations
-from ..lab.claims import Claim, Result
+from ..lab.claims import Claim
+from ..lab.data import Data
 from ..lab.driven import Plan, Poisson, firing_rates, floss, spectra
+from ..lab.experiment import Experiment, Report
 from ..lab.lif import at_rate, lif_networks
-from .figures import gradients_figure
+from ..lab.published import Published
+from .panels import MEMBRANE, SYNAPSE, time_scales
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
-    """What may be varied. Pairs are the ends of log-uniform distributions."""
+class Drawn:
+    """Networks whose constants are drawn at random."""
 
+
+@dataclasses.dataclass(frozen=True)
+class Flossing:
+    """Networks of the published constants, before and after flossing."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SpikingGradients(Experiment):
+    """Exponents beside gradients, in networks with random constants.
+
+    Sharpness, recurrent gain, time constants and firing rate are random. The first exponent is measured on
+    one trajectory; the norm of the surrogate gradient of a loss, against the time it has been sent back, on
+    others. The prediction is ``|dL/dh_{T-h}| ~ exp(lambda_1 h)``. Some networks of the published constants
+    are then flossed through their recurrent weights. The first exponent overshoots zero there: the gradient
+    grows where it shrank.
+    """
+
+    title = "surrogate exponents of LIF networks predict their gradients"
+    source = "Engelken & Abbott 2024 (talk), a claim without published numbers"
+    shows = (
+        "Surrogate gradients grow or vanish at the rate of the first surrogate exponent, measured on other "
+        "trajectories. Flossing creates tangent modes far slower than membranes and synapses."
+    )
     neurons: int = 64
     channels: int = 100
     networks: int = 128
     sharpness: tuple[float, float] = (0.5, 8.0)
+    """Ends of a log-uniform distribution, as in the four settings that follow."""
     gain: tuple[float, float] = (0.2, 3.0)
+    """Of the recurrent weights."""
     membrane: tuple[float, float] = (5.0, 40.0)
+    """Time constants in ms."""
     synapse: tuple[float, float] = (2.5, 20.0)
+    """Time constants in ms."""
     rate: tuple[float, float] = (5.0, 40.0)
+    """Mean firing rates in Hz."""
     measured_steps: int = 1000
     horizon: int = 300
+    """Steps over which gradients are sent back."""
     skip: int = 50
     """First steps of the way back, in which the error signal turns into the slowest direction."""
     trials: int = 4
@@ -46,81 +76,175 @@ class Settings:
     """Horizon at which norms themselves are compared."""
     flossed_networks: int = 3
     flossed: int = 16
+    """Exponents."""
     phases: tuple[tuple[int, float], ...] = ((150, 1e-3), (50, 2e-4))
+    """Flossing steps and learning rates."""
     window: int = 100
     warmup: int = 20
     shown: int = 64
     """Exponents measured before and after flossing."""
     seed: int = 2
 
+    @classmethod
+    def quick(cls) -> Self:
+        """Fewer, smaller networks and shorter trajectories."""
+        return cls(
+            neurons=32,
+            networks=24,
+            measured_steps=500,
+            trials=3,
+            flossed_networks=2,
+            flossed=8,
+            phases=((40, 3e-3), (10, 1e-3)),
+            window=100,
+            shown=32,
+        )
 
-QUICK = Settings(
-    neurons=32,
-    networks=24,
-    measured_steps=500,
-    trials=3,
-    flossed_networks=2,
-    flossed=8,
-    phases=((40, 3e-3), (10, 1e-3)),
-    window=100,
-    shown=32,
-)
+    def cases(self) -> dict[Any, Any]:
+        """Random networks, and flossed ones."""
+        return {Drawn(): self.drawn_networks, Flossing(): self.flossing}
 
+    @property
+    def inputs(self) -> Poisson:
+        """What drives the networks."""
+        return Poisson(self.channels)
 
-def run(quick: bool = False, settings: Settings | None = None) -> Result:
-    """Runs the experiment; the quick version has fewer, smaller networks and shorter trajectories."""
-    settings = settings or (QUICK if quick else Settings())
-    inputs = Poisson(settings.channels)
-    keys = jax.random.split(jax.random.key(settings.seed), settings.networks)
-    drawn = _draw(settings)
-    cells = lif_networks(
-        keys,
-        inputs,
-        settings.neurons,
-        sharpness=drawn["sharpness"],
-        gain=drawn["gain"],
-        membrane=drawn["membrane"],
-        synapse=drawn["synapse"],
-    )
-    cells, _ = at_rate(cells, keys, inputs, drawn["rate"], 7)
-    exponents = spectra(cells, keys, inputs, 1, settings.measured_steps)[:, 0]
-    logs = log_gradients(cells, keys, inputs, settings)
-    measured = slopes(logs, settings.skip)
-    modes = _slow_modes(settings, inputs)
-    numbers = {
-        "drawn": {name: values.round(4).tolist() for name, values in drawn.items()},
-        "rate_found": firing_rates(cells, keys, inputs).round(2).tolist(),
-        "first_exponent": exponents.round(5).tolist(),
-        "gradient_growth": measured.round(5).tolist(),
-        "log_gradient_ratio": (logs[:, settings.at] - logs[:, 0]).round(3).tolist(),
-        "flossed": {
-            when: {
-                "exponents": mode["exponents"].round(5).tolist(),
-                "log_gradient": mode["logs"][:, ::10].round(3).tolist(),
-                "rate": mode["rate"].round(2).tolist(),
-            }
-            for when, mode in modes.items()
-        },
-    }
-    return Result(
-        name="spiking-gradients",
-        title="surrogate exponents of LIF networks predict their gradients",
-        source="Engelken & Abbott 2024 (talk), a claim without published numbers",
-        settings=dataclasses.asdict(settings),
-        numbers=numbers,
-        claims=_claims(exponents, measured, logs, modes, settings),
-        figure=gradients_figure(drawn, exponents, measured, logs, modes, settings),
-    )
+    def drawn_networks(self, report: Report) -> xr.Dataset:
+        """First exponents and gradients of networks with random constants."""
+        random = np.random.default_rng(self.seed)
 
+        def log_uniform(ends: tuple[float, float]) -> np.ndarray:
+            return np.exp(random.uniform(*np.log(ends), self.networks))
 
-def _draw(settings: Settings) -> dict[str, np.ndarray]:
-    random = np.random.default_rng(settings.seed)
+        names = ("sharpness", "gain", "membrane", "synapse", "rate")
+        constants = {name: log_uniform(getattr(self, name)) for name in names}
+        keys, inputs = jax.random.split(jax.random.key(self.seed), self.networks), self.inputs
+        rate = constants.pop("rate")
+        report("scaling the input of random networks")
+        cells, _ = at_rate(
+            lif_networks(keys, inputs, self.neurons, **constants), keys, inputs, rate, 7
+        )
+        report("exponents and gradients")
+        found = constants | {
+            "rate": firing_rates(cells, keys, inputs),
+            "first_exponent": spectra(cells, keys, inputs, 1, self.measured_steps)[:, 0],
+        }
+        return xr.Dataset(
+            {name: ("network", values) for name, values in found.items()}
+            | {"log_gradient": (("network", "horizon"), self.log_gradients(cells, keys))}
+        )
 
-    def log_uniform(ends: tuple[float, float]) -> np.ndarray:
-        return np.exp(random.uniform(*np.log(ends), settings.networks))
+    def flossing(self, report: Report) -> xr.Dataset:
+        """Exponents and gradients of networks of the published constants, before and after flossing."""
+        keys = jax.random.split(jax.random.key(self.seed + 1), self.flossed_networks)
+        plain = lif_networks(
+            keys, self.inputs, self.neurons, gain=0.5, membrane=MEMBRANE, synapse=SYNAPSE
+        )
+        cells, _ = at_rate(plain, keys, self.inputs, 20.0)
+        plan = Plan(
+            num_exponents=self.flossed,
+            phases=self.phases,
+            window=self.window,
+            warmup=self.warmup,
+        )
+        report("flossing")
+        flossed, _ = floss(cells, keys, self.inputs, plan)
+        report("exponents and gradients")
+        found: dict[str, Any] = {}
+        for when, c in (("before", cells), ("after", flossed)):
+            exponents = spectra(c, keys, self.inputs, self.shown, self.measured_steps)
+            found[f"exponents_{when}"] = (("network", "index"), exponents)
+            found[f"log_gradient_{when}"] = (("network", "horizon"), self.log_gradients(c, keys))
+            found[f"rate_{when}"] = ("network", firing_rates(c, keys, self.inputs))
+        return xr.Dataset(found)
 
-    names = ("sharpness", "gain", "membrane", "synapse", "rate")
-    return {name: log_uniform(getattr(settings, name)) for name in names}
+    def log_gradients(self, cells: LIFCell, keys: Array) -> np.ndarray:
+        """Mean over trials of log |dL/dh_{T-h}|, shape (networks, horizon + 1), by h.
+
+        The loss is the cross-entropy of a random readout of the spikes at the end of a trial.
+        """
+        return np.asarray(_log_gradients(cells, keys, self.inputs, self.horizon, self.trials))
+
+    def claims(self, data: Data, published: Published) -> Iterator[Claim]:
+        """Gradients grow as the first exponent says, and flossed modes are slow."""
+        exponents = data[Drawn()]["first_exponent"].values
+        logs = data[Drawn()]["log_gradient"].values
+        growth = slopes(logs, self.skip)
+        near = ~(np.abs(exponents) >= 0.1)  # with those that are not known
+        yield Claim.at_least(
+            f"R^2 of gradient growth = lambda_1 (no fit), {len(exponents)} networks",
+            r_squared(exponents, growth),
+            0.9,
+        )
+        yield Claim.at_least(
+            f"the same, {near.sum()} networks with |lambda_1| < 0.1 per ms",
+            r_squared(exponents[near], growth[near]),
+            0.9,
+        )
+        slope = slope_of(exponents, growth)
+        yield Claim.at_most(
+            f"|slope - 1| of a straight line (slope {slope:.3f})", abs(slope - 1), 0.1
+        )
+        yield Claim.at_least(
+            f"R^2 of log |dL/dh| ratio at {self.at} ms = lambda_1 * {self.at} ms",
+            r_squared(exponents * self.at, logs[:, self.at] - logs[:, 0]),
+            0.9,
+        )
+        flossed = np.abs(data[Flossing()]["exponents_after"].values[:, : self.flossed])
+        yield Claim.at_least(
+            f"flossed: median time scale of {self.flossed} modes in ms (tau_mem 10, tau_syn 5)",
+            np.median(1 / np.median(flossed, 0)),
+            100,
+        )
+
+    def figure(self, data: Data, published: Published) -> Figure:
+        """Gradients against horizon, growth against exponent, and slow modes."""
+        found, modes = data[Drawn()], data[Flossing()]
+        exponents, logs = found["first_exponent"].values, found["log_gradient"].values
+        growth = slopes(logs, self.skip)
+        with style():
+            figure = Figure(figsize=(10.5, 6.2), layout="constrained")
+            (traces, scatter, norms), (flat, slow, errors) = figure.subplots(2, 3)
+            self._traces(traces, exponents, logs)
+            gain = np.log10(found["gain"].values)
+            _identity(scatter, exponents, growth, gain)
+            scatter.set(
+                xlabel="surrogate exponent $\\lambda_1$ (per ms)",
+                ylabel="growth of the gradient (per ms)",
+                title=f"{len(exponents)} networks",
+            )
+            ratio = (logs[:, self.at] - logs[:, 0]) / np.log(10)
+            points = _identity(norms, exponents * self.at / np.log(10), ratio, gain)
+            figure.colorbar(points, ax=norms).set_label("log$_{10}$ recurrent gain")
+            norms.set(
+                xlabel=f"log$_{{10}}$ exp($\\lambda_1$ {self.at} ms)",
+                ylabel=f"log$_{{10}}$ gradient ratio at {self.at} ms", title="norms",
+            )  # fmt: skip
+            colours = {"before": "0.4", "after": COLOURS[0]}
+            for when, colour in colours.items():
+                lines = modes[f"log_gradient_{when}"].values / np.log(10)
+                horizon = np.arange(lines.shape[1])
+                networks_and_median(flat, horizon, lines - lines[:, :1], colour, when)
+            _horizon(flat, f"k = {self.flossed} flossed, {self.flossed_networks} networks")
+            shown = {when: modes[f"exponents_{when}"].values for when in colours}
+            time_scales(slow, shown, list(colours.values()))
+            slow.axvline(self.flossed + 0.5, color="k", linewidth=0.6, linestyle=":")
+            errors.hist(np.abs(growth - exponents), bins=20, color=COLOURS[0])
+            errors.set(xlabel="|growth - $\\lambda_1$| (per ms)", ylabel="networks", title="errors")
+        return figure
+
+    def _traces(self, axis: Any, exponents: np.ndarray, logs: np.ndarray) -> None:
+        """Gradients of four networks, with the slopes that their exponents predict."""
+        order = np.argsort(exponents)
+        for place, colour in zip((0.05, 0.35, 0.65, 0.95), COLOURS, strict=False):
+            i = order[round(place * (len(order) - 1))]
+            line = (logs[i] - logs[i, 0]) / np.log(10)
+            axis.plot(line, color=colour, label=f"$\\lambda_1$ = {exponents[i]:+.3f}")
+            horizon = np.arange(self.skip, len(line))
+            predicted = exponents[i] / np.log(10) * horizon
+            offset = np.mean(line[self.skip :] - predicted)
+            axis.plot(horizon, offset + predicted, "--", color="k", linewidth=0.9)
+        _horizon(axis, "four networks; dashed: slope $\\lambda_1$")
 
 
 @eqx.filter_jit
@@ -148,20 +272,16 @@ def _log_gradients(
     return over_realisations(one, cells, keys)
 
 
-def log_gradients(
-    cells: LIFCell, keys: jax.Array, inputs: Poisson, settings: Settings
-) -> np.ndarray:
-    """Mean over trials of log |dL/dh_{T-h}|, shape (networks, horizon + 1), by h.
-
-    The loss is the cross-entropy of a random readout of the spikes at the end of a trial.
-    """
-    return np.asarray(_log_gradients(cells, keys, inputs, settings.horizon, settings.trials))
-
-
 def slopes(logs: np.ndarray, skip: int) -> np.ndarray:
     """Growth per step of each row from ``skip`` on, by least squares."""
     steps = np.arange(logs.shape[1])[skip:]
-    return np.polyfit(steps, logs[:, skip:].T, 1)[0]
+    return slope_of(steps, logs[:, skip:])
+
+
+def slope_of(x: np.ndarray, y: np.ndarray) -> Any:
+    """Slope of the straight line through points, along the last axis; NaN where one of them is."""
+    centred = x - x.mean()
+    return (y * centred).sum(-1) / (centred**2).sum()
 
 
 def r_squared(x: np.ndarray, y: np.ndarray) -> float:
@@ -169,62 +289,16 @@ def r_squared(x: np.ndarray, y: np.ndarray) -> float:
     return float(1 - np.sum((y - x) ** 2) / np.sum((y - y.mean()) ** 2))
 
 
-def _slow_modes(settings: Settings, inputs: Poisson) -> dict[str, dict[str, np.ndarray]]:
-    """Networks of the published constants, before and after flossing."""
-    keys = jax.random.split(jax.random.key(settings.seed + 1), settings.flossed_networks)
-    cells, _ = at_rate(lif_networks(keys, inputs, settings.neurons, gain=0.5), keys, inputs, 20.0)
-    plan = Plan(
-        num_exponents=settings.flossed,
-        phases=settings.phases,
-        window=settings.window,
-        warmup=settings.warmup,
-    )
-    flossed, _ = floss(cells, keys, inputs, plan)
-    return {
-        when: {
-            "exponents": spectra(c, keys, inputs, settings.shown, settings.measured_steps),
-            "logs": log_gradients(c, keys, inputs, settings),
-            "rate": firing_rates(c, keys, inputs),
-        }
-        for when, c in (("before", cells), ("after", flossed))
-    }
+def _identity(axis: Any, x: np.ndarray, y: np.ndarray, shade: np.ndarray) -> Any:
+    """Points and the line on which they should lie."""
+    ends = [min(x.min(), y.min()), max(x.max(), y.max())]
+    axis.plot(ends, ends, color="k", linewidth=0.8, linestyle=":")
+    return axis.scatter(x, y, c=shade, s=10, cmap="viridis")
 
 
-def _claims(
-    exponents: np.ndarray,
-    measured: np.ndarray,
-    logs: np.ndarray,
-    modes: dict[str, dict[str, np.ndarray]],
-    settings: Settings,
-) -> list[Claim]:
-    slope = float(np.polyfit(exponents, measured, 1)[0])
-    near = np.abs(exponents) < 0.1
-    norms = logs[:, settings.at] - logs[:, 0]
-    flossed = np.median(np.abs(modes["after"]["exponents"][:, : settings.flossed]), 0)
-    return [
-        Claim(
-            f"R^2 of gradient growth = lambda_1 (no fit), {len(exponents)} networks",
-            r_squared(exponents, measured),
-            0.9,
-            below=False,
-        ),
-        Claim(
-            f"the same, {int(near.sum())} networks with |lambda_1| < 0.1 per ms",
-            r_squared(exponents[near], measured[near]),
-            0.9,
-            below=False,
-        ),
-        Claim(f"|slope - 1| of a straight line (slope {slope:.3f})", abs(slope - 1), 0.1),
-        Claim(
-            f"R^2 of log |dL/dh| ratio at {settings.at} ms = lambda_1 * {settings.at} ms",
-            r_squared(exponents * settings.at, norms),
-            0.9,
-            below=False,
-        ),
-        Claim(
-            f"flossed: median time scale of {settings.flossed} modes in ms (tau_mem 10, tau_syn 5)",
-            float(np.median(1 / flossed)),
-            100.0,
-            below=False,
-        ),
-    ]
+def _horizon(axis: Any, title: str) -> None:
+    axis.set(
+        xlabel="horizon h (ms)", title=title,
+        ylabel="log$_{10}$ $|\\partial L / \\partial h_{T-h}|$, relative",
+    )  # fmt: skip
+    axis.legend()

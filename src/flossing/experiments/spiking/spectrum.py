@@ -1,24 +1,21 @@
-"""Surrogate Lyapunov spectrum of a LIF network before, during and after flossing (Engelken & Abbott 2024).
-
-The network of the published minimal example: 64 current-based LIF neurons (10 ms membranes, 5 ms
-synapses), 100 Poisson inputs of 100 Hz, centred weights, two variables per neuron; 50 of the 128
-exponents are flossed, in steps that keep the weights centred. The published Jacobian leaves out the factor
-of the reset: networks are flossed in this way and with the exact derivative, and measured with both.
-Recurrent gain and firing rate are ours: the published ones are not known. An exact reset maps directions to
-zero; they are counted, never hidden.
-"""
+"""Surrogate Lyapunov spectrum of LIF networks before, during and after flossing (Engelken & Abbott 2024)."""
 
 import dataclasses
-from typing import Any
+import functools
+from collections.abc import Iterator
+from typing import Any, Self
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import xarray as xr
+from jaxtyping import Array
+from matplotlib.figure import Figure
 
 from ...cells import LIFCell
-from ...surrogates import SuperSpike
-from ..lab.claims import Claim, Result
+from ..lab.claims import Claim
+from ..lab.data import Data
 from ..lab.driven import (
     WARMUP,
     Plan,
@@ -30,8 +27,11 @@ from ..lab.driven import (
     jacobians,
     spectra,
 )
+from ..lab.experiment import Experiment, Report
 from ..lab.lif import at_rate, lif_networks, with_input_gain
-from .figures import mean_of_networks, spectrum_figure
+from ..lab.published import Published
+from .panels import MEMBRANE, SYNAPSE
+from .spectrum_figure import mean_of_networks, spectrum_figure
 
 RESETS = {
     "to zero, exact (spike detached)": ("to_zero", "detached"),
@@ -41,12 +41,45 @@ RESETS = {
     "subtract, spike differentiated": ("subtract", "differentiated"),
     "no reset": ("none", "detached"),
 }
+"""Kinds of resets, and their derivatives, by description."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
-    """What may be varied."""
+class Flossing:
+    """The networks at the usual rate: flossing, other surrogates of the same spikes, lost directions."""
 
+
+@dataclasses.dataclass(frozen=True)
+class Reset:
+    """Networks with another reset, whose inputs are scaled to the usual rate."""
+
+    kind: str
+    """A name in ``RESETS``."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Rates:
+    """Networks whose inputs are scaled to other rates."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SpikingSpectrum(Experiment):
+    """Spectra with and without the factor of the reset, before, during and after flossing.
+
+    The network is that of the published minimal example: 64 current-based LIF neurons (10 ms membranes, 5 ms
+    synapses), 100 Poisson inputs of 100 Hz, centred weights, two variables per neuron. 50 of the 128
+    exponents are flossed, in steps that keep the weights centred. The published Jacobian leaves out the factor of the reset: networks are flossed in this way and
+    with the exact derivative, and measured with both. Recurrent gain and firing rate are ours: the published
+    ones are not known. An exact reset maps directions to zero; they are counted, never hidden.
+    """
+
+    title = "surrogate spectrum of LIF networks before, during and after flossing"
+    source = "Engelken & Abbott 2024 (minimal example); no published numbers"
+    shows = (
+        "Flossing brings the first 50 surrogate exponents of LIF networks near zero, so that tangent modes "
+        "outlast membranes and synapses about tenfold. With the same spikes, exponents fall as the surrogate "
+        "gets steeper, and they fall as the rate rises."
+    )
     neurons: int = 64
     channels: int = 100
     input_rate: float = 100.0
@@ -57,6 +90,7 @@ class Settings:
     gain: float = 0.5
     """Of the recurrent weights."""
     sharpness: float = 1.0
+    """Of the surrogate derivative ``1 / (sharpness |x| + 1)^2``."""
     flossed: int = 50
     """Exponents, with the reset factor left out of the derivatives, as published."""
     flossed_exactly: int = 50
@@ -68,254 +102,220 @@ class Settings:
     """Steps of the window that turn the basis; no gradient goes through them."""
     measured_steps: int = 400
     look_every: int = 125
+    """Flossing steps from one measurement to the next."""
     short: int = 40
     """Steps in which lost directions are compared with spikes."""
     sharpnesses: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
     rates: tuple[float, ...] = (2.5, 5.0, 10.0, 20.0, 40.0, 80.0)
+    """In Hz."""
     resets: tuple[str, ...] = tuple(RESETS)
     """Which of ``RESETS`` are compared."""
     leading: int = 8
     """Exponents computed in the scans over sharpness and rate."""
     seed: int = 1
 
-
-QUICK = Settings(
-    neurons=32,
-    networks=2,
-    flossed=24,
-    flossed_exactly=8,
-    phases=((40, 3e-3), (10, 1e-3)),
-    window=100,
-    warmup=40,
-    measured_steps=300,
-    sharpnesses=(0.5, 2.0, 8.0),
-    rates=(5.0, 20.0, 80.0),
-    resets=tuple(RESETS)[:3],
-)
-
-
-def run(quick: bool = False, settings: Settings | None = None) -> Result:
-    """Runs the experiment; the quick version has two small networks and fewer steps."""
-    settings = settings or (QUICK if quick else Settings())
-    inputs = Poisson(settings.channels, settings.input_rate)
-    keys = jax.random.split(jax.random.key(settings.seed), settings.networks)
-    plain = _build(keys, inputs, settings)
-    cells, factor = at_rate(plain, keys, inputs, settings.rate)
-    size = 2 * settings.neurons
-    track: dict[int, np.ndarray] = {}
-
-    def look(step: int, cells: LIFCell) -> None:
-        track[step] = _measure(cells, keys, inputs, settings, size)
-
-    plan = Plan(
-        num_exponents=settings.flossed,
-        phases=settings.phases,
-        window=settings.window,
-        warmup=settings.warmup,
-        keep_row_means=True,
-        detach_warmup=True,
-    )
-    smooth = _with_reset(cells, keys, inputs, settings, "ignored")
-    flossed, _ = floss(smooth, keys, inputs, plan, look, settings.look_every)
-    flossed = _with_reset(flossed, keys, inputs, settings, "detached")
-    few = dataclasses.replace(plan, num_exponents=settings.flossed_exactly)
-    flossed_exactly, _ = floss(cells, keys, inputs, few)
-    exact = {
-        when: _measure(c, keys, inputs, settings, size)
-        for when, c in (
-            ("before", cells),
-            ("after", flossed),
-            ("flossed_exactly", flossed_exactly),
+    @classmethod
+    def quick(cls) -> Self:
+        """Two small networks and fewer steps."""
+        return cls(
+            neurons=32,
+            networks=2,
+            flossed=24,
+            flossed_exactly=8,
+            phases=((40, 3e-3), (10, 1e-3)),
+            window=100,
+            warmup=40,
+            measured_steps=300,
+            sharpnesses=(0.5, 2.0, 8.0),
+            rates=(5.0, 20.0, 80.0),
+            resets=tuple(RESETS)[:3],
         )
-    }
-    resets = {
-        name: _reset_at_rate(keys, inputs, settings, RESETS[name]) for name in settings.resets
-    }
-    scans = _scans(plain, cells, keys, inputs, settings)
-    lost = _dead(cells, keys, inputs, settings)
-    numbers = {
-        "without_reset_factor_by_flossing_step": {str(s): _plain(v) for s, v in track.items()},
-        "exact": {k: _plain(v) for k, v in exact.items()},
-        "by_reset": {k: {"rate": r, "spectra": _plain(v)} for k, (r, v) in resets.items()},
-        "by_sharpness": {str(k): _plain(v) for k, v in scans["sharpness"].items()},
-        "by_rate": {str(k): _plain(v) for k, v in scans["rate"].items()},
-        "lost": {
-            **{when: _count_lost(values) for when, values in exact.items()},
-            f"within_{settings.short}_ms": lost,
-        },
-        "input_weight_factor": factor.round(4).tolist(),
-        "rate_before": firing_rates(cells, keys, inputs).round(2).tolist(),
-        "rate_after": firing_rates(flossed, keys, inputs).round(2).tolist(),
-        "rate_flossed_exactly": firing_rates(flossed_exactly, keys, inputs).round(2).tolist(),
-        "surrogate": SuperSpike(settings.sharpness).describe(),
-    }
-    return Result(
-        name="spiking-spectrum",
-        title="surrogate spectrum of LIF networks before, during and after flossing",
-        source="Engelken & Abbott 2024 (minimal example); no published numbers",
-        settings=dataclasses.asdict(settings),
-        numbers=numbers,
-        claims=_claims(track, exact, scans, lost, settings),
-        figure=spectrum_figure(track, exact, {k: v for k, (_, v) in resets.items()}, scans, settings),
-    )  # fmt: skip
 
+    def cases(self) -> dict[Any, Any]:
+        """Flossing, each kind of reset, and other rates."""
+        resets = {Reset(kind): functools.partial(self.reset, kind) for kind in self.resets}
+        return {Flossing(): self.flossing, **resets, Rates(): self.other_rates}
 
-def _measure(
-    cells: LIFCell, keys: jax.Array, inputs: Poisson, settings: Settings, k: int
-) -> np.ndarray:
-    return spectra(cells, keys, inputs, k, settings.measured_steps)
+    @property
+    def inputs(self) -> Poisson:
+        """What drives the networks."""
+        return Poisson(self.channels, self.input_rate)
 
+    @property
+    def keys(self) -> Array:
+        """One for each network."""
+        return jax.random.split(jax.random.key(self.seed), self.networks)
 
-def _build(
-    keys: jax.Array,
-    inputs: Poisson,
-    settings: Settings,
-    kind: tuple[str, str] = ("to_zero", "detached"),
-) -> LIFCell:
-    return lif_networks(
-        keys,
-        inputs,
-        settings.neurons,
-        sharpness=settings.sharpness,
-        gain=settings.gain,
-        reset=kind[0],
-        reset_gradient=kind[1],
-    )
-
-
-def _with_reset(
-    cells: LIFCell, keys: jax.Array, inputs: Poisson, settings: Settings, gradient: str
-) -> LIFCell:
-    """The same networks, on the same trajectories, with another derivative of the reset."""
-    other = _build(keys, inputs, settings, ("to_zero", gradient))
-    weights = cells.recurrent_weight, cells.input_weight
-    return eqx.tree_at(lambda c: (c.recurrent_weight, c.input_weight), other, weights)
-
-
-def _reset_at_rate(
-    keys: jax.Array, inputs: Poisson, settings: Settings, kind: tuple[str, str]
-) -> tuple[float, np.ndarray]:
-    """Another kind of reset changes the activity, so the input weights are scaled again."""
-    cells, _ = at_rate(_build(keys, inputs, settings, kind), keys, inputs, settings.rate)
-    rate = float(firing_rates(cells, keys, inputs).mean())
-    return rate, _measure(cells, keys, inputs, settings, 2 * settings.neurons)
-
-
-def _scans(
-    plain: LIFCell, cells: LIFCell, keys: jax.Array, inputs: Poisson, settings: Settings
-) -> dict[str, dict[float, np.ndarray]]:
-    """Leading exponents against sharpness at fixed rate, and against rate at fixed sharpness.
-
-    Spikes do not depend on the surrogate: the trajectories of the first scan are all the same.
-    """
-    found: dict[str, dict[float, np.ndarray]] = {"sharpness": {}, "rate": {}}
-    for sharpness in settings.sharpnesses:
-        other = eqx.tree_at(
-            lambda c: c.surrogate.sharpness, cells, jnp.full(len(keys), sharpness, jnp.float32)
+    def build(self, reset: str = "to_zero", gradient: str = "detached") -> LIFCell:
+        """Networks, before their inputs are scaled."""
+        return lif_networks(
+            self.keys,
+            self.inputs,
+            self.neurons,
+            sharpness=self.sharpness,
+            gain=self.gain,
+            membrane=MEMBRANE,
+            synapse=SYNAPSE,
+            reset=reset,
+            reset_gradient=gradient,
         )
-        found["sharpness"][sharpness] = _measure(other, keys, inputs, settings, settings.leading)
-    for rate in settings.rates:
-        other, _ = at_rate(plain, keys, inputs, rate)
-        found["rate"][rate] = _measure(other, keys, inputs, settings, settings.leading)
-    return found
 
+    def with_reset_gradient(self, cells: LIFCell, gradient: str) -> LIFCell:
+        """The same networks, on the same trajectories, with another derivative of the reset."""
+        weights = cells.recurrent_weight, cells.input_weight
+        other = self.build(gradient=gradient)
+        return eqx.tree_at(lambda c: (c.recurrent_weight, c.input_weight), other, weights)
 
-def _dead(cells: LIFCell, keys: jax.Array, inputs: Poisson, settings: Settings) -> dict[str, list]:
-    """Directions that resets remove within a short window, in double precision.
+    def spectra(self, cells: LIFCell, count: int) -> np.ndarray:
+        """Exponents, shape (network, index), per ms; minus infinity where a direction is lost."""
+        return spectra(cells, self.keys, self.inputs, count, self.measured_steps)
 
-    Without recurrence every neuron that fires loses its membrane direction, and no other is lost: that
-    many singular values of the long-term Jacobian are zero. The spectrum finds fewer of them, because a
-    direction that hardly lies in the last tangents any more leaves rounding errors that look like growth.
-    """
-    with jax.enable_x64(True):
-        coupled = in_double(cells)
-        weights = coupled.recurrent_weight
-        alone = eqx.tree_at(lambda c: c.recurrent_weight, coupled, jnp.zeros_like(weights))
-        silent = in_double(with_input_gain(alone, np.zeros(len(keys))))
-        size, steps = 2 * settings.neurons, settings.short
-        found = {}
-        for name, c in (("without_recurrence", alone), ("with_recurrence", coupled)):
-            spikes = activity(c, keys, inputs, WARMUP + steps)[:, WARMUP - 1 : -1] > 0
-            exponents = spectra(c, keys, inputs, size, steps, warmup=0)
-            rank = np.linalg.matrix_rank(jacobians(c, keys, inputs, steps), rtol=1e-11)
-            found[f"lost_{name}"] = (size - rank).tolist()
-            found[f"lost_in_spectrum_{name}"] = _count_lost(exponents)
-            found[f"fired_{name}"] = spikes.any(1).sum(1).tolist()
-            found[f"most_at_once_{name}"] = spikes.sum(2).max(1).tolist()
-        # Membrane and synapse directions part like exp(-0.1 t): 100 steps are not enough for 1e-6.
-        at_rest = spectra(silent, keys, inputs, size, 100, warmup=3 * WARMUP)
-    anchors = np.repeat([-0.1, -0.2], settings.neurons)
-    return found | {"silent_error": np.abs(at_rest - anchors).max(1).tolist()}
+    def flossing(self, report: Report) -> xr.Dataset:
+        """Spectra before, during and after flossing, for other surrogates, and lost directions."""
+        size, track = 2 * self.neurons, {}
+        cells, _ = at_rate(self.build(), self.keys, self.inputs, self.rate)
 
+        def look(step: int, cells: LIFCell) -> None:
+            track[step] = self.spectra(cells, size)
+            report(f"flossing step {step}")
 
-def _count_lost(values: np.ndarray) -> list[int]:
-    return np.isneginf(values).sum(1).tolist()
+        plan = Plan(
+            num_exponents=self.flossed,
+            phases=self.phases,
+            window=self.window,
+            warmup=self.warmup,
+            keep_row_means=True,
+            detach_warmup=True,
+        )
+        smooth = self.with_reset_gradient(cells, "ignored")
+        flossed, _ = floss(smooth, self.keys, self.inputs, plan, look, self.look_every)
+        report("flossing with exact derivatives")
+        exactly = dataclasses.replace(plan, num_exponents=self.flossed_exactly)
+        when = {
+            "before": cells,
+            "after": self.with_reset_gradient(flossed, "detached"),
+            "flossed_exactly": floss(cells, self.keys, self.inputs, exactly)[0],
+        }
+        report("other surrogates, and lost directions")
+        sharpnesses = jnp.asarray(self.sharpnesses, jnp.float32)
+        others = [
+            eqx.tree_at(lambda c: c.surrogate.sharpness, cells, jnp.full(self.networks, value))
+            for value in sharpnesses
+        ]
+        exact = {f"exact_{name}": self.spectra(c, size) for name, c in when.items()}
+        rates = {f"rate_{n}": firing_rates(c, self.keys, self.inputs) for n, c in when.items()}
+        return xr.Dataset(
+            {"without_reset_factor": (("step", "network", "index"), list(track.values()))}
+            | {name: (("network", "index"), values) for name, values in exact.items()}
+            | {
+                "by_sharpness": (
+                    ("sharpness", "network", "lead"),
+                    [self.spectra(other, self.leading) for other in others],
+                )
+            }
+            | {name: ("network", values) for name, values in (rates | self.lost(cells)).items()},
+            {"step": list(track), "sharpness": list(self.sharpnesses)},
+        )
 
+    def lost(self, cells: LIFCell) -> dict[str, np.ndarray]:
+        """Directions that resets remove within a short window, in double precision, by network.
 
-def _plain(values: np.ndarray) -> list:
-    """Rounded, with ``None`` for the exponents of lost directions."""
-    return [[None if np.isneginf(x) else round(float(x), 4) for x in row] for row in values]
+        Without recurrence every neuron that fires loses its membrane direction, and no other is lost: that
+        many singular values of the long-term Jacobian are zero. The spectrum finds fewer of them, because a
+        direction that hardly lies in the last tangents any more leaves rounding errors that look like growth.
+        """
+        keys, inputs = self.keys, self.inputs
+        with jax.enable_x64(True):
+            coupled = in_double(cells)
+            weights = coupled.recurrent_weight
+            alone = eqx.tree_at(lambda c: c.recurrent_weight, coupled, jnp.zeros_like(weights))
+            silent = in_double(with_input_gain(alone, np.zeros(self.networks)))
+            size, steps, found = 2 * self.neurons, self.short, {}
+            for name, c in (("without_recurrence", alone), ("with_recurrence", coupled)):
+                spikes = activity(c, keys, inputs, WARMUP + steps)[:, WARMUP - 1 : -1] > 0
+                exponents = spectra(c, keys, inputs, size, steps, warmup=0)
+                rank = np.linalg.matrix_rank(jacobians(c, keys, inputs, steps), rtol=1e-11)
+                found[f"lost_{name}"] = size - rank
+                found[f"lost_in_spectrum_{name}"] = np.isneginf(exponents).sum(1)
+                found[f"fired_{name}"] = spikes.any(1).sum(1)
+                found[f"most_at_once_{name}"] = spikes.sum(2).max(1)
+            # Membrane and synapse directions part like exp(-0.1 t): 100 steps are not enough for 1e-6.
+            at_rest = spectra(silent, keys, inputs, size, 100, warmup=3 * WARMUP)
+        anchors = np.repeat([-1 / MEMBRANE, -1 / SYNAPSE], self.neurons)
+        return found | {"error_at_rest": np.abs(at_rest - anchors).max(1)}
 
+    def reset(self, kind: str, report: Report) -> xr.Dataset:
+        """Spectra of one kind of reset; it changes the activity, so the input weights are scaled again."""
+        report(kind)
+        cells, _ = at_rate(self.build(*RESETS[kind]), self.keys, self.inputs, self.rate)
+        return xr.Dataset(
+            {
+                "exponents": (("network", "index"), self.spectra(cells, 2 * self.neurons)),
+                "rate": ("network", firing_rates(cells, self.keys, self.inputs)),
+            }
+        )
 
-def _claims(
-    track: dict[int, np.ndarray],
-    exact: dict[str, np.ndarray],
-    scans: dict[str, dict[float, np.ndarray]],
-    lost: dict[str, Any],
-    settings: Settings,
-) -> list[Claim]:
-    k, few = settings.flossed, settings.flossed_exactly
-    before, after = (mean_of_networks(track[step])[:k] for step in (0, max(track)))
-    other = np.abs(mean_of_networks(exact["before"])[:k] - before)
-    sizes = {when: np.abs(mean_of_networks(values)) for when, values in exact.items()}
-    claims = [
-        Claim(
+    def other_rates(self, report: Report) -> xr.Dataset:
+        """Leading exponents against the firing rate."""
+        plain, found = self.build(), []
+        for rate in self.rates:
+            report(f"{rate:g} Hz")
+            cells, _ = at_rate(plain, self.keys, self.inputs, rate)
+            found.append(self.spectra(cells, self.leading))
+        return xr.Dataset(
+            {"exponents": (("rate", "network", "lead"), found)}, {"rate": list(self.rates)}
+        )
+
+    def claims(self, data: Data, published: Published) -> Iterator[Claim]:
+        """Exact numbers at rest and at resets, slow modes after flossing, sharpness and rate matter."""
+        found = data[Flossing()]
+        k, few = self.flossed, self.flossed_exactly
+        track = found["without_reset_factor"].values
+        before, after = (mean_of_networks(track[step])[:k] for step in (0, -1))
+        exact, flossed = (
+            mean_of_networks(found[f"exact_{when}"].values)
+            for when in ("before", "flossed_exactly")
+        )
+        yield Claim.at_most(
             "at rest: largest error of the exponents against -dt/tau_mem, -dt/tau_syn",
-            max(lost["silent_error"]),
+            found["error_at_rest"].values.max(),
             1e-6,
-        ),
-        Claim(
-            f"without recurrence: |lost directions - neurons that fired in {settings.short} ms|, largest",
-            float(
-                np.abs(
-                    np.subtract(lost["lost_without_recurrence"], lost["fired_without_recurrence"])
-                ).max()
-            ),
-            0.5,
-        ),
-        Claim(
+        )
+        missing = found["lost_without_recurrence"] - found["fired_without_recurrence"]
+        yield Claim.at_most(
+            f"without recurrence: |lost directions - neurons that fired in {self.short} ms|, largest",
+            np.abs(missing.values).max(),
+            0,
+        )
+        yield Claim.at_most(
             f"reset factor left out: mean |lambda_i|, i <= {k}, after flossing, per ms"
             f" (before {np.abs(before).mean():.3f})",
-            float(np.abs(after).mean()),
+            np.abs(after).mean(),
             0.03,
-        ),
-        Claim(
-            f"median time scale 1/|lambda_i| of these {k}, in ms (tau_mem 10, tau_syn 5)",
-            float(np.median(1 / np.abs(after))),
-            100.0,
-            below=False,
-        ),
-        Claim(
-            f"exact reset: mean |lambda_i|, i <= {few}, flossed, per ms"
-            f" (before {sizes['before'][:few].mean():.3f})",
-            float(sizes["flossed_exactly"][:few].mean()),
-            0.03,
-        ),
-        Claim(
-            f"exact reset: mean change of the first {k} exponents, before flossing",
-            float(np.nanmean(other)),
-            0.005,
-            below=False,
-        ),
-    ]
-    for name, scan in scans.items():
-        first = [float(v[:, 0].mean()) for v in scan.values()]
-        claims.append(
-            Claim(
-                f"range of lambda_1 over {name} (from {first[0]:+.3f} to {first[-1]:+.3f})",
-                max(first) - min(first),
-                0.05,
-                below=False,
-            )
         )
-    return claims
+        yield Claim.at_least(
+            f"median time scale 1/|lambda_i| of these {k}, in ms (tau_mem 10, tau_syn 5)",
+            np.median(1 / np.abs(after)),
+            100,
+        )
+        yield Claim.at_most(
+            f"exact reset: mean |lambda_i|, i <= {few}, flossed, per ms"
+            f" (before {np.abs(exact[:few]).mean():.3f})",
+            np.abs(flossed[:few]).mean(),
+            0.03,
+        )
+        yield Claim.at_least(
+            f"exact reset: mean change of the first {k} exponents, before flossing",
+            np.abs(exact[:k] - before).mean(),
+            0.005,
+        )
+        scans = {"sharpness": found["by_sharpness"], "rate": data[Rates()]["exponents"]}
+        for name, scan in scans.items():
+            first = scan.values[:, :, 0].mean(1)
+            text = f"range of lambda_1 over {name} (from {first[0]:+.3f} to {first[-1]:+.3f})"
+            yield Claim.at_least(text, np.ptp(first), 0.05)
+
+    def figure(self, data: Data, published: Published) -> Figure:
+        """Six panels: spectra, flossing, time scales, resets, sharpness, rate."""
+        resets = {kind: data[Reset(kind)]["exponents"].values for kind in self.resets}
+        return spectrum_figure(data[Flossing()], resets, data[Rates()]["exponents"], self)

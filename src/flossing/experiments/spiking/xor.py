@@ -1,38 +1,33 @@
-"""Delayed XOR and copy with LIF networks whose bits are spike patterns, with and without flossing.
-
-A trial shows one bit (copy) or two (XOR), each for 20 ms as random spikes of one of two groups of
-inputs. Otherwise both groups fire alike, and the answer is read when the delay is over. Engelken & Abbott
-2024 say that surrogate gradient flossing raises success rates of spiking networks on such tasks; their
-settings and numbers are not public.
-
-Adaptive flossing scales the heights of the surrogate derivatives, so all networks of a kind start with the
-same spikes. At one delay it is compared with what else is done about gradients of spiking networks, in the
-same number of epochs: flossing of the weights before training, a gentle surrogate, a steepness tuned to the
-flossed exponent, clipping, fluctuation-driven weights, and adaptive thresholds.
-"""
+"""Delayed XOR and copy with LIF networks whose bits are spike patterns, with and without flossing."""
 
 import dataclasses
+import functools
 import math
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, Self
 
 import equinox as eqx
 import jax
 import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
 
 from ...cells import LIFSpec
 from ...floss import Before, Flosser, Heights, Schedule
-from ...runs import RunConfig
+from ...runs import RunConfig, RunResult, run
+from ...runs.plots import smooth, smooth_nan
 from ...tasks import SpikingBits
 from ...training import measure_exponents
 from ..lab.careful import CarefulAdam
-from ..lab.claims import Claim, Result
-from ..lab.runs import Outcome, Reporters, do_runs
-from ..rate.delays import SOLVED, summary
-from .xor_figure import NAMES, spiking_xor_figure
+from ..lab.claims import Claim
+from ..lab.data import Data
+from ..lab.experiment import Experiment, Report
+from ..lab.learning import SOLVED, learned, solved
+from ..lab.published import Published
+from .xor_figure import METHODS, spiking_xor_figure
 
-Case = tuple[Literal["xor", "copy"], int]
+SHOWN = 500
+"""Points of a curve of training that are kept, at most."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,12 +44,43 @@ class RecurrentBefore(Before):
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
-    """What may be varied."""
+class Trained:
+    """Networks that learn one task with one method."""
 
-    delays: tuple[Case, ...] = (("xor", 4), ("xor", 6), ("xor", 8), ("copy", 10))
+    task: Literal["xor", "copy"]
+    delay: int
+    """In bins."""
+    method: str
+    """A schedule or a remedy."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SpikingXOR(Experiment):
+    """Networks that differ in what is done about their gradients.
+
+    A trial shows one bit (copy) or two (XOR), each for 20 ms as random spikes of one of two groups of
+    inputs. Otherwise both groups fire alike, and the answer is read when the delay is over. Engelken & Abbott
+    2024 say that surrogate gradient flossing raises success rates of spiking networks on such tasks; their
+    settings and numbers are not public.
+
+    Adaptive flossing scales the heights of the surrogate derivatives, so all networks of a kind start with
+    the same spikes; it looks along 16 trajectories. At one delay it is compared with what else is done about
+    gradients of spiking networks, in the same number of epochs: flossing of the weights before training, a
+    gentle surrogate (SuperSpike of sharpness 1), a steepness tuned to the flossed exponent, clipping of each
+    array's gradient, fluctuation-driven weights (Rossbroich et al. 2022), and adaptive thresholds.
+    """
+
+    title = "delayed XOR and copy of spike patterns, LIF networks"
+    source = "Engelken & Abbott 2024 (surrogate gradient flossing); no published numbers"
+    shows = (
+        "Adaptively flossed LIF networks solve a delayed XOR over twelve membrane time constants. Nothing "
+        "else that is done about their gradients does."
+    )
+    delays: tuple[tuple[Literal["xor", "copy"], int], ...] = (
+        ("xor", 4), ("xor", 6), ("xor", 8), ("copy", 10),
+    )  # fmt: skip
     """Tasks and delays, in bins."""
-    shown: Case = ("xor", 6)
+    shown: tuple[Literal["xor", "copy"], int] = ("xor", 6)
     """Task and delay of the other remedies, whose training, spikes and rates are shown."""
     schedules: tuple[str, ...] = ("none", "adaptive")
     remedies: tuple[str, ...] = (
@@ -98,19 +124,48 @@ class Settings:
     adaptation_strength: float = 0.2
     seed: int = 1
 
-    def run(self, task: str, delay: int, method: str, sharpness: float | None = None) -> RunConfig:
-        """One of the runs; the method is a schedule or a remedy."""
+    @classmethod
+    def quick(cls) -> Self:
+        """Two small networks, one short delay, 60 epochs."""
+        full = cls()
+        return cls(
+            delays=(("xor", 2),),
+            shown=("xor", 2),
+            remedies=("tuned",),
+            networks=2,
+            epochs=60,
+            cell=dataclasses.replace(full.cell, hidden_size=24),
+            before=dataclasses.replace(full.before, num_exponents=4),
+            tried=(4.0, 8.0),
+        )
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """All methods at the delay that is shown."""
+        return (*self.schedules, *self.remedies)
+
+    def cases(self) -> dict[Trained, Any]:
+        """A training run for every task, delay and method."""
+        cases = [Trained(task, d, s) for task, d in self.delays for s in self.schedules]
+        cases += [Trained(*self.shown, method) for method in self.remedies]
+        tuned = {
+            case: functools.partial(self.tuned, case) for case in cases if case.method == "tuned"
+        }
+        return {case: self.run(case) for case in cases} | tuned
+
+    def run(self, case: Trained, sharpness: float | None = None) -> RunConfig:
+        """The run of a case, with another steepness of the surrogate if one is given."""
         optimiser = self.optimiser
-        if method == "clipped":
+        if case.method == "clipped":
             optimiser = dataclasses.replace(optimiser, clip="array", clip_norm=self.clip_norm)
-        cell = dataclasses.replace(self.cell, **self._changes(method))
+        cell = dataclasses.replace(self.cell, **self._changes(case.method))
         if sharpness is not None:
             cell = dataclasses.replace(cell, sharpness=sharpness)
-        order = {"copy": 0, "xor": 1}[task]
+        order = {"copy": 0, "xor": 1}[case.task]
         return RunConfig(
-            task=dataclasses.replace(self.bits, delay=delay, order=order),
+            task=dataclasses.replace(self.bits, delay=case.delay, order=order),
             cell=cell,
-            schedule=self.schedule(method, delay),
+            schedule=self.schedule(case),
             optimiser=optimiser,
             epochs=self.epochs,
             batch_size=self.batch_size,
@@ -132,108 +187,115 @@ class Settings:
             return {name: getattr(self, name) for name in names}
         return {}
 
-    def schedule(self, method: str, delay: int) -> Schedule | None:
-        """How the networks of a method are flossed."""
-        if method.endswith("adaptive"):
+    def schedule(self, case: Trained) -> Schedule | None:
+        """How the networks of a case are flossed."""
+        if case.method.endswith("adaptive"):
             return self.adaptive
-        if method == "before":
-            return dataclasses.replace(self.before, targets=(self.target(delay),))
+        if case.method == "before":
+            return dataclasses.replace(self.before, targets=(self.target(case.delay),))
         return None
 
     def target(self, delay: int) -> float:
         """The middle of the band, in nats per step."""
         return self.adaptive.level / (delay * self.bits.bin_steps)
 
-    def tuned(self) -> float:
+    def steepness(self, case: Trained) -> float:
         """The steepness tried with which the median first exponent is nearest to the target."""
-        task, delay = self.shown
 
         def miss(sharpness: float) -> float:
-            config = self.run(task, delay, "none", sharpness)
+            config = self.run(case, sharpness)
             found = measure_exponents(config.networks(), config.keys(), config.trainer, 1, 500)
-            return abs(float(np.median(found)) - self.target(delay))
+            return abs(float(np.median(found)) - self.target(case.delay))
 
         return min(self.tried, key=miss)
 
-    def runs(self) -> dict[str, RunConfig]:
-        """All runs by name, such as ``xor,d=6,adaptive``."""
-        found = {
-            f"{task},d={delay},{s}": self.run(task, delay, s)
-            for task, delay in self.delays
-            for s in self.schedules
-        }
-        task, delay = self.shown
-        for method in self.remedies:
-            sharpness = self.tuned() if method == "tuned" else None
-            found[f"{task},d={delay},{method}"] = self.run(task, delay, method, sharpness)
-        return found
+    def tuned(self, case: Trained, report: Report) -> xr.Dataset:
+        """Networks whose steepness is tuned before they are trained."""
+        report("tuning the steepness")
+        steepness = self.steepness(case)
+        report(f"training with steepness {steepness:g}")
+        return self.measure(case, run(self.run(case, steepness), write=False))
+
+    def measure(self, case: Trained, outcome: Any) -> xr.Dataset:
+        """What networks learned, firing rates, the worst gradients; and what the figure shows of some."""
+        if isinstance(outcome, xr.Dataset):
+            return outcome
+        data, cell = outcome.data, outcome.config.cell
+        accuracy = data["accuracy"].values
+        means = smooth(accuracy, 20)[min(19, len(accuracy) - 1) :]
+        trials = [trial(outcome, number) for number in range(self.networks)]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logs = np.log10(data["gradient_norm"].values)
+        rates = [1000 * one["spikes"].mean() / self.cell.time_step for one in trials]
+        found = learned(outcome).assign(
+            firing_rate=("network", rates),
+            largest_log10_gradient_norm=("network", logs.max(0)),
+            epochs_with_non_finite_gradient=("network", data["skipped"].values.sum(0)),
+            collapsed_after_95_percent=int(((means.max(0) >= SOLVED) & (means[-1] < 0.75)).sum()),
+            sharpness=cell.sharpness,
+        )
+        if (case.task, case.delay) != self.shown or case.method not in self.schedules:
+            return found
+        epochs = np.arange(0, len(accuracy), -(-len(accuracy) // SHOWN))
+        logs = smooth_nan(np.where(np.isfinite(logs), logs, np.nan))
+        courses = {"course": smooth(accuracy, 10), "log10_gradient_course": logs}
+        found = found.assign({n: (("epoch", "network"), c[epochs]) for n, c in courses.items()})
+        return found.assign(_labelled(trials[0])).assign_coords(epoch=epochs)
+
+    def claims(self, data: Data, published: Published) -> Iterator[Claim]:
+        """Adaptively flossed networks solve what others do not, and do not come to harm."""
+        tau = self.cell.membrane_time_constant
+
+        def words(task: str, delay: int) -> str:
+            ms = self.milliseconds(delay)
+            return f"{task}, {ms:g} ms = {ms / tau:g} tau_mem: networks of {self.networks} at 95 %"
+
+        for task, d in self.delays:
+            flossed, plain = (solved(data[Trained(task, d, s)]) for s in ("adaptive", "none"))
+            text = f"{words(task, d)}, adaptive; more than not flossed"
+            yield Claim.at_least(text, flossed, plain + 1)
+        count = {method: solved(data[Trained(*self.shown, method)]) for method in self.methods}
+        text, flossed = words(*self.shown), count["adaptive"]
+        yield Claim.at_least(f"{text}, adaptive", flossed, self.networks - 1)
+        for method in self.methods:
+            if not method.endswith("adaptive"):
+                yield Claim.at_most(f"{text}, {METHODS[method]}", count[method], flossed - 1)
+        harmed = [
+            part["collapsed_after_95_percent"].item()
+            + np.minimum(part["epochs_with_non_finite_gradient"].values, 1).sum()
+            for case, part in data.items()
+            if case.method.endswith("adaptive")
+        ]
+        yield Claim.at_most(
+            "adaptive: networks that collapsed or had a non-finite gradient", np.sum(harmed), 0
+        )
 
     def milliseconds(self, delay: int) -> float:
         """A delay given in bins."""
         return delay * self.bits.bin_steps * self.cell.time_step
 
-
-QUICK = Settings(
-    delays=(("xor", 2),), shown=("xor", 2), remedies=("tuned",), networks=2, epochs=60,
-    cell=dataclasses.replace(Settings.cell, hidden_size=24),
-    before=dataclasses.replace(Settings.before, num_exponents=4), tried=(4.0, 8.0),
-)  # fmt: skip
-
-
-def run(
-    quick: bool = False,
-    settings: Settings | None = None,
-    folder: Path | None = None,
-    reporters: Reporters | None = None,
-) -> Result:
-    """Runs the experiment; the quick version has two small networks, one short delay, 60 epochs."""
-    settings = settings or (QUICK if quick else Settings())
-    outcomes = do_runs(settings.runs(), folder, reporters)
-    numbers = {name: _summary(outcome, settings) for name, outcome in outcomes.items()}
-    task, delay = settings.shown
-    methods = (*settings.schedules, *settings.remedies)
-    shown = {m: outcomes[f"{task},d={delay},{m}"] for m in methods}
-    return Result(
-        name="spiking-xor",
-        title="delayed XOR and copy of spike patterns, LIF networks",
-        source="Engelken & Abbott 2024 (surrogate gradient flossing); no published numbers",
-        settings=dataclasses.asdict(settings),
-        numbers=numbers,
-        claims=_claims(numbers, settings),
-        figure=spiking_xor_figure(
-            {s: shown[s].data for s in settings.schedules},
-            numbers,
-            trial(shown["adaptive"], 0),
-            settings,
-            SOLVED,
-        ),
-    )
+    def figure(self, data: Data, published: Published) -> Figure:
+        """Accuracy, success and rates against delay, other remedies, training, gradients, a raster."""
+        against = {
+            (task, s): {d: data[Trained(task, d, s)] for t, d in self.delays if t == task}
+            for task in dict(self.delays)
+            for s in self.schedules
+        }
+        shown = {method: data[Trained(*self.shown, method)] for method in self.methods}
+        return spiking_xor_figure(against, shown, self)
 
 
-def _summary(outcome: Outcome, settings: Settings) -> dict[str, Any]:
-    """Numbers of a run, one per network in the lists; exponents are per step, rates in Hz."""
-    data = outcome.data
-    task: Any = outcome.config.task
-    cell: Any = outcome.config.cell
-    accuracy = data["accuracy"].values
-    means = np.array([accuracy[i : i + 20].mean(0) for i in range(max(1, len(accuracy) - 19))])
-    rates = [
-        1000 * trial(outcome, i)["spikes"].mean() / settings.cell.time_step
-        for i in range(settings.networks)
-    ]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log10(data["gradient_norm"].values)
-    return summary(outcome) | {
-        "delay_ms": settings.milliseconds(task.delay),
-        "sharpness": cell.sharpness,
-        "firing_rate": np.round(rates, 1).tolist(),
-        "largest_log10_gradient_norm": np.round(logs.max(0), 2).tolist(),
-        "epochs_with_non_finite_gradient": data["skipped"].values.sum(0).tolist(),
-        "collapsed_after_95_percent": int(((means.max(0) >= SOLVED) & (means[-1] < 0.75)).sum()),
+def _labelled(one: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The parts of a trial with the names of their axes; spikes as small numbers."""
+    return {
+        "inputs": (("time", "channel"), one["inputs"].astype(np.int8)),
+        "spikes": (("time", "neuron"), one["spikes"].astype(np.int8)),
+        "right": ("bin", ((one["outputs"] > 0) == (one["targets"] > 0.5))[:, 0].astype(np.int8)),
+        "asked": ("bin", one["mask"].astype(np.int8)),
     }
 
 
-def trial(outcome: Outcome, number: int) -> dict[str, np.ndarray]:
+def trial(outcome: RunResult, number: int) -> dict[str, np.ndarray]:
     """One held-out trial of a trained network: input spikes, its spikes, outputs and targets per bin."""
     network = jax.tree.map(lambda x: x[number] if eqx.is_array(x) else x, outcome.networks)
     task: Any = outcome.config.task
@@ -253,32 +315,3 @@ def trial(outcome: Outcome, number: int) -> dict[str, np.ndarray]:
 def _play(network: Any, inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
     spikes = network.cell.over_time(inputs, network.initial_state)
     return spikes, spikes @ network.readout_weight.T + network.readout_bias
-
-
-def _claims(numbers: dict[str, Any], settings: Settings) -> list[Claim]:
-    tau, claims = settings.cell.membrane_time_constant, []
-
-    def words(task: str, delay: int) -> str:
-        ms = settings.milliseconds(delay)
-        return f"{task}, {ms:g} ms = {ms / tau:g} tau_mem: networks of {settings.networks} at 95 %"
-
-    for task, d in settings.delays:
-        flossed, plain = (numbers[f"{task},d={d},{s}"]["solved"] for s in ("adaptive", "none"))
-        text = f"{words(task, d)}, adaptive; more than not flossed"
-        claims.append(Claim(text, flossed, plain, below=False))
-    task, d = settings.shown
-    flossed = numbers[f"{task},d={d},adaptive"]["solved"]
-    least = settings.networks - 1.5
-    claims.append(Claim(f"{words(task, d)}, adaptive", flossed, least, below=False))
-    for method in (*settings.schedules, *settings.remedies):
-        if not method.endswith("adaptive"):
-            solved = numbers[f"{task},d={d},{method}"]["solved"]
-            claims.append(Claim(f"{words(task, d)}, {NAMES[method]}", solved, flossed))
-    rows = [row for name, row in numbers.items() if name.endswith("adaptive")]
-    lost = sum(
-        row["collapsed_after_95_percent"]
-        + sum(n > 0 for n in row["epochs_with_non_finite_gradient"])
-        for row in rows
-    )
-    claims.append(Claim("adaptive: networks that collapsed or had a non-finite gradient", lost, 1))
-    return claims

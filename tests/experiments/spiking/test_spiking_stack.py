@@ -1,7 +1,6 @@
 """The experiment with stacks of spiking layers, small, and what it is made of."""
 
 import dataclasses
-import json
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +9,10 @@ import optax
 import pytest
 
 import flossing as fl
-from flossing.experiments import spiking_stack
 from flossing.experiments.lab.classifier import Schedule, hidden, side_by_side
-from flossing.experiments.spiking.layer_gradients import growth, layer_gradients, predicted_growth
 from flossing.experiments.lab.small_classifier import heights, with_derivatives
+from flossing.experiments.spiking.layer_gradients import growth, layer_gradients, predicted_growth
+from flossing.experiments.spiking.stack import EACH, KEPT, SpikingStack, Stacks
 from flossing.experiments.spiking.stack_training import (
     exponents,
     floss_each,
@@ -23,8 +22,8 @@ from flossing.experiments.spiking.stack_training import (
 from flossing.experiments.spiking.streaming import Trials, stream
 from flossing.lyapunov._steps import run
 
-TASK, SHAPE = spiking_stack.QUICK.task, spiking_stack.QUICK.shape
-LENGTH = spiking_stack.QUICK.trials_in_stream
+QUICK = SpikingStack.quick()
+TASK, SHAPE, LENGTH = QUICK.task, QUICK.shape, QUICK.trials_in_stream
 
 
 @pytest.fixture(scope="module")
@@ -184,23 +183,16 @@ def test_updates_see_the_samples_whose_turn_it_is_with_fresh_background(task):
     np.testing.assert_array_equal(held[0].inputs, held[1].inputs)
 
 
-def test_the_experiment():
-    result = spiking_stack.run(quick=True)
-    json.dumps(result.numbers, allow_nan=False)
-    assert result.name == "spiking-stack"
-    names = result.numbers["conditions"]
-    found = {k: np.array(v, float) for k, v in result.numbers["2"].items()}
-    assert found["accuracy"].shape == (2, 6, 6)
-    assert found["gradients_start"].shape == (2, 6, 2, 40)
-    # Heights change no spike: all networks of a seed start alike.
-    assert np.ptp(found["rates_start"], axis=1).max() == 0
-    assert (found["rates_start"] > 0).all()
-    flossed, kept = names.index(spiking_stack.EACH), names.index(spiking_stack.KEPT)
-    before, after = found["heights"][:, :, 0], found["heights"][:, :, -1]
-    np.testing.assert_array_equal(before[:, flossed], after[:, flossed])
-    assert (before[:, kept] != after[:, kept]).all()
-    assert (found["loss"][:, :, -1] < found["loss"][:, :, 0]).mean() > 0.6
+@pytest.mark.slow
+def test_networks_of_a_seed_start_with_the_same_spikes_and_heights_change_where_they_should():
+    found = QUICK.stacks(Stacks(2, 1), lambda text: None)
+    start = found["rates_start"]
+    assert (start > 0).all()
+    assert (start == start[0]).all()
+    heights = found["heights"]
+    first, last = heights[:, 0], heights[:, -1]
+    assert (first == last).sel(condition=EACH).all()
+    assert (first != last).sel(condition=KEPT).all()
+    layers = found["layers_start"].sel(condition=EACH)[:, 0]
+    np.testing.assert_allclose(layers, QUICK.target, atol=0.02)
     assert found["skipped"].sum() == 0
-    by_text = {claim.text: claim for claim in result.claims}
-    assert len(by_text) == 5
-    assert all(claim.holds for text, claim in by_text.items() if "target" in text)
