@@ -20,6 +20,7 @@ from ..training import (
     TrainMetrics,
     TrainState,
     any_process,
+    begin,
     evaluate,
     floss_block,
     measure_exponents,

@@ -152,7 +152,7 @@ class Chaos(Experiment):
             "clipped": (at_once, self.clip),
             "stepwise": (stepwise, self.clip),
         }
-        how = random_networks.Chaotic(
+        how = random_networks.Flossing(
             window, max(1, self.trajectory_steps // window), self.steps, self.learning_rate
         )
         in_window, skipped, after = [], [], []

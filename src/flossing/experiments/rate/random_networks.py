@@ -49,7 +49,7 @@ def spectra(weights: Array, states: Array, k: int, num_steps: int, warmup: int =
 
 
 @dataclasses.dataclass(frozen=True)
-class Chaotic:
+class Flossing:
     """How a chaotic network is flossed: its first exponent only."""
 
     window: int
@@ -106,7 +106,7 @@ def _mean_exponent(weight: Array, states: Array, bases: Array, window: int) -> t
 
 @eqx.filter_jit
 def floss(
-    weights: Array, keys: Array, settings: Chaotic, targets: Array, clip: Array, warmup: int = 300
+    weights: Array, keys: Array, settings: Flossing, targets: Array, clip: Array, warmup: int = 300
 ) -> Track:
     """Minimises ``(lambda_1 - target)^2`` with Adam, step by step.
 

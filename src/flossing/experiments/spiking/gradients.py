@@ -285,7 +285,9 @@ def slope_of(x: np.ndarray, y: np.ndarray) -> Any:
 
 
 def r_squared(x: np.ndarray, y: np.ndarray) -> float:
-    """Share of the variance of ``y`` that is explained by ``y = x`` itself, without a fit."""
+    """Share of the variance of ``y`` that ``y = x`` explains, without a fit; NaN if there are no points."""
+    if not len(y):
+        return float("nan")
     return float(1 - np.sum((y - x) ** 2) / np.sum((y - y.mean()) ** 2))
 
 

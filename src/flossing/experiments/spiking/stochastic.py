@@ -49,7 +49,8 @@ class Stochastic(Experiment):
     A unit spikes where a uniform number is below the escape probability ``p``, a logistic function of its
     membrane; the derivative of ``p`` is the matching surrogate (Gygax & Zenke 2025). The uniform numbers come
     with the input, so a noisy network is a deterministic step, and has exponents along its noise. Large
-    binary networks are compared with mean-field theory, LIF networks with the same networks without noise.
+    binary networks are compared with mean-field theory, which 400 units still miss by 0.056, LIF networks
+    with the same networks without noise.
     """
 
     title = "surrogate exponents of stochastic networks along their noise"

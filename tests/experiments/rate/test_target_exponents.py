@@ -1,6 +1,4 @@
-"""The experiment target-exponents, small; and the published curves that it is compared with."""
-
-import json
+"""First exponents driven to targets, small, and the published curves that they are compared with."""
 
 import jax
 import jax.numpy as jnp
@@ -8,77 +6,62 @@ import numpy as np
 import optax
 import pytest
 
-from flossing.experiments import NAMES, Claim, experiment
-from flossing.experiments.rate.target_exponents import (
-    TARGETS,
-    Settings,
-    polyak_descent,
-    published,
-    run,
-)
+from flossing.experiments.lab.data import Data
+from flossing.experiments.lab.published import Published
+from flossing.experiments.rate.target_exponents import Driven, TargetExponents, polyak_descent
+
+TABLE = TargetExponents.tables[0]
+
+
+def published(target):
+    """Curves of the published networks."""
+    columns = ("target", "realisation", "epoch", "first_exponent_per_step")
+    return [*Published((TABLE,)).curves(TABLE, *columns)[target].values()]
 
 
 def test_published_curves_have_the_published_medians():
     """Median |error| at epoch 40: .017, .013, .003 for the targets -1, -0.5, 0."""
-    curves = published()
-    for target, expected in zip(TARGETS, (0.017, 0.013, 0.003), strict=True):
-        errors = [abs(np.interp(40, *c.T) - target) for c in curves[target].values()]
+    for target, expected in ((-1.0, 0.017), (-0.5, 0.013), (0.0, 0.003)):
+        errors = [abs(np.interp(40, *c.T) - target) for c in published(target)]
         assert len(errors) == 10
         assert np.median(errors) == pytest.approx(expected, abs=5e-4)
 
 
+SMALL = TargetExponents(
+    targets=(-1.0, 0.0), hidden_size=24, epochs=60, num_starts=8, state_warmup=100, window=120, warmup=60,
+    measured_steps=1000, repeats=2,
+)  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def small():
-    return run(
-        settings=Settings(
-            hidden_size=24,
-            epochs=60,
-            num_starts=8,
-            state_warmup=100,
-            window=120,
-            warmup=60,
-            measured_steps=1000,
-            repeats=2,
-        )
-    )
+    return Data({case: work(print) for case, work in SMALL.cases().items()})
 
 
+@pytest.mark.slow
 def test_networks_start_where_the_published_ones_do(small):
     """Bisection over 1000 steps, measured over 2000 others: they agree within the scatter of both."""
-    for target in TARGETS:
-        found = small.numbers["measured"][str(target)]["0"]
-        np.testing.assert_allclose(found, small.numbers["starts"], atol=0.05)
+    starts = [curve[0, 1] for curve in published(0.0)]
+    for part in small.values():
+        np.testing.assert_allclose(part["measured"].sel(moment=0), starts, atol=0.05)
 
 
+@pytest.mark.slow
 def test_first_exponents_reach_their_targets(small):
     """Fewer trajectories scatter more than in the full run, whose limits are the published errors."""
-    for target in TARGETS:
-        for epoch in ("20", "40", "60"):
-            assert small.numbers["median_error"][str(target)][epoch] < 0.05
+    for target in SMALL.targets:
+        errors = np.abs(small[Driven(target)]["measured"].sel(moment=[20, 40, 60]) - target)
+        assert np.median(errors, 1).max() < 0.05
 
 
-def test_every_published_median_is_a_claim(small):
-    assert len(small.claims) == 9
-    for claim, (target, epoch) in zip(
-        small.claims, [(t, e) for t in TARGETS for e in (20, 40, 60)], strict=True
-    ):
-        errors = [abs(np.interp(epoch, *c.T) - target) for c in published()[target].values()]
-        assert claim.published == pytest.approx(np.median(errors))
-        assert claim.limit == claim.published
-
-
-def test_the_result_is_complete(small):
-    json.dumps(small.numbers)
-    assert len(small.figure.axes) == 3
-    assert experiment("target-exponents") is run
-    assert "target-exponents" in NAMES
-
-
-def test_claims():
-    assert Claim("error", 0.01, 0.02).holds
-    assert not Claim("error", 0.03, 0.02).holds
-    assert Claim("accuracy", 99.0, 95.0, below=False).holds
-    assert not Claim("error", float("nan"), 0.02).holds
+@pytest.mark.slow
+def test_every_published_median_is_a_limit(small):
+    moments = [(target, epoch) for target in SMALL.targets for epoch in (20, 40, 60)]
+    for claim, (target, epoch) in zip(SMALL.verdict(small), moments, strict=True):
+        errors = [abs(np.interp(epoch, *c.T) - target) for c in published(target)]
+        assert claim.published == claim.high == pytest.approx(np.median(errors))
+        ours = np.abs(small[Driven(target)]["measured"].sel(moment=epoch) - target)
+        assert claim.measured == pytest.approx(float(np.median(ours)))
 
 
 def test_a_polyak_step_takes_one_residual_to_zero_by_the_shortest_way(x64):
