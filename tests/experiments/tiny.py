@@ -2,11 +2,61 @@
 
 from dataclasses import replace
 
+from flossing.experiments.binary.first_exponent import BinaryFirstExponent
+from flossing.experiments.binary.spectra import BinarySpectra
+from flossing.experiments.binary.xor import BinaryXOR
+from flossing.experiments.fields.bias import Bias
+from flossing.experiments.fields.closed_loop import ClosedLoop
+from flossing.experiments.fields.single_neuron import SingleNeuron
+from flossing.experiments.fields.surrogate_fields import SurrogateFields
 from flossing.experiments.rate.delays import XOR, Copy, Parity
 
 _DELAYS = {"hidden_size": 12, "networks": 2, "epochs": 20, "steps_before": 3, "delays": (4,)}
+
+
+def _surrogate_fields():
+    q = SurrogateFields.quick()
+    return replace(
+        q,
+        task=replace(q.task, classes=2, inputs=6, samples=40, num_steps=30, spike_steps=20),
+        shape=replace(q.shape, neurons=8, layers=1),
+        schedule=replace(q.schedule, epochs=2, batch_size=10),
+        steepnesses=(1.0, 20.0),
+        targets=(0.0,),
+        plan=replace(q.plan, num_exponents=2, phases=((2, 1e-2),), window=30),
+        samples_in_stream=8,
+        probes=2,
+        noise_samples=4,
+    )
+
+
 EXPERIMENTS = {
     "xor": lambda: replace(XOR.quick(), **_DELAYS, schedules=("none", "adaptive")),
     "copy": lambda: replace(Copy.quick(), **_DELAYS),
     "parity": lambda: replace(Parity.quick(), **_DELAYS),
-}
+    "binary-first-exponent": lambda: replace(
+        BinaryFirstExponent.quick(),
+        hidden_size=12, networks=2, fresh_networks=2, epochs=10, starts=1, window=20,
+    ),
+    "binary-spectra": lambda: replace(
+        BinarySpectra.quick(),
+        flossed=(1, 16), hidden_size=40, networks=2, steps=5, of_one=BinaryFirstExponent(epochs=5),
+        starts=1, window=20, measured_steps=50,
+    ),
+    "binary-xor": lambda: replace(
+        BinaryXOR.quick(),
+        kinds=("ring",), delays=(4,), shown_delay=4, hidden_size=12, networks=2, epochs=12,
+    ),
+    "closed-loop": lambda: replace(
+        ClosedLoop.quick(),
+        points=(64, 256), smooth=(1.0,), pixels=5, neurons=4, steps=8, radii=(0.1, 1e-3),
+        evaluations=1000,
+    ),
+    "bias": lambda: replace(Bias.quick(), num_points=101, map_points=5),
+    "single-neuron": lambda: replace(
+        SingleNeuron.quick(),
+        width=2, depths=(1, 2), widths=(2,), steepnesses=(3.0,), networks=6, sampled_depths=(2,),
+        sampled_steepnesses=(3.0,), samples=200,
+    ),
+    "surrogate-fields": _surrogate_fields,
+}  # fmt: skip
