@@ -9,9 +9,18 @@ from flossing.experiments.fields.bias import Bias
 from flossing.experiments.fields.closed_loop import ClosedLoop
 from flossing.experiments.fields.single_neuron import SingleNeuron
 from flossing.experiments.fields.surrogate_fields import SurrogateFields
+from flossing.experiments.rate.ablation import Ablation
+from flossing.experiments.rate.architectures import Architectures
+from flossing.experiments.rate.baselines import Baselines
+from flossing.experiments.rate.chaos import Chaos
+from flossing.experiments.rate.condition_number import ConditionNumber
 from flossing.experiments.rate.delays import XOR, Copy, Parity
+from flossing.experiments.rate.spectra import Spectra
+from flossing.experiments.rate.target_exponents import TargetExponents
 
-_DELAYS = {"hidden_size": 12, "networks": 2, "epochs": 20, "steps_before": 3, "delays": (4,)}
+_TRAINED = {"hidden_size": 8, "networks": 2, "epochs": 20, "steps_before": 3}
+_DELAYS = {**_TRAINED, "delays": (4,)}
+_FLOSSED = {"networks": 2, "steps": 3, "window": 20, "warmup": 5, "measured_steps": 100}
 
 
 def _surrogate_fields():
@@ -31,6 +40,33 @@ def _surrogate_fields():
 
 
 EXPERIMENTS = {
+    "target-exponents": lambda: replace(
+        TargetExponents.quick(),
+        targets=(-0.5,), hidden_size=24, networks=2, epochs=20, num_starts=2, state_warmup=20,
+        window=40, warmup=20, measured_steps=200,
+    ),
+    "spectra": lambda: replace(
+        Spectra.quick(), **_FLOSSED, hidden_size=12, flossed=(2,), epochs=2, epochs_between=2
+    ),
+    "condition-number": lambda: replace(
+        ConditionNumber.quick(),
+        **_FLOSSED, hidden_size=18, flossed=(17,), horizons=(10, 20, 30), gradient_steps=10,
+        max_sweeps=2, modes=4,
+    ),
+    "chaos": lambda: replace(
+        Chaos.quick(),
+        gains=(0.5, 2.0), sizes=((16, 2),), counted=50, flossed_size=8, windows=(1,),
+        trajectory_steps=4, steps=5, measured_steps=50,
+    ),
+    "ablation": lambda: replace(
+        Ablation.quick(), **_TRAINED, variants=("none", "default"), delay=4
+    ),
+    "architectures": lambda: replace(
+        Architectures.quick(), **_TRAINED, architectures=("leaky",), delays={"copy": (4,)}
+    ),
+    "baselines": lambda: replace(
+        Baselines.quick(), **_TRAINED, methods=("clipping", "linear", "adaptive"), delay=4
+    ),
     "xor": lambda: replace(XOR.quick(), **_DELAYS, schedules=("none", "adaptive")),
     "copy": lambda: replace(Copy.quick(), **_DELAYS),
     "parity": lambda: replace(Parity.quick(), **_DELAYS),
