@@ -43,7 +43,7 @@ def page(name: str, kept: dict[str, Any]) -> str:
     if commit := environment.get("git_commit"):
         made += f", commit {commit[:8]}"
     lines = [
-        f"# {kept['title']}", "", kept["shows"], "", *([about, ""] if about else []),
+        f"# {name}: {kept['title']}", "", kept["shows"], "", *([about, ""] if about else []),
         f"Source: {kept['source']}.", "", f"![{kept['title']}]({name}.png)", "",
         "| claim | ours | limits | published | source | holds |",
         "| --- | --- | --- | --- | --- | --- |",

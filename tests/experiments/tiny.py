@@ -17,9 +17,17 @@ from flossing.experiments.rate.condition_number import ConditionNumber
 from flossing.experiments.rate.delays import XOR, Copy, Parity
 from flossing.experiments.rate.spectra import Spectra
 from flossing.experiments.rate.target_exponents import TargetExponents
+from flossing.experiments.spiking.classification import Classification
+from flossing.experiments.spiking.gradients import SpikingGradients
+from flossing.experiments.spiking.spectrum import RESETS, SpikingSpectrum
+from flossing.experiments.spiking.spike_train_matching import SpikeTrainMatching
+from flossing.experiments.spiking.stack import SpikingStack
+from flossing.experiments.spiking.stochastic import Stochastic
+from flossing.experiments.spiking.xor import SpikingXOR
 
 _TRAINED = {"hidden_size": 8, "networks": 2, "epochs": 20, "steps_before": 3}
 _DELAYS = {**_TRAINED, "delays": (4,)}
+_LIF = {"neurons": 8, "flossed": 3, "phases": ((3, 1e-2),), "window": 30, "warmup": 10}
 _FLOSSED = {"networks": 2, "steps": 3, "window": 20, "warmup": 5, "measured_steps": 100}
 
 
@@ -36,6 +44,46 @@ def _surrogate_fields():
         samples_in_stream=8,
         probes=2,
         noise_samples=4,
+    )
+
+
+def _classification():
+    q = Classification.quick()
+    return replace(
+        q,
+        task=replace(
+            q.task,
+            classes=2,
+            inputs=8,
+            samples=40,
+            frequencies=3,
+            alpha=2.0,
+            num_steps=30,
+            spike_steps=15,
+        ),
+        architecture=replace(
+            q.architecture, filters=(4,), kernels=(5,), strides=(1,), input_rate=16.0
+        ),
+        schedule=replace(q.schedule, epochs=2, batch_size=16, learning_rate=0.05),
+        repeats=4,
+        window=5,
+    )
+
+
+def _spiking_stack():
+    q = SpikingStack.quick()
+    return replace(q, seeds=(1,), schedule=replace(q.schedule, epochs=2))
+
+
+def _spiking_xor():
+    q = SpikingXOR.quick()
+    return replace(
+        q,
+        epochs=12,
+        tried=(4.0,),
+        adaptive=replace(q.adaptive, num_starts=2),
+        cell=replace(q.cell, hidden_size=8),
+        bits=replace(q.bits, bin_steps=4, channels=8),
     )
 
 
@@ -95,4 +143,23 @@ EXPERIMENTS = {
         sampled_steepnesses=(3.0,), samples=200,
     ),
     "surrogate-fields": _surrogate_fields,
+    "spiking-spectrum": lambda: replace(
+        SpikingSpectrum.quick(),
+        **_LIF, flossed_exactly=3, channels=20, measured_steps=60, sharpnesses=(0.5, 8.0),
+        rates=(20.0, 40.0), resets=tuple(RESETS)[:1], leading=2,
+    ),
+    "spiking-gradients": lambda: replace(
+        SpikingGradients.quick(),
+        **_LIF, channels=20, networks=6, measured_steps=100, horizon=110, shown=6,
+    ),
+    "stochastic": lambda: replace(
+        Stochastic.quick(),
+        **_LIF, units=20, steepnesses=(1.0, 4.0), lif_steepnesses=(8.0,), measured_steps=60, shown=6,
+    ),
+    "spiking-stack": _spiking_stack,
+    "spiking-xor": _spiking_xor,
+    "classification": _classification,
+    "spike-train-matching": lambda: replace(
+        SpikeTrainMatching.quick(), size=20, steps=40, epochs=20, trials=2, repeats=4
+    ),
 }  # fmt: skip
