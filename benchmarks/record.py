@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from flossing.experiments import NAMES
+from flossing.experiments import EXPERIMENTS
 
 RECORD = "record.json"
 DONE = "done"
@@ -59,7 +59,7 @@ SCHEDULES = {
 
 def jobs() -> dict[str, list[str]]:
     """Arguments of ``floss`` by name; a directory is added to each."""
-    found = {f"reproduce {name}": ["reproduce", name, "--quick"] for name in NAMES}
+    found = {f"reproduce {name}": ["reproduce", name, "--quick"] for name in EXPERIMENTS}
     cases = {f"cell {cell}": ("xor", cell, "adaptive") for cell in CELLS}
     cases |= {f"task {task}": (task, "tanh", "adaptive") for task in TASKS}
     cases |= {f"schedule {name}": ("xor", "tanh", name) for name in SCHEDULES}
@@ -107,9 +107,10 @@ def numbers(path: Path) -> Iterator[tuple[str, Any]]:
     for file in sorted(path.rglob("*.json")):
         if "runs" not in file.parts[len(path.parts) :]:
             yield from _in_json(json.loads(file.read_text(encoding="utf-8")), file.name)
-    for file in sorted(path.rglob("metrics.nc")):
-        if "runs" not in file.parts[len(path.parts) :]:
-            yield from _in_dataset(file, str(file.relative_to(path)))
+    for name in ("metrics.nc", "numbers.nc"):
+        for file in sorted(path.rglob(name)):
+            if "runs" not in file.parts[len(path.parts) :]:
+                yield from _in_datasets(file, str(file.relative_to(path)))
 
 
 def _in_json(value: Any, place: str) -> Iterator[tuple[str, Any]]:
@@ -127,13 +128,15 @@ def _in_json(value: Any, place: str) -> Iterator[tuple[str, Any]]:
         yield place, value
 
 
-def _in_dataset(file: Path, place: str) -> Iterator[tuple[str, Any]]:
+def _in_datasets(file: Path, place: str) -> Iterator[tuple[str, Any]]:
     import xarray
 
-    with xarray.open_dataset(file, engine="h5netcdf") as data:
-        for name, variable in data.data_vars.items():
-            if variable.dtype.kind in "fiub" and "seconds" not in str(name):
-                yield f"{place}/{name}", _summary(np.asarray(variable, float))
+    with xarray.open_datatree(file, engine="h5netcdf") as tree:
+        for part in tree.subtree:
+            for name, variable in part.data_vars.items():
+                if variable.dtype.kind in "fiub" and "seconds" not in str(name):
+                    values = np.asarray(variable, float)
+                    yield f"{place}{part.path}/{name}".replace("//", "/"), _summary(values)
 
 
 def _summary(values: np.ndarray) -> list[float]:

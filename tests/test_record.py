@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+import xarray as xr
 
 from flossing.cells import CellSpec
 from flossing.floss import Schedule
@@ -38,12 +39,14 @@ def test_changes_are_found(record, tmp_path, capsys):
     for folder, content in (("before", numbers), ("after", changed), ("same", numbers)):
         job = tmp_path / folder / "reproduce-x"
         job.mkdir(parents=True)
-        (job / "numbers.json").write_text(json.dumps(content))
+        (job / "claims.json").write_text(json.dumps(content))
+        part = xr.Dataset({"rate": ("network", [1.0, 2.0])})
+        xr.DataTree.from_dict({"/case": part}).to_netcdf(job / "numbers.nc", engine="h5netcdf")
         found = dict(record.numbers(job))
         (tmp_path / folder / record.RECORD).write_text(json.dumps({"reproduce x": found}))
     assert record.compare(tmp_path / "before", tmp_path / "same", 1e-6) == 0
     assert record.compare(tmp_path / "before", tmp_path / "after", 1e-6) == 1
     out = capsys.readouterr().out
-    assert "5 numbers, 3 differ" in out
-    assert "verdict: numbers.json/claims/0/holds: True -> False" in out
+    assert "6 numbers, 3 differ" in out
+    assert "verdict: claims.json/claims/0/holds: True -> False" in out
     assert record.compare(tmp_path / "before", tmp_path / "after", 10.0) == 0

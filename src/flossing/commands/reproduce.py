@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -134,21 +135,25 @@ def _where(chosen: Experiment, options: Arguments) -> Where:
 
 def listing() -> Table:
     """All experiments with their source, the time of the kept run and its verdict."""
-    table = Table(title="floss reproduce NAME [--quick]", title_justify="left")
-    for name in ("name", "what", "source"):
-        table.add_column(name)
+    table = Table(
+        title="floss reproduce NAME [--quick]",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.add_column("name", no_wrap=True)
+    table.add_column("what")
+    table.add_column("source")
     for name in ("time", "claims"):
         table.add_column(name, justify="right", no_wrap=True)
     for name in EXPERIMENTS:
-        kept = kept_verdict(name)
-        if kept is None:
-            kind = experiment(name)
-            table.add_row(name, Text(kind.title), Text(kind.source), "-", "-")
-            continue
-        hold = sum(claim["holds"] for claim in kept["claims"])
-        minutes = f"{kept['wall_seconds'] / 60:.0f} min"
-        verdict = f"{hold} of {len(kept['claims'])}"
-        table.add_row(name, Text(kept["title"]), Text(kept["source"]), minutes, verdict)
+        kept, kind = kept_verdict(name), experiment(name)
+        time = verdict = "-"
+        if kept is not None:
+            time = f"{kept['wall_seconds'] / 60:.0f} min"
+            verdict = f"{sum(c['holds'] for c in kept['claims'])} of {len(kept['claims'])}"
+        source = kind.source.partition(" (")[0].partition(";")[0]
+        table.add_row(name, Text(kind.title), Text(source), time, verdict)
     return table
 
 
