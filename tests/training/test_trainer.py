@@ -235,8 +235,3 @@ def test_without_a_schedule_nothing_flosses():
     rules = trainer()
     with pytest.raises(ValueError, match="schedule: the trainer has none, so nothing flosses"):
         floss_step(begin(Plain(jnp.ones((2, 1))), rules), KEY, 0, rules)
-
-
-def test_what_is_no_optimiser_is_named(untyped):
-    with pytest.raises(TypeError, match="optimiser: expected an Optax transformation such as"):
-        begin(Plain(jnp.ones((2, 1))), trainer("adam"))
