@@ -341,11 +341,10 @@ def test_a_clock_in_the_state_is_left_out_with_tangents(key):
 @pytest.mark.parametrize(
     "optimiser",
     [
-        optax.adamw(0.02),
         optax.polyak_sgd(0.5),
         optax.chain(optax.clip(0.1), optax.sgd(0.1)),
     ],
-    ids=["adamw", "polyak", "chain"],
+    ids=["polyak", "chain"],
 )
 def test_any_optimiser_brings_an_exponent_to_its_target(optimiser, key):
     control = flosser(

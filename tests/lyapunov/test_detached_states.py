@@ -43,8 +43,17 @@ def problem(cell, k=3):
     return cell.recurrent_weight, cell, state, inputs, basis
 
 
-@pytest.mark.parametrize("every", [1, 4, "auto"])
-@pytest.mark.parametrize("kind", [fl.TanhCell, fl.BinaryCell])
+@pytest.mark.parametrize(
+    ("kind", "every"),
+    [
+        (fl.TanhCell, 1),
+        (fl.BinaryCell, "auto"),
+        pytest.param(fl.TanhCell, 4, marks=pytest.mark.slow),
+        pytest.param(fl.TanhCell, "auto", marks=pytest.mark.slow),
+        pytest.param(fl.BinaryCell, 1, marks=pytest.mark.slow),
+        pytest.param(fl.BinaryCell, 4, marks=pytest.mark.slow),
+    ],
+)
 def test_gradients_are_those_of_a_loop_with_constant_states(x64, kind, every):
     given = problem(cell(kind))
 
@@ -68,6 +77,7 @@ def test_exponents_are_the_same_and_gradients_are_not(x64):
     assert np.abs(one - other).max() > 0.1 * np.abs(other).max()
 
 
+@pytest.mark.slow
 def test_a_linear_network_has_nothing_to_leave_out(x64):
     """Its Jacobians do not depend on its states."""
 

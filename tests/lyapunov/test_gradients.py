@@ -150,6 +150,7 @@ def test_every_layer_of_the_spiking_network_of_these_tests_spikes_now_and_then(s
         assert 0 < jax.vmap(layer.output)(layer_states).mean() < 1
 
 
+@pytest.mark.slow
 def test_gradient_with_rare_renormalisation_is_that_of_every_step(rate_network, x64):
     _, vector, gradient = rate_network
     rare, _ = as_function_of_everything(*tanh_network(), renormalise_every=4)
@@ -222,8 +223,16 @@ def test_gradient_of_exponents_grows_with_time_in_chaos_like_the_first_exponent(
     assert standard_error < 0.02
 
 
-@pytest.mark.parametrize("every", [1, "auto"])
-@pytest.mark.parametrize("name", ["tanh", "lif"])
+@pytest.mark.parametrize(
+    ("name", "every"),
+    [
+        ("lif", 1),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in [("tanh", 1), ("tanh", "auto"), ("lif", "auto")]
+        ),
+    ],
+)
 def test_a_detached_warmup_leaves_the_gradient_of_counted_steps(name, every, network, x64):
     """Same value; the gradient is that of a spectrum which starts where the warm-up ends."""
     options = {"reset": "subtract"} if name == "lif" else {}

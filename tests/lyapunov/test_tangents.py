@@ -56,7 +56,15 @@ FUNCTIONS = {
 }
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize(
+    "name",
+    ["lyapunov_spectrum", "gradient_norms"]
+    + [
+        pytest.param(name, marks=pytest.mark.slow)
+        for name in FUNCTIONS
+        if name not in ("lyapunov_spectrum", "gradient_norms")
+    ],
+)
 def test_leaves_without_perturbations_move_and_do_not_count(name, key):
     """With the clock and the trace left out, everything is as for the network with its clock as input."""
     expected = FUNCTIONS[name](alone, START["hidden"], drive(20), key=key)
@@ -92,16 +100,9 @@ def test_several_starts_take_the_same_filter(key):
     assert float(found) == pytest.approx(float(one), rel=1e-2)
 
 
-@pytest.mark.parametrize(
-    ("tangents", "message"),
-    [
-        ({"hidden": False, "clock": False, "trace": False}, "selects no floating-point array"),
-        ((True, False), "tangents: expected a filter of the state's leaves"),
-    ],
-)
-def test_filters_that_do_not_fit(tangents, message, key, untyped):
-    with pytest.raises(ValueError, match=message):
-        fl.lyapunov_spectrum(with_clock, START, num_steps=5, tangents=tangents, key=key)
+def test_filters_that_do_not_fit(key, untyped):
+    with pytest.raises(ValueError, match="tangents: expected a filter of the state's leaves"):
+        fl.lyapunov_spectrum(with_clock, START, num_steps=5, tangents=(True, False), key=key)
 
 
 def told(step, state, inputs=None, **options):
@@ -109,10 +110,7 @@ def told(step, state, inputs=None, **options):
     _check_run._forward.clear()  # nothing is told twice
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        steps = 5 if inputs is None else None
-        fl.lyapunov_spectrum(
-            step, state, inputs, num_steps=steps, num_exponents=1, key=jax.random.key(0), **options
-        )
+        _check_run.check_run(step, state, inputs, 5 if inputs is None else None, **options)
     assert all(w.filename == __file__ for w in caught)
     return [str(w.message) for w in caught if w.category is fl.StepWarning]
 

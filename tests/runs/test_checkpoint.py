@@ -225,6 +225,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(half, undisturbed):
     assert_same(resume(half), undisturbed)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="needs groups of processes")
 def test_killed_at_a_random_moment(tmp_path, undisturbed):
     from kill_train import kill_and_resume

@@ -31,6 +31,7 @@ def undisturbed(tmp_path_factory):
     return own_parts.train(tmp_path_factory.mktemp("runs") / "whole", reporter=Silent())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="needs groups of processes")
 def test_own_network_task_and_metric_killed_and_resumed(undisturbed, tmp_path):
     """Bit for bit, whenever it is killed."""

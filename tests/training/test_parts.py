@@ -86,6 +86,7 @@ for count in (1, 2):
 """
 
 
+@pytest.mark.slow
 def test_parts_and_realisations_share_the_devices():
     """Four devices: parts of one realisation use them all, two realisations take one each."""
     environment = os.environ | {"JAX_PLATFORMS": "cpu"}
