@@ -25,7 +25,7 @@ FIELDS = {name: HINTS[name] for name in PLAIN if name != "directory"} | {
 NUMBERS = [name for name, hint in FIELDS.items() if hint is float or float in typing.get_args(hint)]
 INTEGERS = [name for name, hint in FIELDS.items() if hint is int]
 BASES = [RunConfig(), RunConfig(task=fl.tasks.DelayedXOR(4, num_steps=30), measure_every=None)]
-SETTINGS = hypothesis.settings(deadline=None, max_examples=40, derandomize=True)
+SETTINGS = hypothesis.settings(deadline=None, max_examples=20, derandomize=True)
 
 
 def odd(kind):

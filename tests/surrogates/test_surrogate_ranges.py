@@ -28,7 +28,7 @@ from flossing.surrogates import (
 )
 
 few = settings(
-    max_examples=60,
+    max_examples=30,
     deadline=None,
     derandomize=True,
     database=None,
@@ -49,9 +49,8 @@ TAILS = {
 
 
 @over("make", SHIPPED, **named)
-@over("dtype", [bool, np.uint8, np.int8, np.int64, np.float16, "bfloat16", np.float32])
-@over("sharpness", [np.uint8(3), np.float16(3)])
-def test_arguments_of_any_dtype_are_numbers(make, dtype, sharpness, untyped):
+@over("dtype", [bool, np.uint8, np.float16, "bfloat16"])
+def test_arguments_of_any_dtype_are_numbers(make, dtype, untyped):
     """Also integers whose squares and negatives do not fit into their type."""
     values = [0, 1] if dtype is bool else [0, 1, 2, 5, 100]
     x = (
@@ -59,8 +58,8 @@ def test_arguments_of_any_dtype_are_numbers(make, dtype, sharpness, untyped):
         if dtype == "bfloat16"
         else np.asarray(values, dtype)
     )
-    surrogate = make() if make is StraightThrough else make(sharpness)
-    exact = StraightThrough() if make is StraightThrough else make(float(sharpness))
+    surrogate = make() if make is StraightThrough else make(np.uint8(3))
+    exact = StraightThrough() if make is StraightThrough else make(3.0)
     result = x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else jnp.dtype(float)
     error = 4 * float(jnp.finfo(result).eps)
     for form in (x, jnp.asarray(x)):
@@ -139,7 +138,7 @@ def test_escape_noise_of_a_shape_has_exact_tails_in_single_precision(make, u):
     )
 
 
-@over("u", [-1e30, -1e6, -500.0, -60.0, 60.0, 500.0, 1e6, 1e30])
+@over("u", [-1e30, -60.0, 500.0, 1e6])
 @over(
     ("shape", "integral"),
     [

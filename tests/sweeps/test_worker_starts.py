@@ -50,7 +50,14 @@ def dying(tmp_path, monkeypatch):
     return prepare
 
 
-@pytest.mark.parametrize("moment", ["", "distributed", "flossing.sweeps.worker"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "flossing.sweeps.worker",
+        pytest.param("", marks=pytest.mark.slow),
+        pytest.param("distributed", marks=pytest.mark.slow),
+    ],
+)
 def test_a_worker_that_dies_while_it_starts_is_replaced(dying, moment):
     deaths = dying(moment, 2)
     with (
@@ -61,6 +68,7 @@ def test_a_worker_that_dies_while_it_starts_is_replaced(dying, moment):
     assert len(list(deaths.iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_whenever_it_starts_is_said(dying, tmp_path):
     dying("distributed", 100)
     with pytest.raises(ConnectionError, match="workers: a worker process could not be started"):
