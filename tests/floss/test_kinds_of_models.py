@@ -44,7 +44,6 @@ def test_a_module_of_equinox(key):
     model = WithReadout(eqx.nn.GRUCell(2, 4, key=key), eqx.nn.Linear(4, 1, key=key))
     after, found = flossed(model, lambda model: model.step, jnp.zeros(4), key=key)
     assert abs(found[-1]) < 0.5 * abs(found[0])
-    assert not np.array_equal(after.inner.weight_hh, model.inner.weight_hh)
     np.testing.assert_array_equal(after.readout.weight, model.readout.weight)
 
 
