@@ -69,6 +69,31 @@ def test_it_looks_every_third_call_and_flosses_until_within_half_the_band(expone
     assert int(state.calls) == 7
 
 
+def test_every_look_and_step_draws_with_a_key_of_its_own(key):
+    """Inputs shift the exponent: three steps by hand, each with its own, lead to the same model."""
+
+    def inputs(key):
+        return jax.random.normal(key, (STEPS,))
+
+    flosser = eqx.tree_at(
+        lambda f: f.step, FLOSSER, lambda model: lambda x, u: jnp.exp(model["a"] + u) * x
+    )
+    keeper = fl.AdaptiveFlosser(flosser, horizon=1e-3, band=1e-9, every=1)
+    model, state = at(0.4), keeper.init(at(0.4))
+    look_key, floss_key = jax.random.split(key)
+    for k in (jax.random.key(1), key):
+        model, state, look = keeper.update(model, state, lambda k: START, inputs, key=k)
+    expected, memory = at(0.4), flosser.init(at(0.4))
+    for i in range(int(look.steps)):
+        expected, memory, _ = flosser.update(
+            expected, memory, lambda k: START, inputs, key=jax.random.fold_in(floss_key, i)
+        )
+    measured = flosser.measure(at(0.4), lambda k: START, inputs, key=look_key)
+    np.testing.assert_allclose(look.exponent, measured, rtol=1e-5)
+    np.testing.assert_allclose(model["a"], expected["a"], rtol=1e-4)
+    assert int(look.steps) == 20
+
+
 def test_a_phase_ends_after_twenty_steps(key):
     _, _, looks = called(KEEPER, at(-3.0), [1.0] * 4, key)
     assert looks.steps[3] == 20

@@ -219,6 +219,19 @@ def test_a_loss_that_counts_only_lost_directions_is_infinite(key):
     assert np.isposinf(loss)
 
 
+@pytest.mark.filterwarnings("ignore::flossing.LostDirectionsWarning")
+def test_a_direction_that_is_lost_along_one_of_two_trajectories_is_left_out(key):
+    """The factors of the second trajectory are 0.5 and 0; the basis of the first has both of 0.5."""
+    factors = jnp.array([[0.5, 0.5], [0.5, 0.0]])
+    inputs = jnp.broadcast_to(factors[:, None], (2, 60, 2))
+    loss, info = fl.flossing_loss(
+        lambda x, u: u * x, jnp.zeros((2, 2)), inputs, num_starts=2, has_aux=True, key=key,
+        warmup=30,
+    )  # fmt: skip
+    assert int(info.num_lost) == 1
+    assert float(loss) == pytest.approx(np.log(0.5) ** 2, rel=1e-5)
+
+
 @pytest.mark.parametrize("starts", [None, 2])
 def test_what_is_said_of_lost_directions_can_be_switched_off(starts, key):
     state = jnp.zeros(2) if starts is None else jnp.zeros((starts, 2))

@@ -112,7 +112,7 @@ def test_a_batch_of_states_with_several_leaves_is_recognised(key):
     "step",
     [
         lambda s, u: jnp.tanh(jnp.asarray(WEIGHT) @ s @ jnp.asarray(WEIGHT)),
-        lambda s, u: s - 0.1 * s.mean(0),  # rows share a mean
+        lambda s, u: s - 0.1 * s.mean(0, keepdims=True),  # rows share a mean
         lambda s, u: jnp.tanh(0.9 * s),  # every number by itself: no batch
     ],
 )

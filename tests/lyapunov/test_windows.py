@@ -117,3 +117,16 @@ def test_number_of_counted_steps_leaves_the_warmups_out(key):
         )
     )
     assert spectrum.num_steps == 5
+
+
+def test_standard_errors_are_constants_for_derivatives(key):
+    """Also where there is no spread, at which a root has no derivative."""
+    factors = jnp.stack([jnp.linspace(0.5, 1.5, 12), jnp.full(12, 0.7)], 1)
+
+    def total(gain):
+        spectrum = fl.lyapunov_spectrum(
+            lambda x, u: gain**2 * u * x, jnp.zeros(2), factors, num_windows=4, key=key
+        )
+        return jnp.sum(spectrum.standard_errors) + jnp.sum(spectrum.exponents)
+
+    assert float(jax.grad(total)(1.3)) == pytest.approx(2 * 2 / 1.3, rel=1e-5)

@@ -230,6 +230,26 @@ def test_complex_weights_descend():
     np.testing.assert_allclose(after.network.a, 0.5 + 1j, rtol=1e-5)
 
 
+def test_a_flossing_step_is_an_update_of_the_flosser_with_a_stream_of_its_own(key):
+    net = network(key)
+    schedule = fl.Before(num_exponents=2, window=5, warmup=2, state_warmup=1)
+    rules = trainer(schedule=schedule)
+    after, metrics = floss_step(begin(net, rules), KEY, 3, rules)
+    flosser = schedule.flosser(lambda net: net.cell)
+    step_key = jax.random.fold_in(jax.random.fold_in(KEY, int(Stream.FLOSS)), 3)
+    expected, _, info = flosser.update(
+        net,
+        flosser.init(net),
+        lambda key: net.initial_state,
+        lambda key: TASK.sample_inputs(key, flosser.num_steps),
+        key=step_key,
+    )
+    np.testing.assert_allclose(metrics.exponents, info.exponents, rtol=1e-5)
+    np.testing.assert_allclose(
+        after.network.cell.recurrent_weight, expected.cell.recurrent_weight, rtol=1e-5
+    )
+
+
 def test_without_a_schedule_nothing_flosses():
     rules = trainer()
     with pytest.raises(ValueError, match="schedule: the trainer has none, so nothing flosses"):
