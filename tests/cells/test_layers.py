@@ -119,7 +119,7 @@ def test_a_batch_with_time_first_is_trial_after_trial(key):
             close(many[:, trial], one)
 
 
-@pytest.mark.parametrize("trials", [(3,), (2, 3)])
+@pytest.mark.parametrize("trials", [pytest.param((3,), marks=pytest.mark.slow), (2, 3)])
 @pytest.mark.parametrize("kind", ["tanh", "recurrent LIF", "convolution", "readout", "stack"])
 def test_trials_may_have_axes_of_their_own(kind, trials, key):
     cell = {

@@ -72,7 +72,7 @@ def test_tanh_forms_have_long_jacobians_that_are_conjugate(key):
     def run(cell):
         return lambda state: jax.lax.scan(lambda s, x: (cell(s, x), None), state, bits[:10])[0]
 
-    left = jax.jacfwd(run(post))(after) * first
+    left = jax.jacfwd(run(post))(after) * first[None]
     right = last[:, None] * jax.jacfwd(run(pre))(before)
     assert jnp.abs(right).max() > 1e-6
     np.testing.assert_allclose(left, right, rtol=0, atol=ROUNDING * jnp.abs(right).max())
