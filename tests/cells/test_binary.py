@@ -5,6 +5,7 @@ import functools
 import equinox as eqx
 import jax
 import numpy as np
+import pytest
 from cell_helpers import (
     INPUTS,
     UNITS,
@@ -134,6 +135,7 @@ def start_values():
     return jax.jit(jax.vmap(first_exponent, (None, 0)))
 
 
+@pytest.mark.slow
 @over(("sharpness", "published"), [(0.5, -0.21), (1.0, -0.49)])
 def test_binary_networks_start_with_the_published_first_exponent(sharpness, published, key):
     exponents = start_values()(sharpness, jax.random.split(key, 9))

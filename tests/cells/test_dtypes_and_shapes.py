@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from cell_helpers import CELLS, UNITS, close, over, raises
 from hypothesis import HealthCheck, given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
@@ -160,6 +161,7 @@ def test_a_membrane_of_integers_meets_the_whole_threshold(key):
         np.testing.assert_array_equal(cell.output(state), [0, 1, 0])
 
 
+@pytest.mark.slow
 @over("wide", ["inputs", "state"])
 def test_a_cell_of_single_precision_runs_beside_double(wide, key):
     """Values of the other precision neither stop a scan nor change what comes out."""

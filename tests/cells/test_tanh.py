@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from cell_helpers import INPUTS, ROUNDING, UNITS, close, jacobian, normal, over, trajectory
 
 import flossing as fl
@@ -78,6 +79,7 @@ def test_tanh_forms_have_long_jacobians_that_are_conjugate(key):
     np.testing.assert_allclose(left, right, rtol=0, atol=ROUNDING * jnp.abs(right).max())
 
 
+@pytest.mark.slow
 def test_tanh_forms_have_the_same_exponents(key):
     """Up to what the slopes of tanh at both ends can do to volumes, divided by the time."""
     pre, post, before, after, bits = both_forms(key)

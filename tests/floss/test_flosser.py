@@ -19,7 +19,7 @@ def assert_same(one, two, **tolerances):
         np.testing.assert_allclose(a, b, **tolerances)
 
 
-@pytest.mark.parametrize("starts", [None, 2])
+@pytest.mark.parametrize("starts", [pytest.param(None, marks=pytest.mark.slow), 2])
 def test_a_step_is_the_gradient_of_the_flossing_loss_and_optax(starts, model, key, x64):
     optimiser = optax.chain(optax.scale_by_adam(), optax.scale(-0.01))
     control = flosser(targets=(0.1, -0.4), penalty="below", optimiser=optimiser, num_starts=starts)
@@ -132,6 +132,7 @@ def test_steps_can_be_scanned(loop):
     np.testing.assert_allclose(found, losses[0], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_models_can_be_mapped(loop):
     control, models, keys, ends, losses = loop
     update = jax.jit(

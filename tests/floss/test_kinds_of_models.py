@@ -56,6 +56,7 @@ def test_a_bare_cell_is_its_own_step(key):
     np.testing.assert_allclose(change, 5e-3, rtol=0.01)
 
 
+@pytest.mark.slow
 def test_parameters_of_flax_linen(key):
     linen = pytest.importorskip("flax.linen")
     cell = linen.GRUCell(4)
@@ -67,6 +68,7 @@ def test_parameters_of_flax_linen(key):
     assert jax.tree.structure(after) == jax.tree.structure(parameters)
 
 
+@pytest.mark.slow
 def test_a_split_module_of_flax_nnx(key):
     nnx = pytest.importorskip("flax.nnx")
     model = nnx.GRUCell(2, 4, rngs=nnx.Rngs(0))
@@ -97,6 +99,7 @@ def test_complex_parameters_move_along_both_parts(key, x64):
     assert np.angle(after["a"]) == pytest.approx(0.7, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_half_precision_stays_half(key):
     model = {"w": (0.4 * jnp.eye(4)).astype(jnp.bfloat16)}
     after, found = flossed(

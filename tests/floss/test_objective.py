@@ -123,9 +123,12 @@ def test_a_smooth_surrogate_does_not_warn(key):
 @pytest.mark.parametrize(
     "cell",
     [
-        lambda key: fl.TanhCell(1, 20, key=key),
+        pytest.param(lambda key: fl.TanhCell(1, 20, key=key), marks=pytest.mark.slow),
         lambda key: fl.BinaryCell(1, 20, key=key),
-        lambda key: fl.Stack([fl.TanhCell(1, 12, key=key), fl.GRUCell(12, 10, key=key)]),
+        pytest.param(
+            lambda key: fl.Stack([fl.TanhCell(1, 12, key=key), fl.GRUCell(12, 10, key=key)]),
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["tanh", "binary", "stack"],
 )

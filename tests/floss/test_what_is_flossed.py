@@ -19,9 +19,8 @@ def moved(control, model, key):
     ("where", "names"),
     [
         (None, {"w", "v", "b"}),
-        (lambda m: m["w"], {"w"}),
         (lambda m: (m["w"], m["b"]), {"w", "b"}),
-        (lambda m: m, {"w", "v", "b"}),
+        pytest.param(lambda m: m, {"w", "v", "b"}, marks=pytest.mark.slow),
     ],
 )
 def test_only_what_where_says_is_flossed(where, names, model, key):
@@ -68,7 +67,13 @@ def test_nothing_to_floss_is_an_error(where, text, model):
 
 
 @pytest.mark.parametrize(
-    ("keeps", "says"), [(None, None), (None, True), (False, True), (True, None)]
+    ("keeps", "says"),
+    [
+        (None, True),
+        (False, True),
+        pytest.param(None, None, marks=pytest.mark.slow),
+        pytest.param(True, None, marks=pytest.mark.slow),
+    ],
 )
 def test_row_means_are_kept_where_flosser_or_step_says_so(keeps, says, model, key):
     class Step:

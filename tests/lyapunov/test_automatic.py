@@ -116,6 +116,7 @@ def test_edges_are_kept():
     assert {36, 37, 89} <= set(np.cumsum(found) - 1)
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(
     seed=st.integers(0, 100),

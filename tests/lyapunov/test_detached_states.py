@@ -68,6 +68,7 @@ def test_gradients_are_those_of_a_loop_with_constant_states(x64, kind, every):
     np.testing.assert_allclose(mine, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 def test_exponents_are_the_same_and_gradients_are_not(x64):
     given = problem(cell())
     detached, whole = spectrum(*given), spectrum(*given, detach_states=False)
@@ -107,6 +108,7 @@ def test_forward_and_reverse_mode_agree(x64):
         np.testing.assert_allclose(jnp.sum(pull(jnp.eye(3)[i])[0] * change), one, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_flossing_with_constant_states_settles_at_the_target():
     """A binary network, whose surrogate gradients through time would not let the exponent settle."""
     key = jax.random.key(5)

@@ -63,6 +63,7 @@ def test_a_lost_direction_is_found_whatever_else_is_tried(x64):
     assert orthonormalise(x, None, False).alive.sum() == 73
 
 
+@pytest.mark.slow
 def test_batches_of_batches_choose_as_one(x64, monkeypatch):
     """Under two ``vmap``s there is still a choice: no Householder where Gram-Schmidt is enough."""
     x = jnp.asarray(

@@ -42,6 +42,7 @@ def mean_cross_entropy(logits, labels):
     return -np.take_along_axis(log_softmax(logits), labels[..., None], -1).mean()
 
 
+@pytest.mark.slow
 @given(
     dtype=st.sampled_from([*DTYPES, "lists"]),
     shape=st.sampled_from([(2, 300, 3), (5, 1, 2), (1, 4, 1), (2, 3, 7, 4)]),
@@ -147,6 +148,7 @@ def exactly(train, slow, fast, dt, tail):
         return float(total / 2 / peak**2)
 
 
+@pytest.mark.slow
 @given(
     slow=st.sampled_from([0.5, 10.0, 1e3, 1e6, 1e8]),
     gap=st.sampled_from([0.0, 1e-15, 1e-12, 1e-9, 1e-7, 1e-5, 1e-3, 0.1, 0.5, 0.99, 1 - 1e-9]),

@@ -65,6 +65,7 @@ def test_inputs_alone_may_end_within_a_bin(key):
     assert task.sample_inputs(key, 23).shape == (23, 6)
 
 
+@pytest.mark.slow
 def test_a_spiking_network_learns_to_copy_a_bit_by_the_loss_of_the_task(key):
     task = SpikingBits(1, order=0, bin_steps=5, channels=8, probability=0.6, num_steps=30)
     cell_key, readout_key, train_key = jax.random.split(key, 3)
@@ -113,10 +114,9 @@ def test_loss_and_accuracy_are_those_of_the_means_over_bins(key):
 @pytest.mark.parametrize(("single", "steps"), [(False, 80), (True, 50)])
 def test_a_trial_has_the_length_that_its_answers_need(single, steps, key):
     """Twice the delay in bins, or one bin more than the delay."""
-    assert SpikingBits(4, single=single).sample(key).inputs.shape == (steps, 20)
-    given = SpikingBits(4, single=single, num_steps=70)
-    assert given.sample(key).inputs.shape == (70, 20)
-    assert given.sample(key, num_steps=60).inputs.shape == (60, 20)
+    shape = lambda task: jax.eval_shape(task.sample, key).inputs.shape  # noqa: E731
+    assert shape(SpikingBits(4, single=single)) == (steps, 20)
+    assert shape(SpikingBits(4, single=single, num_steps=70)) == (70, 20)
 
 
 def test_titles_name_the_question():
