@@ -75,6 +75,16 @@ def test_the_cell_is_that_of_its_constructor(name, key):
     assert eqx.tree_equal(spec.build(INPUTS, key=key), make(INPUTS, N, key=layer_key, **options))
 
 
+def test_fluctuation_driven_weights_are_made_for_inputs_of_100_hz(key):
+    given, usual = (
+        fl.LIFSpec(5, fluctuations=1.0, **rate).build(INPUTS, key=key)
+        for rate in ({"input_rate": 100.0}, {})
+    )
+    assert eqx.tree_equal(given, usual)
+    faster = fl.LIFSpec(5, fluctuations=1.0, input_rate=200.0).build(INPUTS, key=key)
+    assert np.abs(faster.input_weight).max() < np.abs(usual.input_weight).max()
+
+
 def test_fluctuation_driven_weights_are_drawn_with_a_key_of_their_own(key):
     spec = fl.LIFSpec(N, fluctuations=0.8, input_rate=200.0)
     (layer_key,) = jax.random.split(key, 1)

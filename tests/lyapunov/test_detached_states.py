@@ -23,7 +23,7 @@ def loop(weight, cell, state, inputs, basis):
         if t >= WARMUP:
             q, r = jnp.linalg.qr(jax.jacfwd(cell)(state, u) @ basis)
             sign = jnp.sign(jnp.diagonal(r))
-            basis = q * sign
+            basis = q * sign[None]
             logs.append(jnp.log(jnp.diagonal(r) * sign))
         state = cell(jax.lax.stop_gradient(state), u)
     return jnp.stack(logs[BASIS_WARMUP:]).mean(0)

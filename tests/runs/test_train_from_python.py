@@ -79,6 +79,7 @@ def test_a_changed_argument_is_refused(undisturbed, changed, message):
     assert message in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_run_of_one_s_own_parts_is_extended(undisturbed, tmp_path):
     short = own_parts.train(tmp_path / "run", epochs=550, reporter=Silent())
     longer = own_parts.train(tmp_path / "run", epochs=600, reporter=Silent())
