@@ -86,7 +86,7 @@ def test_a_state_of_mixed_types_counts_its_floating_point_numbers(key):
     assert found.final_state["half"].dtype == jnp.float16
 
 
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, pytest.param(jnp.float16, marks=pytest.mark.slow)])
 def test_half_precision_is_measured_with_tangents_of_single_precision(dtype, key):
     """Rounding a tangent in the step moves its length by at most eps, so an exponent by about eps."""
     weight = (jax.random.normal(key, (20, 20)) / np.sqrt(20)).astype(dtype)
@@ -276,9 +276,14 @@ def scaled(gain, state, input):
     ("size", "make"),  # places are told apart by sizes too
     [
         (5, lambda gain: functools.partial(scaled, gain)),
-        (6, lambda gain: jax.jit(functools.partial(scaled, gain))),
-        (7, lambda gain: Model(gain).step),
-        (8, lambda gain: Model(gain)),
+        *(
+            pytest.param(size, make, marks=pytest.mark.slow)
+            for size, make in [
+                (6, lambda gain: jax.jit(functools.partial(scaled, gain))),
+                (7, lambda gain: Model(gain).step),
+                (8, lambda gain: Model(gain)),
+            ]
+        ),
     ],
     ids=["partial", "jit of partial", "method", "object"],
 )

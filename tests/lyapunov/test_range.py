@@ -19,6 +19,10 @@ def diagonal(factors):
     return jax.tree_util.Partial(FACTORS.func, jnp.asarray(factors, jnp.float32))
 
 
+def times(matrix, state, input):
+    return matrix @ state
+
+
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.floats(-36, 36), min_size=3, max_size=3))
 def test_spectrum_of_a_diagonal_map_at_every_size(decades):
@@ -34,7 +38,7 @@ def test_spectrum_of_a_diagonal_map_at_every_size(decades):
 @pytest.mark.parametrize("k", [1, 6])
 def test_spectrum_of_a_rotation_times_a_factor(size, k, every, key):
     rotation = np.linalg.qr(np.random.default_rng(0).normal(size=(6, 6)))[0]
-    step = jax.tree_util.Partial(lambda m, x, u: m @ x, jnp.asarray(size * rotation, jnp.float32))
+    step = jax.tree_util.Partial(times, jnp.asarray(size * rotation, jnp.float32))
     found = fl.lyapunov_spectrum(
         step, jnp.zeros(6), num_exponents=k, num_steps=20, renormalise_every=every, key=key
     )
@@ -92,7 +96,7 @@ def test_gradient_norms_and_singular_values_at_every_size(size, key):
 @pytest.mark.parametrize("size", [1e-25, 1e25])
 def test_covariant_vectors_at_every_size(size, key):
     matrix = size * jnp.asarray([[2.0, 1.0], [0.0, 0.5]])
-    step = jax.tree_util.Partial(lambda m, x, u: m @ x, matrix)
+    step = jax.tree_util.Partial(times, matrix)
     found = fl.covariant_vectors(step, jnp.zeros(2), num_steps=60, warmup=20, tail=20, key=key)
     np.testing.assert_allclose(found.exponents, np.log(size) + np.log([2, 0.5]), atol=1e-4)
     second = np.asarray(found.vectors[5, :, 1])
