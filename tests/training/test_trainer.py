@@ -139,7 +139,7 @@ class Plain(eqx.Module):
 
 class Started(Plain):
     def __call__(self, inputs, state):
-        return state["h"] + jnp.cumsum(inputs @ self.weight, axis=0)
+        return state["h"][None] + jnp.cumsum(inputs @ self.weight, axis=0)
 
 
 class Loud(Plain):
