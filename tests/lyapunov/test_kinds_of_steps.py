@@ -142,6 +142,7 @@ def test_a_step_with_custom_vjp_is_measured_and_flossed_as_with_a_surrogate(x64,
     np.testing.assert_allclose(reverse, slope(superspike), atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::flossing.StepWarning")
 def test_other_measures_of_a_step_with_custom_vjp(x64, key):
     weight = jax.random.normal(key, (4, 4)) / 2
@@ -298,6 +299,7 @@ def test_other_ways_to_make_a_step_anew_are_told_as_well(size, make, key):
     assert [str(w.message)[:37] for w in caught] == ["step: compiled for the third time, fo"]
 
 
+@pytest.mark.slow
 def test_nothing_is_told_of_a_program_of_the_users_that_is_traced_again(key):
     @functools.partial(jax.jit, static_argnums=0)
     def program(steps):

@@ -39,6 +39,7 @@ def assert_same(one, two, **tolerances):
         np.testing.assert_allclose(a, b, **tolerances)
 
 
+@pytest.mark.slow
 def test_flossing_blocks_equal_a_plain_loop_over_one_network(start):
     """Which has a program of its own: the same to rounding. Training blocks: test_adapting.py."""
     state, keys = start
@@ -147,6 +148,7 @@ def test_evaluation_uses_trials_that_training_and_flossing_never_saw():
     np.testing.assert_array_equal(named, jax.random.key_data(pieces)[int(Stream.EVALUATE), 3])
 
 
+@pytest.mark.slow
 def test_the_schedule_of_heights_moves_exponents_and_leaves_activity_as_it_is():
     """Binary units: a factor c on all surrogate derivatives adds log c to every exponent."""
     nets, keys = networks(2, fl.BinaryCell)
