@@ -48,7 +48,7 @@ def test_windows_are_of_equal_length_as_far_as_intervals_allow(
     assert lengths == [expected]
 
 
-@pytest.mark.parametrize(("steps", "every"), [pytest.param(11, 2, marks=pytest.mark.slow), (11, 4)])
+@pytest.mark.parametrize(("steps", "every"), [(11, 2), pytest.param(11, 4, marks=pytest.mark.slow)])
 def test_local_exponents_are_means_over_windows_of_the_given_length(steps, every, x64):
     factors = np.random.default_rng(1).lognormal(size=(steps, 2))
     local = fl.local_exponents(
