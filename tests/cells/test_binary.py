@@ -108,6 +108,7 @@ def test_states_of_the_other_kind_are_refused(key, untyped):
         plain(noisy.initial_state(), normal(INPUTS))
 
 
+@pytest.mark.slow
 def test_delay_lines_have_equal_surrogate_exponents(key, x64):
     """A centred network whose matrix is a permutation, without inputs and biases: ln(g sg'(g / 2))."""
     cell = fl.BinaryCell(

@@ -226,7 +226,7 @@ def test_fluctuation_driven_membranes_have_the_wanted_spread(key):
     np.testing.assert_allclose(jnp.sqrt(jnp.mean(spread**2)), 1.3, rtol=0.05)
 
 
-@pytest.mark.parametrize("kind", ["dense", "convolution"])
+@pytest.mark.parametrize("kind", [pytest.param("dense", marks=pytest.mark.slow), "convolution"])
 def test_inputs_and_recurrence_share_the_variance(kind, key):
     if kind == "dense":
         cell = fl.LIFCell(60, 80, key=key)

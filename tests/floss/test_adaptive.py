@@ -126,6 +126,7 @@ def test_chance_is_the_first_loss_if_nobody_says_it(key):
     assert looks.learned.any()
 
 
+@pytest.mark.slow
 def test_losses_that_are_not_finite_do_not_count(key):
     _, state, _ = called(KEEPER, at(0.0), [2.0, np.nan, np.inf, 1.0], key)
     assert float(state.mean_loss) == pytest.approx(1.9)

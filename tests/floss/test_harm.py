@@ -185,6 +185,7 @@ def test_a_step_without_inputs_has_a_number_of_steps(key):
 # --- what is said after flossing
 
 
+@pytest.mark.slow
 def test_flossing_shuts_gates_unless_they_start_open(key):
     network = fl.Network(fl.GRUCell(1, 8, key=key), 1, key=key)
     (text,) = harm(network, flossed(network, key), key)

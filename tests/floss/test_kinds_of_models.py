@@ -85,6 +85,7 @@ def test_a_split_module_of_flax_nnx(key):
     np.testing.assert_allclose(again, step(after)(jnp.ones(4), jnp.ones(2)), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_complex_parameters_move_along_both_parts(key, x64):
     """The exponent of x -> a x is log|a|: towards 0 the absolute value grows, and the angle stays."""
     start = 0.4 * np.exp(0.7j)
@@ -109,6 +110,7 @@ def test_half_precision_stays_half(key):
     assert abs(found[-1]) < 0.5 * abs(found[0])
 
 
+@pytest.mark.slow
 def test_a_state_in_single_precision_has_a_keeper_in_double_precision_too(key, x64):
     model = {"a": jnp.asarray(0.5, jnp.float32)}
     control = fl.Flosser(

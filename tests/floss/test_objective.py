@@ -75,6 +75,7 @@ def test_one_start_equals_none(key):
     assert float(plain) == float(one)
 
 
+@pytest.mark.slow
 def test_it_is_the_square_of_the_spectrum(key, x64):
     cell = fl.GRUCell(2, 6, key=key)
     inputs = jax.random.normal(key, (40, 2))

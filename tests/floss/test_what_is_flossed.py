@@ -39,7 +39,7 @@ class Spiking(eqx.Module):
     ("where", "changes"),
     [
         (None, (True, False, False)),
-        (lambda m: m.spike.peak, (False, True, False)),
+        pytest.param(lambda m: m.spike.peak, (False, True, False), marks=pytest.mark.slow),
         (lambda m: m.spike, (False, True, True)),
     ],
 )

@@ -243,6 +243,7 @@ def test_a_function_that_is_kept_is_not_compiled_again(key):
             fl.lyapunov_spectrum(halve, jnp.zeros(2), num_steps=3, key=key)
 
 
+@pytest.mark.slow
 def test_programs_of_such_a_loop_are_forgotten_before_memory_maps_run_out(key, monkeypatch):
     from flossing import _compiled
     from flossing.lyapunov import _fresh
@@ -273,18 +274,14 @@ def scaled(gain, state, input):
     return gain * state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "make"),  # places are told apart by sizes too
     [
         (5, lambda gain: functools.partial(scaled, gain)),
-        *(
-            pytest.param(size, make, marks=pytest.mark.slow)
-            for size, make in [
-                (6, lambda gain: jax.jit(functools.partial(scaled, gain))),
-                (7, lambda gain: Model(gain).step),
-                (8, lambda gain: Model(gain)),
-            ]
-        ),
+        (6, lambda gain: jax.jit(functools.partial(scaled, gain))),
+        (7, lambda gain: Model(gain).step),
+        (8, lambda gain: Model(gain)),
     ],
     ids=["partial", "jit of partial", "method", "object"],
 )

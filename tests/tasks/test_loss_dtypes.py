@@ -87,6 +87,7 @@ def test_losses_of_spikes_are_the_same_for_every_dtype(dtype, shape, p, seed):
         np.testing.assert_allclose(found, expected, rtol=2e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @given(
     dtype=st.sampled_from([*DTYPES, "lists"]),
     mask_dtype=st.sampled_from(["bool", "uint8", "float16", "lists"]),

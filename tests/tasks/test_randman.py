@@ -54,6 +54,7 @@ def test_coefficients_are_uniform(key):
         assert abs(float(numbers.mean()) - 0.5) < 4 / np.sqrt(12 * numbers.size)
 
 
+@pytest.mark.slow
 def test_larger_alpha_is_smoother(key):
     points = jnp.linspace(0, 1, 400)[:, None]
 
@@ -138,6 +139,7 @@ def test_same_key_same_data(split):
     assert not np.array_equal(other.train.times, parts.train.times)
 
 
+@pytest.mark.slow
 def test_an_integer_alpha_is_a_number_like_others(key, untyped):
     options = {"classes": 2, "inputs": 3, "frequencies": 5, "samples": 20}
     for alpha in (0, 1, np.int8(2)):
@@ -165,6 +167,7 @@ def test_products_of_many_dimensions_stay_in_range(dimension, key):
     assert (np.ptp(found, axis=0) == 49).all()
 
 
+@pytest.mark.slow
 def test_a_constant_coordinate_is_the_first_step(key):
     class Constant(Randman):
         def manifold(self, key):

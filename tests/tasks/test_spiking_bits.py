@@ -153,6 +153,7 @@ def test_small_integers_of_numpy_do_not_wrap(untyped, key):
     assert task.sample_inputs(key, np.uint8(7)).shape == (7, 2)
 
 
+@pytest.mark.slow
 def test_the_ends_of_the_ranges(key):
     """Two channels, one step per bit, certain spikes: the bits themselves."""
     task = SpikingBits(1, order=0, bin_steps=1, channels=2, probability=1.0)

@@ -31,6 +31,7 @@ def total(spikes):
     return spikes.sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [*DTYPES, "lists"])
 def test_inputs_of_stochastic_networks_in_every_dtype(dtype):
     draw = theory.Draw.random(NET, jax.random.key(2))

@@ -20,6 +20,7 @@ def test_outputs_are_a_linear_readout_of_the_state_after_each_input(key):
     np.testing.assert_allclose(network(inputs), jnp.stack(expected), rtol=2e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_published_initialisation(key):
     """w_r ~ N(0, 1), not scaled by N; offset 0.001; state relaxed without input (4 standard errors)."""
     network = Network(fl.TanhCell(1, 2000, key=key), 1, key=key)
