@@ -30,7 +30,9 @@ def as_function_of_everything(cell, state, inputs, measure=flossing_like, **opti
 
 def central_differences(function, vector, size=1e-5):
     shifts = size * jnp.eye(vector.size)
-    values = jax.jit(jax.vmap(function))(jnp.concatenate([vector + shifts, vector - shifts]))
+    values = jax.jit(jax.vmap(function))(
+        jnp.concatenate([vector[None] + shifts, vector[None] - shifts])
+    )
     return (values[: vector.size] - values[vector.size :]) / (2 * size)
 
 

@@ -72,7 +72,7 @@ def driven():
 def test_gradient_is_that_of_finite_differences(driven, x64):
     loss, weight = driven
     shifts = 1e-5 * jnp.eye(weight.size).reshape(-1, *weight.shape)
-    values = jax.vmap(loss)(jnp.concatenate([weight + shifts, weight - shifts]))
+    values = jax.vmap(loss)(jnp.concatenate([weight[None] + shifts, weight[None] - shifts]))
     expected = (values[: weight.size] - values[weight.size :]) / 2e-5
     found = jax.grad(loss)(weight).ravel()
     assert np.linalg.norm(found - expected) < 1e-6 * np.linalg.norm(expected)

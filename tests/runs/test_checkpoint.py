@@ -206,6 +206,7 @@ sys.exit(main(["train", "--devices", "1", "--resume", sys.argv[1]]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="needs limits of processes")
 def test_a_full_disk_leaves_the_last_checkpoint(half, undisturbed):
     """Files that may not grow beyond a limit stand for a full disk."""

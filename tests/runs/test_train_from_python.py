@@ -196,6 +196,7 @@ def test_resume_takes_no_other_directory(undisturbed, tmp_path):
         resume(Path(tmp_path))
 
 
+@pytest.mark.slow
 def test_arrays_are_trained_on_as_the_page_says(capsys, untyped):
     page = (Path(__file__).parents[2] / "docs" / "runs.md").read_text(encoding="utf-8")
     (code,) = [b for b in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "Arrays" in b]
