@@ -173,6 +173,7 @@ def test_second_derivative_is_that_of_finite_differences_of_the_gradient(rate_ne
     assert relative_error(second, expected) < 1e-6
 
 
+@pytest.mark.slow
 def test_gradient_is_finite_and_that_of_the_survivors_when_directions_are_lost(x64):
     # The first and the third direction die at step 4; the others only stretch.
     factors = jnp.ones((8, 4)).at[4].set(jnp.array([0.0, 1.0, 0.0, 1.0]))
@@ -188,6 +189,7 @@ def test_gradient_is_finite_and_that_of_the_survivors_when_directions_are_lost(x
     np.testing.assert_allclose(gradient, [0, 1, 0, 1], rtol=0, atol=1e-14)
 
 
+@pytest.mark.slow
 def test_gradient_of_spiking_neurons_is_finite_after_exact_resets(network, x64):
     cell, state, inputs = network("lif")
 

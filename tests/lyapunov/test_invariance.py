@@ -66,6 +66,7 @@ def test_exponents_do_not_depend_on_the_renormalisation_interval(every, driven, 
     np.testing.assert_allclose(other.exponents, full.exponents, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_batch_has_the_exponents_of_its_single_trajectories(driven):
     cell, _, inputs, basis = driven
     states = jax.vmap(lambda key: cell.initial_state(key=key))(
@@ -170,6 +171,7 @@ def test_basis_warmup_is_running_the_basis_first(every, detach, driven):
     np.testing.assert_allclose(warmed.exponents, late.exponents, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_single_precision_agrees_with_double(driven, full):
     # 50 steps with rounding errors of 6e-8 each, over which the state forgets and does not amplify.
     single = jax.tree.map(lambda x: x.astype(jnp.float32) if eqx.is_array(x) else x, driven)

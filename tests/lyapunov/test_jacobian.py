@@ -76,6 +76,7 @@ def test_singular_values_far_beyond_floating_point_range_of_their_ratio_are_foun
     np.testing.assert_allclose(found, 300 * STRETCHES, rtol=0, atol=1e-11)
 
 
+@pytest.mark.slow
 def test_singular_values_are_found_in_single_precision(long, key):
     # 300 rounding errors of 6e-8, and sums of size 100 with a relative precision of 6e-8.
     found = fl.log_singular_values(matrix_step, jnp.zeros(4), jnp.asarray(long), key=key)

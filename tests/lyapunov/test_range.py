@@ -35,7 +35,7 @@ def test_spectrum_of_a_diagonal_map_at_every_size(decades):
     ("every", "size"),  # three steps of 1e-20 would leave float32 themselves
     [(1, 1e-20), (1, 1e20), ("auto", 1e-20), ("auto", 1e20), (3, 1e-10), (3, 1e10)],
 )
-@pytest.mark.parametrize("k", [1, 6])
+@pytest.mark.parametrize("k", [pytest.param(1, marks=pytest.mark.slow), 6])
 def test_spectrum_of_a_rotation_times_a_factor(size, k, every, key):
     rotation = np.linalg.qr(np.random.default_rng(0).normal(size=(6, 6)))[0]
     step = jax.tree_util.Partial(times, jnp.asarray(size * rotation, jnp.float32))
@@ -83,7 +83,7 @@ def test_factors_of_rows_of_any_length(exact):
     np.testing.assert_allclose(factors.vectors @ factors.vectors.T, np.eye(5), atol=1e-5)
 
 
-@pytest.mark.parametrize("size", [1e-30, 1e-20, 1e20, 1e30])
+@pytest.mark.parametrize("size", [1e-30, 1e30])
 def test_gradient_norms_and_singular_values_at_every_size(size, key):
     step = diagonal([size, 2 * size, 3 * size])
     logs = fl.gradient_norms(step, jnp.zeros(3), num_steps=4, loss=lambda x: 1e-20 * x[1], log=True)

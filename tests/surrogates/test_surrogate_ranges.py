@@ -34,6 +34,11 @@ few = settings(
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
+PRECISIONS = [
+    "float16",
+    "float32",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("bfloat16", "float64")),
+]
 FINITE = [make for make in SHIPPED if make is not StraightThrough]
 # Integrals from u >= 0 to infinity, in double precision.
 TAILS = {
@@ -74,7 +79,7 @@ def test_arguments_of_any_dtype_are_numbers(make, dtype, untyped):
 
 
 @over("make", FINITE, **named)
-@over("dtype", ["float16", "bfloat16", "float32", "float64"])
+@over("dtype", PRECISIONS)
 @given(x=st.floats(-6e4, 6e4), sharpness=st.floats(1e-3, 1e6))
 @few
 def test_derivatives_of_any_argument_are_those_of_double_precision(make, dtype, x, sharpness):
@@ -94,7 +99,7 @@ def test_derivatives_of_any_argument_are_those_of_double_precision(make, dtype, 
 
 
 @over("make", SHIPPED, **named)
-@over("dtype", ["float16", "bfloat16", "float32", "float64"])
+@over("dtype", PRECISIONS)
 def test_the_largest_arguments_give_numbers(make, dtype):
     largest = float(jnp.finfo(dtype).max)
     x = jnp.asarray([-largest, -largest / 2, largest / 2, largest], dtype)
