@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 _ROOT = Path(__file__).parents[1]
 
 
@@ -30,6 +32,7 @@ def test_first_example_of_the_readme_runs(capsys, untyped):
     assert float(abs(names["gradient"].recurrent_weight).max()) > 0
 
 
+@pytest.mark.slow
 def test_example_script_flosses_an_equinox_cell(capsys, untyped):
     runpy.run_path(str(_ROOT / "examples" / "floss_your_own.py"))
     lines = capsys.readouterr().out.splitlines()

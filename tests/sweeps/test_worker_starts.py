@@ -10,6 +10,7 @@ from sweep_helpers import SMALL
 import flossing as fl
 from flossing.sweeps.local import local_cluster
 
+pytestmark = pytest.mark.slow
 DYING = """
     import os, sys
 
@@ -53,9 +54,9 @@ def dying(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "moment",
     [
+        "",
+        "distributed",
         "flossing.sweeps.worker",
-        pytest.param("", marks=pytest.mark.slow),
-        pytest.param("distributed", marks=pytest.mark.slow),
     ],
 )
 def test_a_worker_that_dies_while_it_starts_is_replaced(dying, moment):
@@ -68,7 +69,6 @@ def test_a_worker_that_dies_while_it_starts_is_replaced(dying, moment):
     assert len(list(deaths.iterdir())) == 2
 
 
-@pytest.mark.slow
 def test_a_worker_that_dies_whenever_it_starts_is_said(dying, tmp_path):
     dying("distributed", 100)
     with pytest.raises(ConnectionError, match="workers: a worker process could not be started"):
