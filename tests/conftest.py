@@ -13,16 +13,27 @@ import pytest
 
 with jaxtyping.install_import_hook("flossing", "typechecker.check"):
     import flossing  # noqa: F401
-    from flossing._compiled import compile_quickly
+    from flossing._compiled import compile_quickly, forget_programs
 
 compile_quickly(level=0)  # tests compile for longer than they compute
 
 
 @pytest.fixture(autouse=True, scope="module")
 def forget_compiled():
-    """Compiled functions of a module go with it: thousands of them exhaust a process's memory maps."""
+    """Compiled functions are forgotten in time: many thousands of them exhaust a process's memory maps."""
     yield
-    jax.clear_caches()
+    forget_programs(0.5)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def strict_ranks(request):
+    """A mistake in an axis is an error, and no larger result; experiments are written like NumPy.
+
+    Not so for dtypes: Optax and JAX add integers to floats themselves.
+    """
+    loose = "experiments" in request.path.parts
+    with jax.numpy_rank_promotion("allow" if loose else "raise"):
+        yield
 
 
 @pytest.fixture

@@ -81,6 +81,7 @@ def test_sizes_are_those_of_the_published_call():
     assert times == (500, 100, 2, 500)
 
 
+@pytest.mark.slow
 def test_demo_compares_two_runs(tmp_path, capsys):
     command = [
         "demo",
@@ -105,6 +106,7 @@ def test_demo_compares_two_runs(tmp_path, capsys):
     xr.testing.assert_equal(runs[0]["exponents"][0], runs[1]["exponents"][0])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="needs a signal that Windows does not have")
 @pytest.mark.parametrize("command", ["train", "demo"])
 def test_ctrl_c_finishes_the_block_and_says_how_to_go_on(command, tmp_path):
@@ -148,6 +150,7 @@ def test_ctrl_c_finishes_the_block_and_says_how_to_go_on(command, tmp_path):
     assert "Traceback" not in out
 
 
+@pytest.mark.slow
 def test_resume_extends_a_finished_run(tmp_path, capsys):
     path = tmp_path / "run"
     assert main(["train", *TINY, "--directory", str(path)]) == 0

@@ -134,19 +134,6 @@ def test_steep_noise_becomes_a_spike():
     np.testing.assert_array_equal(step(x, uniform), surrogates.SuperSpike()(x))
 
 
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: SigmoidNoise(0.0), "sharpness: expected a finite positive number, got 0.0."),
-        (lambda: SigmoidNoise(1.0, rule="mean"), "rule: expected one of 'matched'"),
-        (lambda: ExponentialNoise(-1.0), "rate: expected a finite positive number, got -1.0."),
-    ],
-)
-def test_wrong_arguments(make, message, untyped):
-    with pytest.raises(ValueError, match=message):
-        make()
-
-
 def exact_rates(kind, log):
     """Probability, slope and rates of jumps of width 1, from the logarithm of the intensity (60 digits)."""
     with localcontext() as context:
@@ -212,8 +199,3 @@ def test_constants_of_any_form_are_numbers(value, untyped):
     x = jnp.asarray([-0.1, 0.2])
     for make in (SigmoidNoise, lambda v: ExponentialNoise(0.5, v), lambda v: ExponentialNoise(v)):
         np.testing.assert_allclose(make(value).probability(x), make(3.0).probability(x), rtol=1e-14)
-
-
-def test_surrogates_of_a_noise_are_instances(untyped):
-    with pytest.raises(TypeError, match=r"got the class SuperSpike; write SuperSpike\(\)."):
-        ShapeNoise(surrogates.SuperSpike)

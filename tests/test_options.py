@@ -106,6 +106,7 @@ CHOSEN = (
 ).split()
 
 
+@pytest.mark.slow
 def test_parts_of_one_s_own_are_kept_with_their_file(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("own.py").write_text(OWN)
@@ -168,6 +169,7 @@ final_learning_rate readout_rate slow_below roll_back beta1 beta2 clip clip_norm
 train_initial_state keep_zeros realisations seed measure_every measure_exponents test_trials directory"""
 
 
+@pytest.mark.slow
 def test_nothing_is_compiled_twice(tmp_path):
     """Two networks on two cores, with flossing before and during training."""
     words = (

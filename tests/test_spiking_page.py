@@ -4,10 +4,12 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 _PAGE = Path(__file__).parents[1] / "docs" / "spiking.md"
 
 
+@pytest.mark.slow
 def test_examples_run_and_the_loss_falls(capsys, untyped):
     blocks = re.findall(r"```python\n(.*?)```", _PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert len(blocks) == 4

@@ -37,6 +37,7 @@ def test_a_gru_of_equinox_is_flossed_and_learns_to_add(capsys, untyped):
     assert last < 0.1 / 6 < first
 
 
+@pytest.mark.slow
 def test_a_module_of_nnx_gets_slower_directions(capsys, untyped):
     pytest.importorskip("flax")
     before, after, skipped = printed("NNX", capsys)
@@ -45,6 +46,7 @@ def test_a_module_of_nnx_gets_slower_directions(capsys, untyped):
     assert skipped == 0
 
 
+@pytest.mark.slow
 def test_a_dict_of_arrays_learns_with_a_joint_loss(capsys, untyped):
     first, last = printed("joint", capsys)
     assert last < 0.5 * first

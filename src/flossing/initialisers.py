@@ -163,4 +163,5 @@ def dale_signs(size: int, excitatory: float) -> Float[Array, " size"]:
 
 def apply_dale(weight: Float[Array, "n n"], excitatory: float) -> Float[Array, "n n"]:
     """``|weight|`` with the sign of each column set by the type of its presynaptic unit."""
-    return jnp.abs(weight) * dale_signs(weight.shape[-1], excitatory).astype(weight.dtype)
+    signs = dale_signs(weight.shape[-1], excitatory).astype(weight.dtype)
+    return jnp.abs(weight) * signs[None]

@@ -5,6 +5,7 @@ import functools
 import equinox as eqx
 import jax
 import numpy as np
+import pytest
 from cell_helpers import (
     INPUTS,
     UNITS,
@@ -107,6 +108,7 @@ def test_states_of_the_other_kind_are_refused(key, untyped):
         plain(noisy.initial_state(), normal(INPUTS))
 
 
+@pytest.mark.slow
 def test_delay_lines_have_equal_surrogate_exponents(key, x64):
     """A centred network whose matrix is a permutation, without inputs and biases: ln(g sg'(g / 2))."""
     cell = fl.BinaryCell(
@@ -134,6 +136,7 @@ def start_values():
     return jax.jit(jax.vmap(first_exponent, (None, 0)))
 
 
+@pytest.mark.slow
 @over(("sharpness", "published"), [(0.5, -0.21), (1.0, -0.49)])
 def test_binary_networks_start_with_the_published_first_exponent(sharpness, published, key):
     exponents = start_values()(sharpness, jax.random.split(key, 9))

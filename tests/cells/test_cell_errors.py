@@ -4,7 +4,7 @@ import inspect
 import math
 
 import jax.numpy as jnp
-from cell_helpers import CELLS, INPUTS, UNITS, over, raises, stack
+from cell_helpers import CELLS, INPUTS, UNITS, over, raises
 
 import flossing as fl
 
@@ -36,49 +36,22 @@ KINDS = {
     "binary": fl.BinaryCell,
     "lif": fl.LIFCell,
 }
-each_kind = over("make", KINDS.values(), ids=KINDS)
 
 
-@over("name", WRONG_STATES)
-def test_wrong_states_are_named(name, key, untyped):
-    state, message = WRONG_STATES[name]
-    with raises(ValueError, message):
-        CELLS[name](INPUTS, UNITS, key=key)(state, jnp.zeros(INPUTS))
+def test_wrong_states_are_named(key, untyped):
+    for name, (state, message) in WRONG_STATES.items():
+        with raises(ValueError, message):
+            CELLS[name](INPUTS, UNITS, key=key)(state, jnp.zeros(INPUTS))
 
 
-@each_kind
-def test_states_and_inputs_of_another_size_are_named(make, key, untyped):
-    cell, larger = (make(INPUTS, units, key=key) for units in (UNITS, UNITS + 1))
-    with raises(ValueError, "expected shape (5,), got (6,)."):
-        cell(larger.initial_state(), jnp.zeros(INPUTS))
-    for shape in ((), (2,), (4, 3)):
-        with raises(ValueError, f"input: expected shape (3,), got {shape}."):
-            cell(cell.initial_state(), jnp.zeros(shape))
-
-
-def test_stack_wants_one_state_per_layer(key, untyped):
-    cell = stack(key)
-    with raises(ValueError, "state: expected one entry for each of 3 layers, got 2."):
-        cell(cell.initial_state()[:2], jnp.zeros(INPUTS))
-
-
-def test_stack_refuses_layers_that_do_not_fit(key, untyped):
-    layers = [fl.TanhCell(INPUTS, UNITS, key=key), fl.GRUCell(INPUTS, UNITS, key=key)]
-    message = "layers[1]: input_size is 3, but the layer below has hidden_size 5."
-    with raises(ValueError, message):
-        fl.Stack(layers)
-
-
-@over(
-    ("layers", "error", "message"),
-    [
-        ([], ValueError, "layers: expected at least one cell, got none."),
-        ([jnp.tanh], TypeError, "layers[0]: expected a cell such as fl.TanhCell(...)"),
-    ],
-)
-def test_stack_refuses_what_is_no_cell(layers, error, message, untyped):
-    with raises(error, message):
-        fl.Stack(layers)
+def test_states_and_inputs_of_another_size_are_named(key, untyped):
+    for make in KINDS.values():
+        cell, larger = (make(INPUTS, units, key=key) for units in (UNITS, UNITS + 1))
+        with raises(ValueError, "expected shape (5,), got (6,)."):
+            cell(larger.initial_state(), jnp.zeros(INPUTS))
+        for shape in ((), (2,), (4, 3)):
+            with raises(ValueError, f"input: expected shape (3,), got {shape}."):
+                cell(cell.initial_state(), jnp.zeros(shape))
 
 
 ALL = {
@@ -164,38 +137,3 @@ def test_each_argument_is_checked_by_its_name(name, key, untyped):
         given = {"input_size": INPUTS, "hidden_size": UNITS, "key": key, argument: value}
         with raises(error, f"{argument}: {message}"):
             KINDS[name](**given)
-
-
-@over(
-    ("make", "options", "message"),
-    [
-        (
-            fl.LinearRecurrentCell,
-            {"min_radius": 0.9, "max_radius": 0.9},
-            "max_radius: expected more than min_radius = 0.9, got 0.9.",
-        ),
-        (
-            fl.LSTMCell,
-            {"chrono": 20.0, "forget_bias": 1.0},
-            "forget_bias: chrono = 20.0 takes its place; leave one of them out.",
-        ),
-        (
-            fl.GRUCell,
-            {"openness": 3.0, "update_bias": 1.0},
-            "update_bias: openness = 3.0 takes its place; leave one out.",
-        ),
-        (
-            fl.LSTMCell,
-            {"openness": 3.0, "chrono": 20.0},
-            "chrono: openness = 3.0 takes its place; leave one out.",
-        ),
-        (
-            fl.LIFCell,
-            {"dale": 0.8, "centred": True},
-            "centred: rows with a mean of zero contradict fixed signs (dale).",
-        ),
-    ],
-)
-def test_options_that_contradict_each_other_are_named(make, options, message, key, untyped):
-    with raises(ValueError, message):
-        make(INPUTS, UNITS, key=key, **options)

@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from cell_helpers import CELLS, UNITS, close, over, raises
 from hypothesis import HealthCheck, given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
@@ -16,7 +17,7 @@ from flossing.cells import LeakyReadout, LIFState, ReadoutState
 from flossing.escape_noise import Noisy, SigmoidNoise, with_noise
 
 few = settings(
-    max_examples=25,
+    max_examples=10,
     deadline=None,
     derandomize=True,
     database=None,
@@ -50,7 +51,7 @@ def by_hand(cell, inputs):
 
 
 @each_cell
-@over("dtype", [bool, np.uint8, np.int8, np.int64, np.float16, np.float32, list])
+@over("dtype", [bool, np.uint8, np.float16, list])
 def test_spikes_of_any_dtype_are_spikes(name, dtype, untyped):
     spikes = np.random.default_rng(0).random((6, 3)) < 0.6
     cell = built(name)
@@ -67,7 +68,7 @@ def test_spikes_of_any_dtype_are_spikes(name, dtype, untyped):
         close(cell.output(state), expected[-1])
 
 
-@over("name", ["tanh, leaky", "gru", "lif, adaptive", "windows", "readout", "binary, centred"])
+@over("name", ["tanh, leaky", "lif, adaptive", "windows", "readout"])
 @given(counts=arrays(np.uint8, (4, 3), elements=st.integers(0, 255)))
 @few
 def test_counts_do_not_overflow(name, counts, untyped):
@@ -84,7 +85,7 @@ def test_large_integers_are_not_cut(untyped):
 
 
 @each_cell
-@over("trials", [(), (0,), (2,), (2, 0)])
+@over("trials", [(), (2,), (2, 0)])
 @over("steps", [0, 1])
 def test_trials_without_steps_and_no_trials(name, steps, trials):
     cell = built(name)
@@ -97,8 +98,7 @@ def test_trials_without_steps_and_no_trials(name, steps, trials):
         close(found[(slice(None), *trial)], expected)
 
 
-@over("steps", [0, 1, 3])
-@over("trials", [(), (0,), (2,)])
+@over(("steps", "trials"), [(0, (2,)), (3, ()), (3, (0,)), (3, (2,))])
 def test_stochastic_trials_have_noise_of_their_own(steps, trials, key):
     layer = fl.LIFCell(3, 4, escape=SigmoidNoise(0.1), key=key)
     binary = fl.BinaryCell(3, 4, escape=SigmoidNoise(0.1), key=key)
@@ -110,22 +110,18 @@ def test_stochastic_trials_have_noise_of_their_own(steps, trials, key):
             assert (inputs.uniform[:, 0] != inputs.uniform[:, 1]).all()
 
 
-@over(
-    ("inputs", "message"),
-    [
-        ([[1.0, 0.0, 0.0], [1.0]], "inputs: expected an array of real numbers, got rows that diff"),
-        (
-            np.ones((2, 3), complex),
-            "inputs: expected an array of real numbers, got dtype complex12",
-        ),
-        (np.full((2, 3), "1"), "inputs: expected an array of real numbers, got dtype <U1"),
-        (None, "inputs: expected an array of real numbers, got dtype object"),
-    ],
-)
-@each_cell
-def test_inputs_that_are_no_numbers_are_refused(name, inputs, message, untyped):
-    with raises(TypeError, message):
-        built(name).over_time(inputs)
+def test_inputs_that_are_no_numbers_are_refused(untyped):
+    expected = "inputs: expected an array of real numbers, got "
+    for name in MAKE:
+        with raises(TypeError, expected + "rows that diff"):
+            built(name).over_time([[1.0, 0.0, 0.0], [1.0]])
+    for inputs, kind in (
+        (np.ones((2, 3), complex), "complex128"),
+        (np.full((2, 3), "1"), "<U1"),
+        (None, "object"),
+    ):
+        with raises(TypeError, expected + f"dtype {kind}"):
+            built("lif").over_time(inputs)
 
 
 @over("name", ["tanh, leaky", "lif", "readout", "lstm"])
@@ -165,6 +161,7 @@ def test_a_membrane_of_integers_meets_the_whole_threshold(key):
         np.testing.assert_array_equal(cell.output(state), [0, 1, 0])
 
 
+@pytest.mark.slow
 @over("wide", ["inputs", "state"])
 def test_a_cell_of_single_precision_runs_beside_double(wide, key):
     """Values of the other precision neither stop a scan nor change what comes out."""

@@ -7,13 +7,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from cell_helpers import close, over, raises
 from hypothesis import given, settings, strategies as st
 
 import flossing as fl
 from flossing.cells import LeakyReadout, fluctuation_driven
 
-few = settings(max_examples=20, deadline=None, derandomize=True, database=None)
+few = settings(max_examples=8, deadline=None, derandomize=True, database=None)
 KEY = jax.random.key(0)
 # Ratios of two time constants: nearly equal, and far apart.
 ratios = st.one_of(
@@ -87,6 +88,7 @@ def test_adaptation_of_single_precision_grows_slowly(steps_of_tau):
         np.testing.assert_allclose(found, -math.expm1(-1 / steps_of_tau), rtol=1e-6)
 
 
+@pytest.mark.slow
 @over("dtype", ["float32", "float64"])
 def test_a_leak_near_either_end_has_its_exponent(dtype):
     """ln(1 - leak), the exponent without recurrence, from 1e-6 to 1 - 1e-6."""

@@ -3,6 +3,7 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import pytest
 from cell_helpers import INPUTS, UNITS, close, normal
 
 import flossing as fl
@@ -58,6 +59,7 @@ def test_lstm_forget_bias_makes_the_cell_remember(key):
     close(cell(state, input).cell - cell(empty, input).cell, state.cell)
 
 
+@pytest.mark.slow
 def test_chrono_biases_are_logarithms_of_uniform_times(key):
     gru, lstm = fl.GRUCell(1, 500, chrono=40.0, key=key), fl.LSTMCell(1, 500, chrono=40.0, key=key)
     enter, forget, *others = jnp.split(lstm.bias, 4)

@@ -119,7 +119,7 @@ def test_a_batch_with_time_first_is_trial_after_trial(key):
             close(many[:, trial], one)
 
 
-@pytest.mark.parametrize("trials", [(3,), (2, 3)])
+@pytest.mark.parametrize("trials", [pytest.param((3,), marks=pytest.mark.slow), (2, 3)])
 @pytest.mark.parametrize("kind", ["tanh", "recurrent LIF", "convolution", "readout", "stack"])
 def test_trials_may_have_axes_of_their_own(kind, trials, key):
     cell = {
@@ -149,17 +149,6 @@ def test_trials_may_have_axes_of_their_own(kind, trials, key):
                 outputs.append(cell.output(state))
             close(found[(slice(None), *trial)], jnp.stack(outputs))
     assert jnp.abs(found).max() > 0
-
-
-@pytest.mark.parametrize("shape", [(5,), (7, 4), (7, 3, 6)])
-def test_inputs_over_time_are_checked(shape, key, untyped):
-    for cell in (
-        fl.TanhCell(5, 4, key=key),
-        fl.LIFCell(5, 4, key=key),
-        LeakyReadout(5, 2, key=key),
-    ):
-        with raises(ValueError, f"inputs: expected shape (time, ..., 5), got {shape}."):
-            cell.over_time(jnp.zeros(shape))
 
 
 def test_a_steep_escape_noise_is_the_deterministic_neuron(key):
@@ -237,7 +226,7 @@ def test_fluctuation_driven_membranes_have_the_wanted_spread(key):
     np.testing.assert_allclose(jnp.sqrt(jnp.mean(spread**2)), 1.3, rtol=0.05)
 
 
-@pytest.mark.parametrize("kind", ["dense", "convolution"])
+@pytest.mark.parametrize("kind", [pytest.param("dense", marks=pytest.mark.slow), "convolution"])
 def test_inputs_and_recurrence_share_the_variance(kind, key):
     if kind == "dense":
         cell = fl.LIFCell(60, 80, key=key)
@@ -265,23 +254,6 @@ def test_swapping_spikes_keeps_the_weights(key):
     noisy = with_escape(net, [escape_noise.SigmoidNoise(5), None])
     assert noisy.noise_size == net.layers[0].hidden_size
     assert eqx.tree_equal(with_escape(noisy, None), net)
-
-
-def test_wrong_layers(key, untyped):
-    with raises(ValueError, "padding: 'same' needs an odd kernel_size"):
-        Convolution(7, 1, 2, 4, padding="same", key=key)
-    with raises(ValueError, "kernel_size: 9 positions do not fit into 7 of the input"):
-        Convolution(7, 1, 2, 9, key=key)
-    with raises(ValueError, "recurrent: got an initialiser for a layer that is feedforward_only."):
-        fl.LIFCell(1, 2, recurrent=fl.initialisers.Gaussian(), feedforward_only=True, key=key)
-    with raises(TypeError, "escape: expected an escape noise or None, got 0.1 (float)."):
-        fl.LIFCell(1, 2, escape=0.1, key=key)
-    with raises(TypeError, "cell: expected LIF neurons or binary units, got TanhCell."):
-        with_escape(fl.TanhCell(1, 2, key=key), None)
-    with raises(ValueError, "escape: expected 2 entries, got 1."):
-        with_escape(network(key), [None])
-    with raises(TypeError, "cell: expected a layer of LIF neurons, got TanhCell."):
-        fluctuation_driven(fl.TanhCell(1, 2, key=key), rate=100.0, key=key)
 
 
 def test_missing_and_superfluous_noise(key, untyped):

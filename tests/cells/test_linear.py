@@ -5,6 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from cell_helpers import INPUTS, UNITS, close, normal, trajectory
 
 import flossing as fl
@@ -39,6 +40,7 @@ def test_its_exponents_are_the_logarithms_of_its_eigenvalues(key):
     close(np.sort(spectrum.exponents)[::-1], expected)
 
 
+@pytest.mark.slow
 def test_its_eigenvalues_start_in_the_ring_uniformly_in_area(key):
     cell = fl.LinearRecurrentCell(1, 2000, min_radius=0.6, max_radius=0.8, max_phase=1.0, key=key)
     factor = complex_parts(cell)[0]
@@ -50,6 +52,7 @@ def test_its_eigenvalues_start_in_the_ring_uniformly_in_area(key):
         np.testing.assert_allclose(uniform.mean(), 0.5, atol=5 / math.sqrt(12 * 2000))
 
 
+@pytest.mark.slow
 def test_white_input_gives_every_mode_the_same_variance(key):
     """|B|^2 of the input's, thanks to the scale it starts with."""
     cell = fl.LinearRecurrentCell(1, 50, min_radius=0.5, max_radius=0.9, key=key)
@@ -58,6 +61,7 @@ def test_white_input_gives_every_mode_the_same_variance(key):
     close(scale**2 / (1 - np.abs(factor) ** 2), np.ones(50))
 
 
+@pytest.mark.slow
 def test_all_decay_rates_allowed_at_the_edges(key):
     """The whole disc: no eigenvalue is 0 or on the circle, where gradients would be infinite."""
     keys = jax.random.split(key, 100)

@@ -75,6 +75,14 @@ def test_the_cell_is_that_of_its_constructor(name, key):
     assert eqx.tree_equal(spec.build(INPUTS, key=key), make(INPUTS, N, key=layer_key, **options))
 
 
+def test_fluctuation_driven_weights_are_made_for_inputs_of_100_hz(key):
+    given, usual = (
+        fl.LIFSpec(5, fluctuations=1.0, **rate).build(INPUTS, key=key)
+        for rate in ({"input_rate": 100.0}, {})
+    )
+    assert eqx.tree_equal(given, usual)
+
+
 def test_fluctuation_driven_weights_are_drawn_with_a_key_of_their_own(key):
     spec = fl.LIFSpec(N, fluctuations=0.8, input_rate=200.0)
     (layer_key,) = jax.random.split(key, 1)
@@ -141,95 +149,6 @@ def test_flossing_keeps_row_means_where_a_layer_has_lif_neurons(key):
     assert fl.Stack([tanh, lif]).keep_row_means
     assert not fl.Stack([tanh]).keep_row_means
     assert fl.ConvLIFCell(4, 1, 1, 1, key=key).keep_row_means
-
-
-@over(
-    ("make", "options", "error", "message"),
-    [
-        (fl.TanhSpec, {"hidden_size": 0}, ValueError, "hidden_size: expected at least 1, got 0."),
-        (fl.TanhSpec, {"layers": 1.5}, TypeError, "layers: expected an integer, got 1.5 (float)."),
-        (
-            fl.TanhSpec,
-            {"readout_gain": -1.0},
-            ValueError,
-            "readout_gain: expected a finite non-neg",
-        ),
-        (
-            fl.TanhSpec,
-            {"leak": 1.5},
-            ValueError,
-            "leak: expected a number between 0 and 1, got 1.5",
-        ),
-        (
-            fl.ReLUSpec,
-            {"recurrent": "round"},
-            ValueError,
-            "recurrent: expected one of 'gaussian', ",
-        ),
-        (fl.ReLUSpec, {"gain": [1.0]}, ValueError, "gain: expected one number, got shape (1,)."),
-        (fl.ReLUSpec, {"input_gain": np.nan}, ValueError, "input_gain: expected finite numbers"),
-        (
-            fl.LinearSpec,
-            {"min_radius": 1.0},
-            ValueError,
-            "max_radius: expected more than min_radius",
-        ),
-        (fl.GRUSpec, {"chrono": 1.0}, ValueError, "chrono: expected at least 2 steps, got 1.0."),
-        (
-            fl.LSTMSpec,
-            {"openness": 3.0, "forget_bias": 1.0},
-            ValueError,
-            "forget_bias: openness = 3.0 takes its place; leave one out.",
-        ),
-        (
-            fl.BinarySpec,
-            {"surrogate": "step"},
-            ValueError,
-            "surrogate: expected one of 'super-spike'",
-        ),
-        (
-            fl.BinarySpec,
-            {"sharpness": 0.0},
-            ValueError,
-            "sharpness: expected a finite positive num",
-        ),
-        (fl.LIFSpec, {"reset": "hard"}, ValueError, "reset: expected one of 'to_zero', 'subtract'"),
-        (
-            fl.LIFSpec,
-            {"reset_gradient": ""},
-            ValueError,
-            "reset_gradient: expected one of 'detached",
-        ),
-        (
-            fl.LIFSpec,
-            {"time_step": 0.0},
-            ValueError,
-            "time_step: expected a finite positive number",
-        ),
-        (fl.LIFSpec, {"fluctuations": 0.0}, ValueError, "fluctuations: expected a finite positive"),
-        (
-            fl.LIFSpec,
-            {"input_rate": 100.0},
-            ValueError,
-            "input_rate: works with fluctuations only; give that, too, or leave it out.",
-        ),
-        (
-            fl.LIFSpec,
-            {"adaptation_strength": 0.2},
-            ValueError,
-            "adaptation_strength: works with adaptation_time_constant only; give that, too, or leave it",
-        ),
-        (
-            fl.LIFSpec,
-            {"fluctuations": 1.0, "gain": 2.0},
-            ValueError,
-            "gain: fluctuations takes its place; leave one of them out.",
-        ),
-    ],
-)
-def test_bad_settings_are_named(make, options, error, message, untyped):
-    with raises(error, message):
-        make(**options)
 
 
 @over("spec", [CellSpec, RecurrentSpec, SpikingSpec, *MEMBERS.values()])

@@ -76,6 +76,7 @@ def test_gates_whose_biases_were_chosen_stay(cell, key):
     assert eqx.tree_equal(fl.open_gates(cell), cell)
 
 
+@pytest.mark.slow
 def test_flossing_schedules_open_the_gates_of_each_layer_of_each_network(key):
     def network(key, openness):
         keys = jax.random.split(key, 3)
@@ -184,6 +185,7 @@ def test_a_step_without_inputs_has_a_number_of_steps(key):
 # --- what is said after flossing
 
 
+@pytest.mark.slow
 def test_flossing_shuts_gates_unless_they_start_open(key):
     network = fl.Network(fl.GRUCell(1, 8, key=key), 1, key=key)
     (text,) = harm(network, flossed(network, key), key)
@@ -192,6 +194,7 @@ def test_flossing_shuts_gates_unless_they_start_open(key):
     assert harm(opened, flossed(opened, key), key) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gain", [1.0, 2.0])
 def test_nothing_is_said_of_flossed_tanh_networks(gain, key):
     recurrent = fl.initialisers.Gaussian(gain)

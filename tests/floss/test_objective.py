@@ -75,6 +75,7 @@ def test_one_start_equals_none(key):
     assert float(plain) == float(one)
 
 
+@pytest.mark.slow
 def test_it_is_the_square_of_the_spectrum(key, x64):
     cell = fl.GRUCell(2, 6, key=key)
     inputs = jax.random.normal(key, (40, 2))
@@ -123,9 +124,12 @@ def test_a_smooth_surrogate_does_not_warn(key):
 @pytest.mark.parametrize(
     "cell",
     [
-        lambda key: fl.TanhCell(1, 20, key=key),
+        pytest.param(lambda key: fl.TanhCell(1, 20, key=key), marks=pytest.mark.slow),
         lambda key: fl.BinaryCell(1, 20, key=key),
-        lambda key: fl.Stack([fl.TanhCell(1, 12, key=key), fl.GRUCell(12, 10, key=key)]),
+        pytest.param(
+            lambda key: fl.Stack([fl.TanhCell(1, 12, key=key), fl.GRUCell(12, 10, key=key)]),
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["tanh", "binary", "stack"],
 )
@@ -173,8 +177,10 @@ LOST = {
 }
 
 
-@pytest.mark.parametrize("name", LOST)
-@pytest.mark.parametrize("penalty", ["two-sided", "above", "below"])
+@pytest.mark.parametrize(
+    ("name", "penalty"),
+    [*((name, "two-sided") for name in LOST), ("sign", "above"), ("sign", "below")],
+)
 def test_a_loss_of_which_every_direction_is_lost_is_infinite_and_says_so(name, penalty, key):
     def loss(scale):
         step = lambda x, u: scale * LOST[name](x, u)  # noqa: E731
@@ -215,6 +221,19 @@ def test_a_loss_that_counts_only_lost_directions_is_infinite(key):
         jnp.array([0.5, 0.8, 0.0])
     )
     assert np.isposinf(loss)
+
+
+@pytest.mark.filterwarnings("ignore::flossing.LostDirectionsWarning")
+def test_a_direction_that_is_lost_along_one_of_two_trajectories_is_left_out(key):
+    """The factors of the second trajectory are 0.5 and 0; the basis of the first has both of 0.5."""
+    factors = jnp.array([[0.5, 0.5], [0.5, 0.0]])
+    inputs = jnp.broadcast_to(factors[:, None], (2, 60, 2))
+    loss, info = fl.flossing_loss(
+        lambda x, u: u * x, jnp.zeros((2, 2)), inputs, num_starts=2, has_aux=True, key=key,
+        warmup=30,
+    )  # fmt: skip
+    assert int(info.num_lost) == 1
+    assert float(loss) == pytest.approx(np.log(0.5) ** 2, rel=1e-5)
 
 
 @pytest.mark.parametrize("starts", [None, 2])

@@ -1,7 +1,5 @@
 """When flossing takes place, and what each schedule makes of its settings."""
 
-import dataclasses
-
 import numpy as np
 import optax
 import pytest
@@ -119,50 +117,6 @@ def test_heights_are_held_at_their_level_over_the_horizon():
     assert (keeper.flosser.response, keeper.flosser.window, keeper.flosser.warmup) == (12, 30, 8)
 
 
-@pytest.mark.parametrize("schedule", [fl.Adaptive(), fl.Heights()])
-def test_a_band_needs_a_horizon(schedule):
-    with pytest.raises(
-        ValueError, match="the horizon of the task, in steps, and the task has none"
-    ):
-        schedule.control(lambda network: network, None, None)
-
-
 def test_others_need_none():
     for kind in (fl.Before, fl.Phases, fl.Joint):
         assert isinstance(kind().control(lambda network: network, None, None), fl.Flosser)
-
-
-@pytest.mark.parametrize(
-    ("kind", "settings", "text"),
-    [
-        (fl.Before, dict(steps_before=-1), "steps_before: "),
-        (fl.Before, dict(num_exponents=0), "num_exponents: "),
-        (fl.Before, dict(window=10, warmup=10), "warmup: 10 steps leave none of the window of 10"),
-        (fl.Before, dict(penalty="both"), "penalty: expected one of 'two-sided', 'above', 'below'"),
-        (fl.Before, dict(targets=(0.0, 1.0)), "targets: expected 1 or 75 numbers"),
-        (fl.Before, dict(targets=(float("nan"),)), "targets: "),
-        (fl.Before, dict(learning_rate=0.0), "learning_rate: "),
-        (fl.Before, dict(final_learning_rate=-1.0), "final_learning_rate: "),
-        (fl.Before, dict(clip_norm=0.0), "clip_norm: "),
-        (fl.Phases, dict(every=0), "every: "),
-        (fl.Phases, dict(steps_between=0), "steps_between: "),
-        (fl.Phases, dict(max_times=-1), "max_times: "),
-        (fl.Adaptive, dict(band=0.0), "band: "),
-        (fl.Adaptive, dict(every=0), "every: "),
-        (fl.Adaptive, dict(learned=-0.1), "learned: "),
-        (fl.Joint, dict(weight=0.0), "weight: "),
-        (fl.Heights, dict(response=0.0), "response: "),
-        (fl.Heights, dict(level=float("inf")), "level: "),
-        (fl.Heights, dict(window=10, warmup=10), "warmup: 10 steps leave none of the window of 10"),
-        (fl.Heights, dict(num_starts=0), "num_starts: "),
-    ],
-)
-def test_wrong_settings_are_named(kind, settings, text, untyped):
-    with pytest.raises(ValueError, match=text):
-        kind(**settings)
-
-
-def test_settings_have_names():
-    with pytest.raises(TypeError):
-        fl.Adaptive(200)
-    assert dataclasses.replace(fl.Adaptive(), every=5).every == 5

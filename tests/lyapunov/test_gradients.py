@@ -30,7 +30,9 @@ def as_function_of_everything(cell, state, inputs, measure=flossing_like, **opti
 
 def central_differences(function, vector, size=1e-5):
     shifts = size * jnp.eye(vector.size)
-    values = jax.jit(jax.vmap(function))(jnp.concatenate([vector + shifts, vector - shifts]))
+    values = jax.jit(jax.vmap(function))(
+        jnp.concatenate([vector[None] + shifts, vector[None] - shifts])
+    )
     return (values[: vector.size] - values[vector.size :]) / (2 * size)
 
 
@@ -150,6 +152,7 @@ def test_every_layer_of_the_spiking_network_of_these_tests_spikes_now_and_then(s
         assert 0 < jax.vmap(layer.output)(layer_states).mean() < 1
 
 
+@pytest.mark.slow
 def test_gradient_with_rare_renormalisation_is_that_of_every_step(rate_network, x64):
     _, vector, gradient = rate_network
     rare, _ = as_function_of_everything(*tanh_network(), renormalise_every=4)
@@ -170,6 +173,7 @@ def test_second_derivative_is_that_of_finite_differences_of_the_gradient(rate_ne
     assert relative_error(second, expected) < 1e-6
 
 
+@pytest.mark.slow
 def test_gradient_is_finite_and_that_of_the_survivors_when_directions_are_lost(x64):
     # The first and the third direction die at step 4; the others only stretch.
     factors = jnp.ones((8, 4)).at[4].set(jnp.array([0.0, 1.0, 0.0, 1.0]))
@@ -185,6 +189,7 @@ def test_gradient_is_finite_and_that_of_the_survivors_when_directions_are_lost(x
     np.testing.assert_allclose(gradient, [0, 1, 0, 1], rtol=0, atol=1e-14)
 
 
+@pytest.mark.slow
 def test_gradient_of_spiking_neurons_is_finite_after_exact_resets(network, x64):
     cell, state, inputs = network("lif")
 
@@ -222,8 +227,16 @@ def test_gradient_of_exponents_grows_with_time_in_chaos_like_the_first_exponent(
     assert standard_error < 0.02
 
 
-@pytest.mark.parametrize("every", [1, "auto"])
-@pytest.mark.parametrize("name", ["tanh", "lif"])
+@pytest.mark.parametrize(
+    ("name", "every"),
+    [
+        ("lif", 1),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in [("tanh", 1), ("tanh", "auto"), ("lif", "auto")]
+        ),
+    ],
+)
 def test_a_detached_warmup_leaves_the_gradient_of_counted_steps(name, every, network, x64):
     """Same value; the gradient is that of a spectrum which starts where the warm-up ends."""
     options = {"reset": "subtract"} if name == "lif" else {}

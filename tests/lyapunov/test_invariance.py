@@ -57,7 +57,7 @@ def test_start_basis_is_forgotten_in_the_basis_warmup(x64):
     np.testing.assert_allclose(first.exponents, second.exponents, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("every", [3, 7])
+@pytest.mark.parametrize("every", [3, pytest.param(7, marks=pytest.mark.slow)])
 def test_exponents_do_not_depend_on_the_renormalisation_interval(every, driven, full):
     # 50 steps leave a remainder of 2 and of 1. Over 7 steps stretching factors come to differ by less than
     # 100, which costs 2 of 16 digits.
@@ -66,6 +66,7 @@ def test_exponents_do_not_depend_on_the_renormalisation_interval(every, driven, 
     np.testing.assert_allclose(other.exponents, full.exponents, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_batch_has_the_exponents_of_its_single_trajectories(driven):
     cell, _, inputs, basis = driven
     states = jax.vmap(lambda key: cell.initial_state(key=key))(
@@ -86,12 +87,6 @@ def test_two_chunks_continue_to_one_run(driven, full):
     late = fl.lyapunov_spectrum(cell, early.final_state, inputs[25:], basis=early.final_basis)
     combined = (early.exponents + late.exponents) / 2
     np.testing.assert_allclose(combined, full.exponents, rtol=0, atol=1e-12)
-
-
-def test_final_basis_of_two_chunks_is_that_of_one_run(driven, full):
-    cell, state, inputs, basis = driven
-    early = fl.lyapunov_spectrum(cell, state, inputs[:25], basis=basis)
-    late = fl.lyapunov_spectrum(cell, early.final_state, inputs[25:], basis=early.final_basis)
     np.testing.assert_allclose(
         jnp.abs(late.final_basis), jnp.abs(full.final_basis), rtol=0, atol=1e-10
     )
@@ -145,7 +140,7 @@ def test_an_equinox_gru_through_a_one_line_adapter_has_the_exponents_of_ours(dri
     np.testing.assert_allclose(other.exponents, full.exponents, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("detach", [False, True])
+@pytest.mark.parametrize("detach", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_warmup_is_running_the_state_first(detach, driven):
     cell, state, inputs, basis = driven
     warmed = fl.lyapunov_spectrum(
@@ -157,8 +152,14 @@ def test_warmup_is_running_the_state_first(detach, driven):
     np.testing.assert_allclose(warmed.exponents, by_hand.exponents, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("detach", [False, True])
-@pytest.mark.parametrize("every", [1, 5, 3, "auto"])  # of which 3 does not divide the warm-up
+@pytest.mark.parametrize(
+    ("every", "detach"),  # 3 does not divide the warm-up
+    [(1, False), (3, True), ("auto", False)]
+    + [
+        pytest.param(*case, marks=pytest.mark.slow)
+        for case in [(1, True), (5, False), (5, True), (3, False), ("auto", True)]
+    ],
+)
 def test_basis_warmup_is_running_the_basis_first(every, detach, driven):
     cell, state, inputs, basis = driven
     warmed = fl.lyapunov_spectrum(
@@ -170,6 +171,7 @@ def test_basis_warmup_is_running_the_basis_first(every, detach, driven):
     np.testing.assert_allclose(warmed.exponents, late.exponents, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_single_precision_agrees_with_double(driven, full):
     # 50 steps with rounding errors of 6e-8 each, over which the state forgets and does not amplify.
     single = jax.tree.map(lambda x: x.astype(jnp.float32) if eqx.is_array(x) else x, driven)

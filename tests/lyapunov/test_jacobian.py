@@ -46,7 +46,7 @@ def short():
 
 # The iteration stops when no logarithm moves by 1e-4; with neighbours a factor e^1 apart it converges by
 # a factor e^-4 per sweep (forward and back), so what is left is below that.
-@pytest.mark.parametrize("m", [2, 4])
+@pytest.mark.parametrize("m", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_singular_values_over_a_short_horizon_are_those_of_numpy(m, short, key, x64):
     matrices, expected = short
     assert np.diff(expected).max() < -1
@@ -76,6 +76,7 @@ def test_singular_values_far_beyond_floating_point_range_of_their_ratio_are_foun
     np.testing.assert_allclose(found, 300 * STRETCHES, rtol=0, atol=1e-11)
 
 
+@pytest.mark.slow
 def test_singular_values_are_found_in_single_precision(long, key):
     # 300 rounding errors of 6e-8, and sums of size 100 with a relative precision of 6e-8.
     found = fl.log_singular_values(matrix_step, jnp.zeros(4), jnp.asarray(long), key=key)

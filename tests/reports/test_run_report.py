@@ -184,6 +184,7 @@ def test_values_that_are_not_finite_are_counted_and_left_out(directory):
     assert data_of(page)["moments"][-1]["median"][-1] is None
 
 
+@pytest.mark.slow
 def test_long_runs_with_many_networks_stay_small(directory):
     rng = np.random.default_rng(0)
 

@@ -117,8 +117,11 @@ def test_csv_has_a_row_per_network(tmp_path):
         THREE,
         {"task.delay": [10]},
         {"schedule": ["none", "phases"], "cell": ["tanh", "gru", "lif"]},
-        {"seed": list(range(40))},
-        {"cell.gain": [0.5, 1.0], "schedule.targets": ["[0.0]", "[-0.1]"]},
+        pytest.param({"seed": list(range(40))}, marks=pytest.mark.slow),
+        pytest.param(
+            {"cell.gain": [0.5, 1.0], "schedule.targets": ["[0.0]", "[-0.1]"]},
+            marks=pytest.mark.slow,
+        ),
         {},
     ],
     ids=lambda fields: "-".join(fields) or "nothing",

@@ -206,6 +206,7 @@ sys.exit(main(["train", "--devices", "1", "--resume", sys.argv[1]]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="needs limits of processes")
 def test_a_full_disk_leaves_the_last_checkpoint(half, undisturbed):
     """Files that may not grow beyond a limit stand for a full disk."""
@@ -225,6 +226,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(half, undisturbed):
     assert_same(resume(half), undisturbed)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="needs groups of processes")
 def test_killed_at_a_random_moment(tmp_path, undisturbed):
     from kill_train import kill_and_resume

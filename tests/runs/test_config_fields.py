@@ -25,7 +25,7 @@ FIELDS = {name: HINTS[name] for name in PLAIN if name != "directory"} | {
 NUMBERS = [name for name, hint in FIELDS.items() if hint is float or float in typing.get_args(hint)]
 INTEGERS = [name for name, hint in FIELDS.items() if hint is int]
 BASES = [RunConfig(), RunConfig(task=fl.tasks.DelayedXOR(4, num_steps=30), measure_every=None)]
-SETTINGS = hypothesis.settings(deadline=None, max_examples=40, derandomize=True)
+SETTINGS = hypothesis.settings(deadline=None, max_examples=20, derandomize=True)
 
 
 def odd(kind):
@@ -74,7 +74,7 @@ def test_what_is_taken_is_written_and_read(name, untyped):
     check()
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e39, 10**400], ids=str)
+@pytest.mark.parametrize("bad", [math.nan, 1e39, 10**400], ids=str)
 @pytest.mark.parametrize("name", NUMBERS)
 def test_numbers_that_are_none_are_refused_at_every_entry(name, bad, untyped, capsys):
     last = name.split(".")[-1]
@@ -89,11 +89,11 @@ def test_numbers_that_are_none_are_refused_at_every_entry(name, bad, untyped, ca
         assert f"{last}: expected" in str(caught.value) + capsys.readouterr().err
 
 
-@pytest.mark.parametrize("bad", [2**32, -(2**32), 10**30])
-@pytest.mark.parametrize("name", INTEGERS)
-def test_integers_that_jax_cannot_hold_are_refused(name, bad, untyped):
-    with pytest.raises(ValueError, match=rf"{name.split('.')[-1]}: "):
-        fields.replace(RunConfig(), {name: bad})
+def test_integers_that_jax_cannot_hold_are_refused(untyped):
+    for name in INTEGERS:
+        for bad in (2**32, -(2**32), 10**30):
+            with pytest.raises(ValueError, match=rf"{name.split('.')[-1]}: "):
+                fields.replace(RunConfig(), {name: bad})
 
 
 @SETTINGS

@@ -90,6 +90,7 @@ def test_a_run_says_before_which_blocks_it_compiles():
     assert told == [("flossing", 0), 3, ("training", 3), 7, 9, 10, 15]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["q[/x] :smile: a$x_$", "exp[a]/r"])
 def test_directories_are_printed_as_they_are(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

@@ -32,6 +32,7 @@ def floss_elsewhere(*arguments, cwd):
     return done.stdout.decode("cp1252")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="is another system")
 def test_a_run_elsewhere_is_complete_and_can_be_resumed(tmp_path):
     whole = run(small(tmp_path / "whole"))

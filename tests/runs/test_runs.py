@@ -213,6 +213,7 @@ def test_config_survives_yaml_and_odd_values():
     assert from_yaml("cell: lif").cell == fl.LIFSpec()
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_extended(finished, tmp_path):
     """As if it had been longer from the start; the old end is a measurement like others."""
     longer = run(small(tmp_path / "longer", epochs=14, measure_every=None))

@@ -31,6 +31,7 @@ def undisturbed(tmp_path_factory):
     return own_parts.train(tmp_path_factory.mktemp("runs") / "whole", reporter=Silent())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="needs groups of processes")
 def test_own_network_task_and_metric_killed_and_resumed(undisturbed, tmp_path):
     """Bit for bit, whenever it is killed."""
@@ -78,6 +79,7 @@ def test_a_changed_argument_is_refused(undisturbed, changed, message):
     assert message in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_run_of_one_s_own_parts_is_extended(undisturbed, tmp_path):
     short = own_parts.train(tmp_path / "run", epochs=550, reporter=Silent())
     longer = own_parts.train(tmp_path / "run", epochs=600, reporter=Silent())
@@ -211,6 +213,7 @@ def test_resume_takes_no_other_directory(undisturbed, tmp_path):
         resume(Path(tmp_path))
 
 
+@pytest.mark.slow
 def test_arrays_are_trained_on_as_the_page_says(capsys, untyped):
     page = (Path(__file__).parents[2] / "docs" / "runs.md").read_text(encoding="utf-8")
     (code,) = [b for b in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "Arrays" in b]

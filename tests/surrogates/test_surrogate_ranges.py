@@ -28,12 +28,17 @@ from flossing.surrogates import (
 )
 
 few = settings(
-    max_examples=60,
+    max_examples=30,
     deadline=None,
     derandomize=True,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
+PRECISIONS = [
+    "float16",
+    "float32",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("bfloat16", "float64")),
+]
 FINITE = [make for make in SHIPPED if make is not StraightThrough]
 # Integrals from u >= 0 to infinity, in double precision.
 TAILS = {
@@ -49,9 +54,8 @@ TAILS = {
 
 
 @over("make", SHIPPED, **named)
-@over("dtype", [bool, np.uint8, np.int8, np.int64, np.float16, "bfloat16", np.float32])
-@over("sharpness", [1, 3, np.uint8(3), np.float16(3)])
-def test_arguments_of_any_dtype_are_numbers(make, dtype, sharpness, untyped):
+@over("dtype", [bool, np.uint8, np.float16, "bfloat16"])
+def test_arguments_of_any_dtype_are_numbers(make, dtype, untyped):
     """Also integers whose squares and negatives do not fit into their type."""
     values = [0, 1] if dtype is bool else [0, 1, 2, 5, 100]
     x = (
@@ -59,8 +63,8 @@ def test_arguments_of_any_dtype_are_numbers(make, dtype, sharpness, untyped):
         if dtype == "bfloat16"
         else np.asarray(values, dtype)
     )
-    surrogate = make() if make is StraightThrough else make(sharpness)
-    exact = StraightThrough() if make is StraightThrough else make(float(sharpness))
+    surrogate = make() if make is StraightThrough else make(np.uint8(3))
+    exact = StraightThrough() if make is StraightThrough else make(3.0)
     result = x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else jnp.dtype(float)
     error = 4 * float(jnp.finfo(result).eps)
     for form in (x, jnp.asarray(x)):
@@ -75,7 +79,7 @@ def test_arguments_of_any_dtype_are_numbers(make, dtype, sharpness, untyped):
 
 
 @over("make", FINITE, **named)
-@over("dtype", ["float16", "bfloat16", "float32", "float64"])
+@over("dtype", PRECISIONS)
 @given(x=st.floats(-6e4, 6e4), sharpness=st.floats(1e-3, 1e6))
 @few
 def test_derivatives_of_any_argument_are_those_of_double_precision(make, dtype, x, sharpness):
@@ -95,7 +99,7 @@ def test_derivatives_of_any_argument_are_those_of_double_precision(make, dtype, 
 
 
 @over("make", SHIPPED, **named)
-@over("dtype", ["float16", "bfloat16", "float32", "float64"])
+@over("dtype", PRECISIONS)
 def test_the_largest_arguments_give_numbers(make, dtype):
     largest = float(jnp.finfo(dtype).max)
     x = jnp.asarray([-largest, -largest / 2, largest / 2, largest], dtype)
@@ -139,7 +143,7 @@ def test_escape_noise_of_a_shape_has_exact_tails_in_single_precision(make, u):
     )
 
 
-@over("u", [-1e30, -1e6, -500.0, -60.0, 60.0, 500.0, 1e6, 1e30])
+@over("u", [-1e30, -60.0, 500.0, 1e6])
 @over(
     ("shape", "integral"),
     [
@@ -160,7 +164,7 @@ def test_primitives_of_custom_shapes_hold_for_any_argument(shape, integral, u):
 
 
 @given(width=st.floats(-9, 9).map(lambda e: 10**e))
-@settings(max_examples=12, deadline=None, derandomize=True, database=None)
+@settings(max_examples=6, deadline=None, derandomize=True, database=None)
 def test_custom_shapes_of_any_width_are_measured(width):
     made = Custom(lambda u: jnp.exp(-jnp.abs(u) / width))
     np.testing.assert_allclose(made.area, 2 * width, rtol=1e-8)
@@ -211,12 +215,6 @@ def test_arrays_of_numbers_belong_to_jax(value, untyped):
         assert arrays[0].dtype == float
     found = Arctan.from_half_width(value).half_width
     np.testing.assert_allclose(found, np.asarray(value), rtol=1e-15)
-
-
-@over("value", [-1.0, math.nan, True, "2"])
-def test_factors_are_checked(value, untyped):
-    with pytest.raises((TypeError, ValueError), match="factor: expected a"):
-        SuperSpike().scaled(value)
 
 
 def test_the_references_of_tails_are_the_integrals():

@@ -197,3 +197,12 @@ def test_custom_area_of_a_heavy_tail(power):
     area = Custom(lambda u: (1 + jnp.abs(u)) ** -power).area
     # The default tolerance of quad is 1.5e-8 on each side.
     np.testing.assert_allclose(area, 2 / (power - 1), rtol=3e-8)
+
+
+def test_a_shape_that_is_not_even_is_the_derivative_on_both_sides():
+    surrogate = Custom(lambda u: jnp.where(u < 0, jnp.exp(u), 1 / (1 + u**2)), sharpness=2.0)
+    x = np.asarray(POINTS)
+    expected = np.where(x < 0, np.exp(np.minimum(2 * x, 0)), 1 / (1 + (2 * x) ** 2))
+    np.testing.assert_allclose(surrogate.derivative(jnp.asarray(x)), expected, rtol=ROUNDING)
+    slopes = jax.vmap(jax.grad(surrogate))(jnp.asarray(x))
+    np.testing.assert_allclose(slopes, expected, rtol=ROUNDING)

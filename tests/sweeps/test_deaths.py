@@ -16,7 +16,10 @@ from sweep_helpers import SMALL
 import flossing as fl
 from flossing.runs import run
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs signals that Windows does not have")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name == "nt", reason="needs signals that Windows does not have"),
+]
 LONG = dataclasses.replace(SMALL, epochs=1500, realisations=1)
 
 

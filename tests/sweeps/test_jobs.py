@@ -178,6 +178,7 @@ def batch_system(tmp_path, monkeypatch):
     return folder
 
 
+@pytest.mark.slow
 def test_a_sweep_with_jobs_as_workers(batch_system, tmp_path):
     data = fl.sweep(
         SMALL,

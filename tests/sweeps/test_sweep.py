@@ -100,6 +100,7 @@ def test_another_sweep_in_the_same_directory_is_refused(swept):
         fl.sweep(BASE, OVER | {"cell.gain": [0.8]}, swept[0])
 
 
+@pytest.mark.slow
 def test_a_failing_run_is_recorded_and_the_others_go_on(workers, tmp_path):
     path = tmp_path / "sweep"
     obstacle = path / "runs" / "seed=2"
@@ -130,6 +131,7 @@ def test_a_failing_run_is_recorded_and_the_others_go_on(workers, tmp_path):
     assert not (obstacle / "error.txt").exists()
 
 
+@pytest.mark.slow
 def test_a_list_of_settings_has_one_dimension(workers, tmp_path):
     settings = [{"seed": 1}, {"seed": 2, "epochs": 20}]
     data = fl.sweep(SMALL, settings, tmp_path / "sweep", client=workers)

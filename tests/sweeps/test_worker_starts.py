@@ -10,6 +10,7 @@ from sweep_helpers import SMALL
 import flossing as fl
 from flossing.sweeps.local import local_cluster
 
+pytestmark = pytest.mark.slow
 DYING = """
     import os, sys
 
@@ -50,7 +51,14 @@ def dying(tmp_path, monkeypatch):
     return prepare
 
 
-@pytest.mark.parametrize("moment", ["", "distributed", "flossing.sweeps.worker"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "",
+        "distributed",
+        "flossing.sweeps.worker",
+    ],
+)
 def test_a_worker_that_dies_while_it_starts_is_replaced(dying, moment):
     deaths = dying(moment, 2)
     with (

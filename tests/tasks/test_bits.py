@@ -141,21 +141,3 @@ def test_the_ends_of_the_ranges(key):
         Copy(1, amplitude=-1e30).sample(key, num_steps=9).inputs,
         -1e30 * Copy(1).sample(key, num_steps=9).inputs,
     )
-
-
-@pytest.mark.parametrize(
-    ("call", "error", "message"),
-    [
-        (lambda k: Copy(1, amplitude=0.0), ValueError, "amplitude: expected another number than 0"),
-        (lambda k: Copy(1, amplitude=np.ones(3)), ValueError, "amplitude: expected one number"),
-        (lambda k: Copy(1, amplitude=float("nan")), ValueError, "amplitude: expected finite"),
-        (lambda k: Copy(True), TypeError, "delay: expected an integer, got True"),
-        (lambda k: Copy(2.0), TypeError, "delay: expected an integer, got 2.0"),
-        (lambda k: Parity(2048, order=11), ValueError, "order: expected at most 10, got 11."),
-        (lambda k: Copy(1).sample_inputs(k, 0), ValueError, "num_steps: expected at least 1"),
-        (lambda k: Copy(1).sample_inputs(7, 5), TypeError, "key: expected a random key"),
-    ],
-)
-def test_what_is_beyond_the_ends_is_refused(call, error, message, key, untyped):
-    with pytest.raises(error, match=message):
-        call(key)

@@ -76,16 +76,3 @@ def test_without_scikit_learn_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     with pytest.raises(ImportError, match=r"pip install 'flossing\[data\]'"):
         Digits(seed=77).loaded()
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"seed": -1}, "seed: expected at least 0, got -1"),
-        ({"test": 1.5}, "test: expected a number between 0 and 1, got 1.5"),
-        ({"validation": -0.1}, "validation: expected a finite non-negative number"),
-    ],
-)
-def test_wrong_settings(settings, message):
-    with pytest.raises(ValueError, match=message):
-        Digits(**settings)

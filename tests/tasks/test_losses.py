@@ -68,19 +68,3 @@ def test_steps_that_do_not_count_get_no_gradient(readout):
     gradient = jax.grad(lambda x: jnp.square(read_out(x, readout, mask)).sum())(outputs)
     assert jnp.abs(gradient[:, :2]).sum() > 0
     np.testing.assert_array_equal(gradient[:, 2:], np.zeros((1, 2, 2)))
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: read_out(np.ones((2, 3, 1)), "first"), "readout: expected one of 'last'"),
-        (lambda: read_out(np.ones((2, 3, 1)), "max", np.ones((2, 2))), "mask: expected shape"),
-        (lambda: cross_entropy(np.ones((2, 3)), [0, 3]), "labels: expected 0 to 2, got 3"),
-        (lambda: accuracy(np.ones((2, 3)), [0]), r"labels: expected shape \(2,\), got \(1,\)"),
-        (lambda: mean_squared_error(np.ones((2, 1)), np.ones(2)), "targets: expected shape"),
-        (lambda: accuracy(np.ones((2, 3)), [0, 1], [1]), "mask: expected shape"),
-    ],
-)
-def test_what_does_not_fit_is_refused_by_name(call, message):
-    with pytest.raises(ValueError, match=message):
-        call()

@@ -54,6 +54,7 @@ def test_coefficients_are_uniform(key):
         assert abs(float(numbers.mean()) - 0.5) < 4 / np.sqrt(12 * numbers.size)
 
 
+@pytest.mark.slow
 def test_larger_alpha_is_smoother(key):
     points = jnp.linspace(0, 1, 400)[:, None]
 
@@ -138,23 +139,7 @@ def test_same_key_same_data(split):
     assert not np.array_equal(other.train.times, parts.train.times)
 
 
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: Randman(classes=0), "classes: expected at least 1, got 0."),
-        (lambda: Randman(alpha=-1.0), "alpha: expected a finite non-negative number"),
-        (lambda: Randman(num_steps=40), "spike_steps: expected at most num_steps = 40, got 50."),
-        (
-            lambda: SMALL.split(jax.random.key(0), validation=0.5, test=0.5),
-            "validation, test: 0.5 and 0.5 of 120 samples leave a part empty.",
-        ),
-    ],
-)
-def test_wrong_arguments(make, message, untyped):
-    with pytest.raises(ValueError, match=message):
-        make()
-
-
+@pytest.mark.slow
 def test_an_integer_alpha_is_a_number_like_others(key, untyped):
     options = {"classes": 2, "inputs": 3, "frequencies": 5, "samples": 20}
     for alpha in (0, 1, np.int8(2)):
@@ -182,6 +167,7 @@ def test_products_of_many_dimensions_stay_in_range(dimension, key):
     assert (np.ptp(found, axis=0) == 49).all()
 
 
+@pytest.mark.slow
 def test_a_constant_coordinate_is_the_first_step(key):
     class Constant(Randman):
         def manifold(self, key):
@@ -228,59 +214,6 @@ def test_every_input_fires_once_for_every_dtype(dtype, num_steps, seed, untyped)
     expected = np.zeros((num_steps, 6))
     expected[times, np.arange(6)] = 1
     np.testing.assert_array_equal(raster, expected)
-
-
-@pytest.mark.parametrize(
-    ("call", "error", "message"),
-    [
-        (lambda: SMALL.raster([0, 30]), ValueError, "times: expected 0 to 29, got 30."),
-        (lambda: SMALL.raster([-1]), ValueError, "times: expected 0 to 29, got -1."),
-        (lambda: SMALL.raster([0.5]), TypeError, "times: expected integers, got dtype float64."),
-        (lambda: SMALL.raster([True]), TypeError, "times: expected integers, got dtype bool."),
-        (lambda: Randman(alpha=np.ones(2)), ValueError, "alpha: expected one number, got shape"),
-        (
-            lambda: Randman(readout="sum"),
-            ValueError,
-            "readout: expected one of 'last', 'mean', 'max'",
-        ),
-        (
-            lambda: Randman(validation=2.0),
-            ValueError,
-            "validation: expected a number between 0 and",
-        ),
-        (lambda: Randman(seed=-1), ValueError, "seed: expected at least 0, got -1."),
-        (lambda: Randman(samples=1), ValueError, "samples: expected at least 2, got 1."),
-        (lambda: SMALL.split(3), TypeError, "key: expected a random key"),
-        (
-            lambda: SMALL.split(jax.random.key(0), test=float("nan")),
-            ValueError,
-            "test: expected a finite non-negative number, got nan.",
-        ),
-        (
-            lambda: SMALL.split(jax.random.key(0), validation=1.5),
-            ValueError,
-            "validation: expected a number between 0 and 1, got 1.5.",
-        ),
-        (
-            lambda: frozen_poisson(jax.random.key(0), num_steps=2, inputs=2, rate=np.ones(3)),
-            ValueError,
-            r"rate: expected shape \(2,\), got \(3,\).",
-        ),
-        (
-            lambda: frozen_poisson(jax.random.key(0), num_steps=0, inputs=2),
-            ValueError,
-            "num_steps: expected at least 1, got 0.",
-        ),
-        (
-            lambda: frozen_poisson(jax.random.key(0), num_steps=2, inputs=2, time_step=np.ones(2)),
-            ValueError,
-            r"time_step: expected one number, got shape \(2,\).",
-        ),
-    ],
-)
-def test_what_does_not_fit_is_refused_by_name(call, error, message, untyped):
-    with pytest.raises(error, match=message):
-        call()
 
 
 def test_frozen_poisson_has_its_rate_and_stays_the_same(key):

@@ -134,17 +134,3 @@ def test_values_of_distances_and_penalties():
     assert float(upper_rate_penalty(spikes, limit=1.0, strength=0.1)) == pytest.approx(0.1 * 4 / 2)
     assert float(lower_rate_penalty(spikes, limit=2.0)) == 1 / 2
     assert float(population_rate_penalty(spikes, limit=0.5)) == 1.5**2
-
-
-@pytest.mark.parametrize(
-    ("rise", "message"),
-    [
-        (12.0, "rise_time_constant: expected at most decay_time_constant = 10.0, got 12.0."),
-        (0.0, "rise_time_constant: expected a finite positive number, got 0.0."),
-    ],
-)
-def test_wrong_time_constants(rise, message, untyped):
-    with pytest.raises(ValueError, match=message):
-        van_rossum_distance(
-            trains(3, 1), trains(3, 1), decay_time_constant=10.0, rise_time_constant=rise
-        )

@@ -140,17 +140,3 @@ def test_the_picture_may_come_from_a_file(tmp_path, key):
     imsave(path, 255 * drawing)
     task = SpikeRaster(num_steps=4, neurons=3, inputs=2, image=str(path))
     np.testing.assert_array_equal(task.sample(key).targets, 1 - drawing[::-1, :, 0].T)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"rate": 0.0}, "rate: expected a finite positive number, got 0.0"),
-        ({"threshold": 2.0}, "threshold: expected a number between 0 and 1"),
-        ({"neurons": 0}, "neurons: expected at least 1, got 0"),
-        ({"decay_time_constant": -1.0}, "decay_time_constant: expected a finite positive"),
-    ],
-)
-def test_wrong_settings(settings, message):
-    with pytest.raises(ValueError, match=message):
-        SpikeRaster(**settings)

@@ -65,28 +65,7 @@ def test_inputs_alone_may_end_within_a_bin(key):
     assert task.sample_inputs(key, 23).shape == (23, 6)
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: SpikingBits(3, order=1), "delay: expected a multiple of 2"),
-        (lambda: SpikingBits(2, order=1, bin_steps=0), "bin_steps: expected"),
-        (lambda: SpikingBits(2, order=1, channels=5), "channels: expected an even number"),
-        (lambda: SpikingBits(2, order=1, probability=1.5), "probability: expected at most 1"),
-        (
-            lambda: SpikingBits(2, order=1).check_length(25),
-            "num_steps: expected whole bins of 10 steps",
-        ),
-        (
-            lambda: SpikingBits(2, order=1).sample(jax.random.key(0), num_steps=20),
-            "num_steps: a delay of 2",
-        ),
-    ],
-)
-def test_errors(call, message):
-    with pytest.raises(ValueError, match=message):
-        call()
-
-
+@pytest.mark.slow
 def test_a_spiking_network_learns_to_copy_a_bit_by_the_loss_of_the_task(key):
     task = SpikingBits(1, order=0, bin_steps=5, channels=8, probability=0.6, num_steps=30)
     cell_key, readout_key, train_key = jax.random.split(key, 3)
@@ -135,10 +114,9 @@ def test_loss_and_accuracy_are_those_of_the_means_over_bins(key):
 @pytest.mark.parametrize(("single", "steps"), [(False, 80), (True, 50)])
 def test_a_trial_has_the_length_that_its_answers_need(single, steps, key):
     """Twice the delay in bins, or one bin more than the delay."""
-    assert SpikingBits(4, single=single).sample(key).inputs.shape == (steps, 20)
-    given = SpikingBits(4, single=single, num_steps=70)
-    assert given.sample(key).inputs.shape == (70, 20)
-    assert given.sample(key, num_steps=60).inputs.shape == (60, 20)
+    shape = lambda task: jax.eval_shape(task.sample, key).inputs.shape  # noqa: E731
+    assert shape(SpikingBits(4, single=single)) == (steps, 20)
+    assert shape(SpikingBits(4, single=single, num_steps=70)) == (70, 20)
 
 
 def test_titles_name_the_question():
@@ -175,6 +153,7 @@ def test_small_integers_of_numpy_do_not_wrap(untyped, key):
     assert task.sample_inputs(key, np.uint8(7)).shape == (7, 2)
 
 
+@pytest.mark.slow
 def test_the_ends_of_the_ranges(key):
     """Two channels, one step per bit, certain spikes: the bits themselves."""
     task = SpikingBits(1, order=0, bin_steps=1, channels=2, probability=1.0)
@@ -201,49 +180,3 @@ def test_bits_and_masks_of_every_dtype(dtype, untyped, key):
     np.testing.assert_array_equal(spikes[9:], [[1, 1, 0, 0]] * 3)
     assert 0 < spikes[6:9].sum() < 12
     np.testing.assert_allclose(task.read(converted(np.tile([[0], [1], [1]], (4, 1)))), 2 / 3)
-
-
-@pytest.mark.parametrize(
-    ("call", "error", "message"),
-    [
-        (
-            lambda t, k: t.spikes(k, np.ones(20)),
-            ValueError,
-            r"bits: expected shape \(20, 1\), got \(20,\).",
-        ),
-        (
-            lambda t, k: t.spikes(k, np.ones((3, 1)), np.ones(2)),
-            ValueError,
-            "shown: expected shape",
-        ),
-        (
-            lambda t, k: t.spikes(k, [[1], [0, 1]]),
-            TypeError,
-            "bits: expected an array of real numbers",
-        ),
-        (
-            lambda t, k: t.read(np.ones((25, 1))),
-            ValueError,
-            r"outputs: .* whole bins of 10 steps, got \(25, 1\).",
-        ),
-        (lambda t, k: t.sample_inputs(k, 0), ValueError, "num_steps: expected at least 1, got 0."),
-        (
-            lambda t, k: SpikingBits(1, order=0, probability=0.0),
-            ValueError,
-            "probability: expected a",
-        ),
-        (
-            lambda t, k: SpikingBits(1, order=0, probability=[0.5]),
-            ValueError,
-            "probability: expected one",
-        ),
-        (
-            lambda t, k: SpikingBits(1, order=0, channels=0),
-            ValueError,
-            "channels: expected at least 2",
-        ),
-    ],
-)
-def test_what_does_not_fit_is_refused_by_name(call, error, message, key, untyped):
-    with pytest.raises(error, match=message):
-        call(SpikingBits(2, order=0), key)

@@ -3,9 +3,12 @@
 import re
 from pathlib import Path
 
+import pytest
+
 _PAGE = Path(__file__).parents[2] / "docs" / "theory.md"
 
 
+@pytest.mark.slow
 def test_examples_of_the_page_run(capsys, untyped):
     names: dict = {}
     for block in re.findall(r"```python\n(.*?)```", _PAGE.read_text(encoding="utf-8"), re.DOTALL):

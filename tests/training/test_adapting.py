@@ -10,36 +10,35 @@ from flossing.optimisers import as_optimiser
 from flossing.training import train_block
 from flossing.training.streams import Stream, fold, stream
 
+KEEPER = TRAINER.schedule.control(lambda n: n.cell, TASK.horizon, TASK.chance_loss)
+OPTIMISER = as_optimiser(TRAINER.optimiser, 8)
+
+
+@eqx.filter_jit
+def epoch(network, memory, keeper_state, loss, key, number):
+    """One epoch of a loop as a user would write it: trials, loss, Optax and the keeper, and no trainer."""
+    network, keeper_state, look = KEEPER.update(
+        network,
+        keeper_state,
+        lambda key: network.initial_state,
+        lambda key: TASK.sample_inputs(key, KEEPER.flosser.num_steps),
+        loss=loss,
+        key=fold(key, Stream.ADAPT, number),
+    )
+    trials = TASK.batch(stream(key, Stream.DATA), number, 2)
+    loss, gradient = eqx.filter_value_and_grad(
+        lambda n: TASK.loss(jax.vmap(n)(trials.inputs), trials)
+    )(network)
+    change, memory = OPTIMISER.update(gradient, memory)
+    return eqx.apply_updates(network, change), memory, keeper_state, loss, look
+
 
 def by_hand(network, key, epochs):
-    """A loop as a user would write it: trials, loss, Optax and the keeper, and no trainer."""
-    keeper = TRAINER.schedule.control(lambda n: n.cell, TASK.horizon, TASK.chance_loss)
-    optimiser = as_optimiser(TRAINER.optimiser, 8)
-    memory = optimiser.init(eqx.filter(network, eqx.is_inexact_array))
-    keeper_state, loss, looks = keeper.init(network), jnp.asarray(jnp.inf), []
-    inputs = lambda key: TASK.sample_inputs(key, keeper.flosser.num_steps)  # noqa: E731
-
-    @eqx.filter_jit
-    def epoch(network, memory, keeper_state, loss, number):
-        network, keeper_state, look = keeper.update(
-            network,
-            keeper_state,
-            lambda key: network.initial_state,
-            inputs,
-            loss=loss,
-            key=fold(key, Stream.ADAPT, number),
-        )
-        trials = TASK.batch(stream(key, Stream.DATA), number, 2)
-        loss, gradient = eqx.filter_value_and_grad(
-            lambda n: TASK.loss(jax.vmap(n)(trials.inputs), trials)
-        )(network)
-        change, memory = optimiser.update(gradient, memory)
-        return eqx.apply_updates(network, change), memory, keeper_state, loss, look
-
-    losses = []
+    memory = OPTIMISER.init(eqx.filter(network, eqx.is_inexact_array))
+    keeper_state, loss, losses, looks = KEEPER.init(network), jnp.asarray(jnp.inf), [], []
     for number in range(epochs):
         network, memory, keeper_state, loss, look = epoch(
-            network, memory, keeper_state, loss, jnp.asarray(number)
+            network, memory, keeper_state, loss, key, jnp.asarray(number)
         )
         losses.append(float(loss))
         looks.append(look)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 SETTINGS = """
 import json, logging, os, sys
@@ -99,6 +100,7 @@ def assert_same(one, other, **tolerances):
         np.testing.assert_allclose(other[name], values, err_msg=name, **tolerances)
 
 
+@pytest.mark.slow
 def test_four_devices_give_the_numbers_of_one():
     """3: one device stays idle; 9: three each on three devices."""
     one, four = on_devices(1, 3, 9), on_devices(4, 3, 9)
@@ -134,6 +136,7 @@ print(json.dumps(counts))
 )
 
 
+@pytest.mark.slow
 def test_every_program_is_compiled_once():
     """Training, flossing, and training again: one program for each kind of work, and one for the test."""
     for devices in (1, 2):
@@ -155,6 +158,7 @@ print(json.dumps(numbers(3) | {"any": any_process(sys.argv[3] == "1")}))
 """
 
 
+@pytest.mark.slow
 def test_two_processes_work_on_the_same_networks():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

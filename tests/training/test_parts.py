@@ -29,7 +29,9 @@ def epoch(network, **options):
     return eqx.filter_jit(train_epoch)(begin(network, trainer), jax.random.key(2), 0, trainer)
 
 
-@pytest.mark.parametrize("part", [1, 3, 5, 100])
+@pytest.mark.parametrize(
+    "part", [5, *(pytest.param(part, marks=pytest.mark.slow) for part in (1, 3, 100))]
+)
 def test_an_update_in_parts_is_that_of_the_batch(network, part):
     expected, found = epoch(network), epoch(network, part=part)
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
@@ -86,6 +88,7 @@ for count in (1, 2):
 """
 
 
+@pytest.mark.slow
 def test_parts_and_realisations_share_the_devices():
     """Four devices: parts of one realisation use them all, two realisations take one each."""
     environment = os.environ | {"JAX_PLATFORMS": "cpu"}

@@ -299,6 +299,7 @@ def open_gates(model: Any) -> Any:
 def _opened(cell: _GatedCell, openness: float) -> _GatedCell:
     """The cell with open gates, or as it is if its gates have biases already; networks' axes lead."""
     signs = jnp.repeat(jnp.asarray(cell._open, cell.bias.dtype), cell.hidden_size)
+    signs = jnp.broadcast_to(signs, cell.bias.shape)
     as_made = ((cell.bias == 0) | (signs == 0)).all(-1, keepdims=True)
     bias = jnp.where(as_made & (signs != 0), openness * signs, cell.bias)
     return eqx.tree_at(lambda cell: cell.bias, cell, bias)

@@ -134,7 +134,7 @@ def compute_spectrum(
     mean = sums.sum(0) / (counted * unit)
     local = sums / (spans * unit)
     if parts > 1:
-        variance = jnp.sum(spans / counted * jnp.square(local - mean), 0) / (parts - 1)
+        variance = jnp.sum(spans / counted * jnp.square(local - mean[None]), 0) / (parts - 1)
         errors = jnp.sqrt(jax.lax.stop_gradient(variance))
     else:
         errors = jnp.full_like(mean, jnp.inf)

@@ -84,9 +84,9 @@ def _householder(x: Float[Array, "k n"], differentiated: bool) -> tuple[Factors,
     tiny = float(jnp.finfo(x.dtype).tiny)
     mask = seen.astype(x.dtype)
     sign = jnp.where(diagonal < 0, -mask, mask)
-    triangle = r.T * sign
+    triangle = r.T * sign[None]
     order = jnp.where(hole, jnp.argsort(~alive, stable=True), jnp.arange(k))
-    kept = (order[:, None] == jnp.arange(k)) & alive[order][:, None]
+    kept = (order[:, None] == jnp.arange(k)[None]) & alive[order][:, None]
     front = jnp.where(alive[order][:, None], x[order], 0)
     growth = jnp.where(seen, jnp.log(jnp.where(seen, diagonal * sign, 1)) + jnp.log(unit), 0)
     factors = Factors(
@@ -101,8 +101,8 @@ def _householder(x: Float[Array, "k n"], differentiated: bool) -> tuple[Factors,
     )
     if not differentiated:
         return factors, None
-    square = mask[:, None] * mask
-    transform = inverse(triangle * square + jnp.diag(1 - mask)) * square / unit
+    square = mask[:, None] * mask[None]
+    transform = inverse(triangle * square + jnp.diag(1 - mask)) * square / unit[None]
     return factors, jnp.where(hole, kept.astype(x.dtype), transform)
 
 

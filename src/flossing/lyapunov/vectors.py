@@ -113,11 +113,11 @@ def _covariant(
 
     def back(coefficients: Array, triangle: Array) -> tuple[Array, tuple[Array, Array]]:
         earlier = jax.scipy.linalg.solve_triangular(triangle.T, coefficients)
-        unit = earlier / norm(earlier, axis=0)
+        unit = earlier / norm(earlier, axis=0)[None]
         return unit, (unit, -log_norm(earlier, axis=0))
 
     end = jnp.triu(jnp.ones((k, k), vector.dtype))
-    end = end / norm(end, axis=0)
+    end = end / norm(end, axis=0)[None]
     _, (coefficients, growth) = jax.lax.scan(back, end, triangles[1:], reverse=True)
     coefficients = jnp.concatenate([coefficients, end[None]])
     last = steps - start - tail

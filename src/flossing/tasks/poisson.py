@@ -43,4 +43,5 @@ def frozen_poisson(
             f"rate: {rates.max()} Hz in steps of {time_step} ms is a probability of "
             f"{probability.max():g} per step; expected at most 1."
         )
-    return jax.random.bernoulli(key, probability, (num_steps, inputs)).astype(float)
+    probability = np.broadcast_to(probability, (num_steps, inputs))
+    return jax.random.bernoulli(key, probability).astype(float)

@@ -140,10 +140,11 @@ class Randman(DataSet, name="randman"):
     def _products(self, manifold: Manifold, points: Array) -> tuple[Array, Array]:
         """``f_i(x)`` as mantissas and exponents of 2: products of many factors leave the range of floats."""
         k = jnp.arange(1, self.frequencies + 1)
-        size = manifold.amplitude * k ** (-float(self.alpha))
+        size = manifold.amplitude * (k ** (-float(self.alpha)))[None, None]
 
         def factors(point: Array) -> Array:
-            angle = 2 * math.pi * (k * manifold.scale * point[:, None] + manifold.phase)
+            waves = k[None, None] * manifold.scale * point[None, :, None]
+            angle = 2 * math.pi * (waves + manifold.phase)
             return (size * jnp.sin(angle)).sum(-1)
 
         def multiply(total: tuple[Array, Array], factor: Array) -> tuple[tuple[Array, Array], None]:
@@ -161,9 +162,11 @@ class Randman(DataSet, name="randman"):
         points = jax.random.uniform(point_key, (self.samples, self.dimension))
         mantissas, exponents = self._products(self.manifold(manifold_key), points)
         # Rescaling makes a common power of 2 of all samples irrelevant.
-        largest = jnp.where(mantissas == 0, jnp.iinfo(jnp.int32).min, exponents).max(0)
+        largest = jnp.where(mantissas == 0, jnp.iinfo(jnp.int32).min, exponents).max(
+            0, keepdims=True
+        )
         values = jnp.ldexp(mantissas, jnp.maximum(exponents - largest, -10_000))
-        low, high = values.min(0), values.max(0)
+        low, high = values.min(0, keepdims=True), values.max(0, keepdims=True)
         steps = (values - low) / jnp.where(high > low, high - low, 1) * self.spike_steps
         return jnp.clip(steps.astype(int), 0, self.spike_steps - 1)
 

@@ -207,7 +207,7 @@ def upper_rate_penalty(
     Counts and ``limit`` (one number, or one per neuron) are spikes per neuron and trial.
     """
     counts = _counts(spikes)
-    return strength * jnp.square(jax.nn.relu(counts - _limit(limit, counts.shape[-1:]))).mean()
+    return strength * jnp.square(jax.nn.relu(counts - _limit(limit, counts))).mean()
 
 
 def lower_rate_penalty(
@@ -218,7 +218,7 @@ def lower_rate_penalty(
     Counts and ``limit`` (one number, or one per neuron) are spikes per neuron and trial.
     """
     counts = _counts(spikes)
-    return strength * jnp.square(jax.nn.relu(_limit(limit, counts.shape[-1:]) - counts)).mean()
+    return strength * jnp.square(jax.nn.relu(_limit(limit, counts) - counts)).mean()
 
 
 def population_rate_penalty(
@@ -229,12 +229,15 @@ def population_rate_penalty(
     Counts and ``limit`` are spikes per neuron and trial. Neurons may differ, as long as the population as a
     whole stays below the limit.
     """
-    return strength * jnp.square(jax.nn.relu(_counts(spikes).mean(-1) - _limit(limit, ()))).mean()
+    check_single(limit=limit)
+    means = _counts(spikes).mean(-1)
+    return strength * jnp.square(jax.nn.relu(means - _limit(limit, means))).mean()
 
 
-def _limit(limit: Any, shape: tuple[int, ...]) -> Array:
+def _limit(limit: Any, counts: Array) -> Array:
+    """One number for all, or one per neuron, in the shape of the counts."""
     check_finite("limit", limit)
     array = as_floats("limit", limit)
     if array.ndim:
-        check_shape("limit", array, shape)
-    return array
+        check_shape("limit", array, counts.shape[-1:])
+    return jnp.broadcast_to(array, counts.shape)

@@ -110,7 +110,7 @@ class SpikingBits(Parity, name="spiking-bits"):
         values = as_floats("bits", bits)
         check_shape("bits", values, (len(values) if values.ndim else 0, 1))
         half = jnp.arange(self.channels) >= self.channels // 2
-        chances = self.probability * ((values > 0) == half)
+        chances = self.probability * ((values > 0) == half[None])
         if shown is not None:
             visible = as_floats("shown", shown) != 0
             check_shape("shown", visible, (len(values),))

@@ -215,11 +215,11 @@ def _distributions(network: StochasticNet, input: Array) -> list[tuple[Array, Ar
     found = []
     for weight, bias, noise in zip(network.weights, network.biases, network.noises, strict=True):
         now = jnp.asarray(patterns(len(bias)), dtype)
-        spiking = noise.probability(before @ weight.T + bias)
+        spiking = noise.probability(before @ weight.T + bias[None])
         transition = jnp.ones((len(before), len(now)), dtype)
         for i in range(len(bias)):
             p = spiking[:, i, None]
-            transition = transition * jnp.where(now[:, i] > 0, p, 1 - p)
+            transition = transition * jnp.where(now[None, :, i] > 0, p, 1 - p)
         before, weights = now, weights @ transition
         found.append((before, weights))
     return found

@@ -84,7 +84,8 @@ class Network(eqx.Module):
         activity = self.cell.over_time(_with_noise(self.cell, inputs, key), start)
         if self.readout_weight is None or self.readout_bias is None:
             return activity
-        return activity @ self.readout_weight.T + self.readout_bias
+        outputs = activity @ self.readout_weight.T
+        return outputs + jnp.broadcast_to(self.readout_bias, outputs.shape)
 
 
 def _with_noise(cell: Cell, inputs: Any, key: PRNGKeyArray | None) -> Any:
