@@ -54,7 +54,7 @@ class LIFCell(LIFNeurons):
         adaptation_time_constant: tau_adapt in ms; ``None`` for no adaptation. The threshold becomes
             ``threshold + adaptation_strength * adaptation``, and ``adaptation`` decays with tau_adapt
             and moves to 1 by ``1 - exp(-dt / tau_adapt)`` per spike (Bellec et al. 2018).
-        adaptation_strength: in units of the threshold, non-negative.
+        adaptation_strength: in units of the threshold, non-negative; default 0.5 where thresholds adapt.
         escape: ``None`` for deterministic spikes; an escape noise makes the layer stochastic: neurons fire
             with its probability, derivatives are those of the noise and ``surrogate`` is not used. Inputs
             then come with uniform numbers (``fl.escape_noise.with_noise``).
@@ -87,7 +87,7 @@ class LIFCell(LIFNeurons):
         reset: Reset = "to_zero",
         reset_gradient: ResetGradient = "detached",
         adaptation_time_constant: Neurons | None = None,
-        adaptation_strength: Neurons = 0.5,
+        adaptation_strength: Neurons | None = None,
         escape: EscapeNoise | None = None,
         recurrent: Initialiser | None = None,
         feedforward_only: bool = False,
@@ -223,7 +223,6 @@ class LIFSpec(SpikingSpec, name="lif"):
         """One cell with fresh weights."""
         from .fluctuations import fluctuation_driven  # which knows this cell, and others
 
-        strength = self.adaptation_strength
         cell = LIFCell(
             input_size,
             self.hidden_size,
@@ -232,7 +231,7 @@ class LIFSpec(SpikingSpec, name="lif"):
             membrane_time_constant=self.membrane_time_constant,
             synapse_time_constant=self.synapse_time_constant,
             adaptation_time_constant=self.adaptation_time_constant,
-            adaptation_strength=0.5 if strength is None else strength,
+            adaptation_strength=self.adaptation_strength,
             time_step=self.time_step,
             key=key,
             **self._units(),

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray, PyTree
 
-from .._checks import check_finite, check_integer, check_key, check_positive
+from .._checks import check_finite, check_instance, check_integer, check_key, check_positive
 from ..surrogates import Surrogate
 from .flosser import Flosser, FlosserState, FlossInfo
 from .window import Window
@@ -155,10 +155,8 @@ class AdaptiveFlosser(eqx.Module):
     chance: float | None = eqx.field(kw_only=True, default=None)
 
     def __check_init__(self) -> None:
-        if not isinstance(self.flosser, Window):
-            raise TypeError(
-                f"flosser: expected a fl.Flosser or fl.SurrogateHeights, got {type(self.flosser).__name__}."
-            )
+        wanted = "a fl.Flosser or fl.SurrogateHeights"
+        check_instance("flosser", self.flosser, Window, wanted)
         check_positive("horizon", self.horizon)
         check_positive("band", self.band)
         check_integer("every", self.every, 1)
