@@ -50,8 +50,7 @@ def learned(outcome: RunResult) -> xr.Dataset:
     Returns:
         By ``network``: ``test_accuracy``; ``best_accuracy``, of ten epochs in a row; ``epochs_to_95``, NaN
         for never; ``log10_gradient_norm``, median of the first ten epochs; ``first_exponent_start`` and
-        ``first_exponent_end``, nats per step; ``flossing_steps`` after training began. By ``hundred``:
-        ``median_accuracy`` of networks, over whole hundreds of epochs. ``wall_seconds`` and
+        ``first_exponent_end``, nats per step; ``flossing_steps`` after training began. ``wall_seconds`` and
         ``processor_seconds`` of all blocks.
     """
     data = outcome.data
@@ -73,7 +72,6 @@ def learned(outcome: RunResult) -> xr.Dataset:
     return xr.Dataset(
         {name: ("network", values) for name, values in by_network.items()}
         | {
-            "median_accuracy": ("hundred", np.median(by_hundreds(accuracy), 1)),
             "wall_seconds": sum(block.wall_seconds for block in blocks),
             "processor_seconds": sum(block.processor_seconds for block in blocks),
         }
@@ -86,13 +84,6 @@ def _between(data: xr.Dataset) -> np.ndarray:
         return data["floss_steps"].values.sum(0)
     steps = int((data["flossing_epoch"].values > 0).sum()) if "flossing_epoch" in data else 0
     return np.full(data.sizes["realisation"], steps)
-
-
-def by_hundreds(accuracy: np.ndarray) -> np.ndarray:
-    """Means over whole hundreds of epochs (over all, if there are fewer), shape (parts, networks)."""
-    width = min(100, len(accuracy))
-    whole = len(accuracy) // width
-    return accuracy[: whole * width].reshape(whole, width, -1).mean(1)
 
 
 def solved(part: xr.Dataset) -> float:
