@@ -192,6 +192,11 @@ class Cell(eqx.Module):
         return state
 
     @property
+    def most_flossed(self) -> int | None:
+        """How many leading exponents flossing moves at most; ``None``: one for each state variable."""
+        return None
+
+    @property
     def noise_size(self) -> int:
         """How many uniform numbers a step needs; none, unless the cell is stochastic."""
         return 0

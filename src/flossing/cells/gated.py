@@ -238,6 +238,11 @@ class LSTMCell(_GatedCell):
         cell = jax.nn.sigmoid(forget) * cell + jax.nn.sigmoid(enter) * jnp.tanh(candidate)
         return LSTMState(jax.nn.sigmoid(leave) * jnp.tanh(cell), cell)
 
+    @property
+    def most_flossed(self) -> int:
+        """One exponent for each unit: outputs follow cells, and flossed beyond that, cells stop listening."""
+        return self.hidden_size
+
     def initial_state(self, *, key: PRNGKeyArray | None = None) -> LSTMState:
         """Zeros, or uniform numbers in (-1, 1) from ``key``."""
         if key is None:

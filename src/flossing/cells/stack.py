@@ -48,6 +48,16 @@ class Stack(Cell):
         return any(getattr(layer, "keep_row_means", False) for layer in self.layers)
 
     @property
+    def most_flossed(self) -> int | None:
+        """Those of all layers together."""
+        if all(layer.most_flossed is None for layer in self.layers):
+            return None
+        states = (jax.tree.leaves(layer.initial_state()) for layer in self.layers)
+        sizes = [sum(x.size for x in leaves if eqx.is_inexact_array(x)) for leaves in states]
+        most = [layer.most_flossed for layer in self.layers]
+        return sum(n if m is None else m for n, m in zip(sizes, most, strict=True))
+
+    @property
     def noise_size(self) -> int:
         """How many uniform numbers a step needs: those of all layers together."""
         return sum(layer.noise_size for layer in self.layers)

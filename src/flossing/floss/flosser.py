@@ -86,7 +86,8 @@ class Flosser(Window):
             model, opt_state, info = flosser.update(model, opt_state, state, inputs, key=key)
 
     Args:
-        num_exponents: how many leading exponents are flossed; at most as many as there are state variables.
+        num_exponents: how many leading exponents are flossed; at most as many as there are state variables,
+            and in an LSTM as there are units.
         targets: one number for all, or one per exponent, in nats per step.
         window: steps of tangent propagation, warm-up included.
         warmup: first steps of the window, which turn the random basis and are not counted.
@@ -185,7 +186,7 @@ class Flosser(Window):
                 self.step(eqx.combine(flossed, rest)),
                 states,
                 inputs,
-                num_exponents=min(self.num_exponents, _dimension(one, self.tangents)),
+                num_exponents=self._count(eqx.combine(flossed, rest), one),
                 targets=targets,
                 penalty=self.penalty,
                 num_starts=self.num_starts,
@@ -203,6 +204,12 @@ class Flosser(Window):
 
         gradient, found = jax.grad(loss_of, has_aux=True)(flossed)
         return found, ascent(gradient)
+
+    def _count(self, model: Any, state: PyTree) -> int:
+        """How many exponents are flossed."""
+        most = getattr(self.step(model), "most_flossed", None)
+        count = min(self.num_exponents, _dimension(state, self.tangents))
+        return count if most is None else min(count, most)
 
     def _mask(self, model: Any) -> PyTree:
         """The leaves of the model that are flossed."""

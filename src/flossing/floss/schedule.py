@@ -56,7 +56,7 @@ class Before(Schedule, name="before"):
     steps_before: int = 200
     """Flossing steps before training."""
     num_exponents: int = 75
-    """Leading exponents that are flossed. At most as many as there are state variables."""
+    """Leading exponents that are flossed. At most as many as there are state variables, in an LSTM units."""
     targets: tuple[float, ...] = (0.0,)
     """Where they are moved, in nats per step. One number for all, or one per exponent."""
     penalty: Penalty = "two-sided"
