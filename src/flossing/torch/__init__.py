@@ -5,3 +5,6 @@
 
 from .result import LyapunovSpectrum as LyapunovSpectrum
 from .spectrum import lyapunov_spectrum as lyapunov_spectrum
+from .step import Attributes as Attributes, as_step as as_step
+from .local import local_exponents as local_exponents
+from .jacobian import condition_number as condition_number, gradient_norms as gradient_norms, log_singular_values as log_singular_values
