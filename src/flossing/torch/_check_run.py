@@ -58,7 +58,7 @@ def check_run(
     _check_kinds(step, state, inputs)
     steps = count_steps(inputs, num_steps)
     if batched is None:
-        batched = _has_batch(state, inputs)
+        batched = has_batch(state, inputs)
     if not any(is_inexact(x) for x in leaves(state)):
         raise ValueError(f"state: expected floating-point tensors, got {brief(state)}.")
     _check_finite(state, inputs)
@@ -136,7 +136,7 @@ def count_steps(inputs: Any, num_steps: int | None) -> int:
     return steps
 
 
-def _has_batch(state: Any, inputs: Any) -> bool:
+def has_batch(state: Any, inputs: Any) -> bool:
     """By inputs of shape (time, batch, ...), or without inputs by states of shape (batch, ...)."""
     if tensors(inputs):
         return tensors(inputs)[0].ndim > 2

@@ -19,7 +19,7 @@ class ModuleStep:
 
     def __init__(self, adapted: Adapted, input_axes: int):
         self.module: torch.nn.Module = adapted.module
-        self.keep_row_means = adapted.spiking
+        self.keep_row_means: bool = adapted.spiking
         """Whether flossing steps leave the means of rows of weights as they are: for spiking units."""
         self._advance = adapted.advance
         self._input_axes = input_axes
@@ -69,7 +69,12 @@ def as_step(module: torch.nn.Module | Attributes, sample_input: Tensor) -> tuple
         raise ValueError("sample_input: expected shape (batch, features) or (features,), got ().")
     dtype = sample.dtype if sample.is_floating_point() else torch.get_default_dtype()
     with torch.no_grad():
-        adapted = adapt(module, sample)
+        try:
+            adapted = adapt(module, sample)
+        except (RuntimeError, IndexError) as error:
+            raise ValueError(
+                f"sample_input: calling the module with shape {tuple(sample.shape)} failed: {error}"
+            ) from error
         start = map_tensors(lambda x: x.to(dtype) if is_inexact(x) else x, adapted.state)
         state = _started(start, adapted.advance(start, sample))
     step = ModuleStep(adapted, sample.ndim)
