@@ -12,6 +12,7 @@ from ..surrogates import Surrogate
 from ._rule import Rule, remembered
 from .flosser import Flosser, FlosserState, FlossInfo, Window
 
+
 class SurrogateHeights(Window):
     """Moves the first surrogate exponent of a network to its target by the heights of surrogate derivatives.
 

@@ -158,9 +158,7 @@ def _check_finite(state: Any, inputs: Any) -> None:
     for path, leaf in pytree.tree_leaves_with_path(state):
         if is_inexact(leaf) and not bool(torch.isfinite(leaf).all()):
             count = int((~torch.isfinite(leaf)).sum())
-            raise ValueError(
-                f"state{pytree.keystr(path)}: has {count} NaN or infinite entries."
-            )
+            raise ValueError(f"state{pytree.keystr(path)}: has {count} NaN or infinite entries.")
     for path, leaf in pytree.tree_leaves_with_path(inputs):
         if is_inexact(leaf) and not bool(torch.isfinite(leaf).all()):
             first = int((~torch.isfinite(leaf)).flatten(1 if leaf.ndim > 1 else 0).nonzero()[0, 0])

@@ -120,9 +120,7 @@ def _times(
     if not new.requires_grad:
         return torch.zeros_like(tangents)
     errors = torch.zeros_like(new, requires_grad=True)
-    (pulled,) = torch.autograd.grad(
-        new, start, errors, create_graph=True, materialize_grads=True
-    )
+    (pulled,) = torch.autograd.grad(new, start, errors, create_graph=True, materialize_grads=True)
     if not pulled.requires_grad:
         return torch.zeros_like(tangents)
     options: dict[str, Any] = {"create_graph": differentiate, "materialize_grads": True}

@@ -79,7 +79,9 @@ class _Householder(torch.autograd.Function):
         excess = k - (x != 0).any(-2).sum(-1)
         ordered = rest.sort(-1)[0].gather(-1, (excess - 1).clamp(min=0)[..., None])[..., 0]
         smallest = torch.where(excess > 0, ordered, 0)[..., None]
-        lost = (rest <= smallest.clamp(min=tolerance)) & finite  # NaN counts as alive, so that it shows
+        lost = (
+            rest <= smallest.clamp(min=tolerance)
+        ) & finite  # NaN counts as alive, so that it shows
         # A row that depends only on an arbitrary direction looks lost, and is not.
         seen = ~(lost | dependent)
         alive = ~lost

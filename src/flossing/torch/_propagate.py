@@ -177,7 +177,14 @@ def _segment(
         other["flagged"] = end.basis.alive is not None
         tensors = [x for x in end.rest if isinstance(x, Tensor)]
         flags = [x for x in end.basis[1:] if x is not None]
-        return [end.rows, end.basis.vectors, torch.stack(growth), torch.stack(lost), *tensors, *flags]
+        return [
+            end.rows,
+            end.basis.vectors,
+            torch.stack(growth),
+            torch.stack(lost),
+            *tensors,
+            *flags,
+        ]
 
     arguments = [moment.rows, moment.basis.vectors, *rest_tensors, *flags]
     rows, vectors, growth, lost, *more = recomputed(body, arguments, parameters)

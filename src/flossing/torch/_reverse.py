@@ -41,9 +41,7 @@ def propagate_back(
         for t in range(mark, stop - 1):
             states.append(course.walk(*states[-1], t, t + 1))
         for t in range(stop - 1, mark - 1, -1):
-            vectors = course.pusher.pull(
-                *states[t - mark], basis.vectors, take(course.inputs, t)
-            )
+            vectors = course.pusher.pull(*states[t - mark], basis.vectors, take(course.inputs, t))
             if course.mask is not None:
                 vectors = torch.where(course.mask[t][:, None, None], vectors, basis.vectors)
             basis = basis._replace(vectors=vectors)

@@ -37,9 +37,7 @@ class _Recomputed(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Any) -> tuple[Any, ...]:
         tensors = ctx.saved_tensors
-        arguments = [
-            x.detach().requires_grad_(x.is_floating_point()) for x in tensors[: ctx.count]
-        ]
+        arguments = [x.detach().requires_grad_(x.is_floating_point()) for x in tensors[: ctx.count]]
         parameters = list(tensors[ctx.count :])
         with torch.enable_grad(), torch.random.fork_rng(devices=[]):
             torch.set_rng_state(ctx.random)

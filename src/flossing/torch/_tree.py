@@ -128,9 +128,7 @@ class Layout:
 def _like(piece: Tensor, shape: torch.Size, dtype: torch.dtype) -> Tensor:
     if dtype.is_complex:
         real = torch.float64 if dtype == torch.complex128 else torch.float32
-        return torch.view_as_complex(
-            piece.to(real).reshape(len(piece), *shape, 2).contiguous()
-        )
+        return torch.view_as_complex(piece.to(real).reshape(len(piece), *shape, 2).contiguous())
     return piece.reshape(len(piece), *shape).to(dtype)
 
 
@@ -162,7 +160,9 @@ def _selected(state: Any, tangents: Any) -> list[bool]:
 def brief(tree: Any) -> str:
     """Types and shapes of a tree in a few words."""
     parts = [
-        f"{str(x.dtype).removeprefix('torch.')}{list(x.shape)}" if isinstance(x, Tensor) else repr(x)
+        f"{str(x.dtype).removeprefix('torch.')}{list(x.shape)}"
+        if isinstance(x, Tensor)
+        else repr(x)
         for x in pytree.tree_leaves(tree)
     ]
     if isinstance(tree, Tensor) or tree is None:

@@ -29,7 +29,12 @@ class Finding(NamedTuple):
     @property
     def of_derivatives(self) -> bool:
         """Whether flossing gradients are wrong or zero because of it."""
-        return self.name in ("detached-input", "piecewise-constant", "saved-spike", "second-derivative")
+        return self.name in (
+            "detached-input",
+            "piecewise-constant",
+            "saved-spike",
+            "second-derivative",
+        )
 
 
 class Report(tuple[Finding, ...]):

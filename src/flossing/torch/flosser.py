@@ -398,4 +398,6 @@ def _check_optimiser(optimiser: Any, parameters: list[Tensor]) -> None:
 def _dimension(state: Any, inputs: Any, tangents: Any) -> int:
     """State variables that carry perturbations."""
     batched = has_batch(state, inputs)
-    return Layout.of(state if batched else map_tensors(lambda x: x[None], state), tangents).dimension
+    return Layout.of(
+        state if batched else map_tensors(lambda x: x[None], state), tangents
+    ).dimension

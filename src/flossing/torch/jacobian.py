@@ -151,7 +151,9 @@ def log_singular_values(
 
     Source of the method: Dieci & Elia 2008 (singular values of long products by QR iteration).
     """
-    run = check_run(step, state, inputs, num_steps, tangents=tangents, batched=batched, mode="forward")
+    run = check_run(
+        step, state, inputs, num_steps, tangents=tangents, batched=batched, mode="forward"
+    )
     n = run.pusher.layout.dimension
     m = n if num_directions is None else check_integer("num_directions", num_directions, 1)
     if m > n:

@@ -173,7 +173,9 @@ def _check_mask(mask: Tensor | None, run: Run, start: int) -> None:
         return
     expected = (run.num_steps, len(run.rows))
     if not run.batched:
-        raise ValueError("mask: is for inputs with a batch axis; of one trajectory leave out its end.")
+        raise ValueError(
+            "mask: is for inputs with a batch axis; of one trajectory leave out its end."
+        )
     if mask.dtype != torch.bool or tuple(mask.shape) != expected:
         raise ValueError(
             f"mask: expected booleans of shape {expected}, got {mask.dtype} {tuple(mask.shape)}."
@@ -201,9 +203,7 @@ def _between_stores(run: Run, k: int, store_every: StoreEvery, differentiate: bo
     return between
 
 
-def start_basis(
-    run: Run, k: int, basis: Tensor | None, generator: torch.Generator | None
-) -> Basis:
+def start_basis(run: Run, k: int, basis: Tensor | None, generator: torch.Generator | None) -> Basis:
     """Orthonormal start tangents, the given ones or random ones."""
     batch, n = run.rows.shape
     dtype, device = run.rows.dtype, run.rows.device
@@ -293,9 +293,7 @@ def _result(
     )
 
 
-def _counted_steps(
-    run: Run, plan: Plan, edges: list[int], cuts: list[int], like: Tensor
-) -> Tensor:
+def _counted_steps(run: Run, plan: Plan, edges: list[int], cuts: list[int], like: Tensor) -> Tensor:
     """Steps of each window that each example counts, shape (windows, batch)."""
     ends = [edges[cut] for cut in cuts]
     if plan.mask is None:

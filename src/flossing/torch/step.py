@@ -89,9 +89,7 @@ def _started(state: Any, after: Any) -> Any:
     def fit(start: Any, shaped: Any) -> Any:
         return start.expand(shaped.shape).clone() if is_inexact(shaped) else start
 
-    return detached(
-        pytree.tree_unflatten([fit(a, b) for a, b in zip(old, new, strict=True)], spec)
-    )
+    return detached(pytree.tree_unflatten([fit(a, b) for a, b in zip(old, new, strict=True)], spec))
 
 
 def _like(new: Any, old: Any) -> Any:

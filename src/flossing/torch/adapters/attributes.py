@@ -30,13 +30,13 @@ class Attributes:
         self.module = module
         self.names = [names] if isinstance(names, str) else list(names)
         if not self.names:
-            raise ValueError("names: expected the names of the attributes with the state, got none.")
+            raise ValueError(
+                "names: expected the names of the attributes with the state, got none."
+            )
         for name in self.names:
             owner, attribute = self._owner(name)
             if not hasattr(owner, attribute):
-                raise AttributeError(
-                    f"names: {type(module).__name__} has no attribute {name!r}."
-                )
+                raise AttributeError(f"names: {type(module).__name__} has no attribute {name!r}.")
             if isinstance(getattr(owner, attribute), torch.nn.Parameter):
                 raise TypeError(f"names: {name!r} is a parameter, which a step cannot change.")
 

@@ -38,7 +38,9 @@ def adapted(module: Any, sample: Tensor) -> Adapted:
                 "a function step(state, input) of ft.as_step's steps for each layer."
             )
         if _is_stateful(part):
-            names += [f"{path}.{name}" if path else name for name, _ in part.named_buffers(recurse=False)]
+            names += [
+                f"{path}.{name}" if path else name for name, _ in part.named_buffers(recurse=False)
+            ]
 
     def call(input: Tensor) -> Any:
         return module(input[:, None])
