@@ -243,7 +243,7 @@ def _choose(
     copies = _rows_are_independent(pusher, at)
     if single is not None and (copies := _takes_batch(pusher, single, at)):
         pusher.step, as_batch = single, True
-    tangents = torch.ones_like(rows)[:, None]
+    tangents = _noise(rows)[:, None]
     if mode == "reverse":
         if differentiate:
             raise ValueError('mode: "reverse" measures only; derivatives need mode="forward".')
@@ -254,6 +254,8 @@ def _choose(
         try:
             with pusher.engine.kernels(), Saved() as saved:
                 moved = pusher.push(rows, rest, tangents, input, True)[2]
+            _check_adjoint(pusher, at, tangents, moved.detach())
+            with pusher.engine.kernels():
                 if differentiate and moved.requires_grad:
                     used = [x for x in leaf_tensors(moved) if x.requires_grad]
                     torch.autograd.grad(moved.sum(), used, allow_unused=True)
@@ -272,6 +274,22 @@ def _choose(
         StepWarning,
     )
     return as_batch, Engine(copies, forward=False), 0
+
+
+def _check_adjoint(pusher: Pusher, at: tuple, tangents: Tensor, moved: Tensor) -> None:
+    """Raises ``RuntimeError`` unless ``<c, D q>`` from two backward passes is ``<D^T c, q>`` from one.
+
+    It is not where a custom function hides from the second pass how its first depends on what comes in.
+    """
+    rows, rest, input = at
+    errors = _noise(rows).roll(1, -1)[:, None]
+    with pusher.engine.kernels():
+        pulled = pusher.pull(rows, rest, errors, input)
+    forward, back = (moved * errors).sum(), (pulled * tangents).sum()
+    size = moved.norm() * errors.norm() + pulled.norm() * tangents.norm()
+    bits = min(torch.finfo(dtype).bits for dtype in pusher.layout.dtypes)
+    if bool((forward - back).abs() > (1e-3 if bits >= 32 else 5e-2) * size):
+        raise RuntimeError("a function in it gives another Jacobian when differentiated twice.")
 
 
 def leaf_tensors(*results: Tensor) -> list[Tensor]:
@@ -301,9 +319,13 @@ def _parameters(pusher: Pusher, at: tuple) -> list[Tensor]:
 
 def _elsewhere(rows: Tensor) -> Tensor:
     """Other numbers near those of some rows, the same each time."""
+    return rows + 0.1 * _noise(rows)
+
+
+def _noise(rows: Tensor) -> Tensor:
+    """Random numbers in the form of some rows, the same each time."""
     generator = torch.Generator().manual_seed(1)
-    noise = torch.randn(rows.shape, generator=generator, dtype=rows.dtype).to(rows.device)
-    return rows + 0.1 * noise
+    return torch.randn(rows.shape, generator=generator, dtype=rows.dtype).to(rows.device)
 
 
 def _rows_are_independent(pusher: Pusher, at: tuple) -> bool:

@@ -270,7 +270,7 @@ def _result(
     unit = 1.0 if plan.time_step is None else plan.time_step
     counted = spans.sum(0)
     mean = sums.sum(0) / (counted * unit)
-    local = sums / (spans * unit)
+    local = torch.where(spans > 0, sums / (spans.clamp(min=1) * unit), torch.nan)
     if parts > 1:
         distance = torch.where(spans > 0, local - mean, 0).detach().square()
         used = (spans > 0).sum(0)
