@@ -1,6 +1,8 @@
 """Checks of a step, a state and inputs against each other, and the choice of an engine."""
 
+import contextlib
 import weakref
+from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -227,12 +229,12 @@ def _try_step(
 
 
 def _identity(step: Step, at: Any, options: tuple) -> Any:
-    try:
-        reference = weakref.ref(step)
-    except TypeError:
-        return None
+    module = getattr(step, "module", step)
+    if not isinstance(module, torch.nn.Module):
+        return None  # what a function calls may change without it
     shapes = tuple((x.shape, x.dtype, x.device) for x in tensors(at))
-    return reference, shapes, torch.is_grad_enabled(), options
+    training = tuple(part.training for part in module.modules())
+    return weakref.ref(step), shapes, training, torch.is_grad_enabled(), options
 
 
 def _choose(
@@ -252,7 +254,7 @@ def _choose(
     for plain in (False, True):
         pusher.engine = Engine(copies, plain_kernels=plain)
         try:
-            with pusher.engine.kernels(), Saved() as saved:
+            with pusher.engine.kernels(), Saved() as saved, same_random_numbers():
                 moved = pusher.push(rows, rest, tangents, input, True)[2]
             _check_adjoint(pusher, at, tangents, moved.detach())
             with pusher.engine.kernels():
@@ -283,13 +285,21 @@ def _check_adjoint(pusher: Pusher, at: tuple, tangents: Tensor, moved: Tensor) -
     """
     rows, rest, input = at
     errors = _noise(rows).roll(1, -1)[:, None]
-    with pusher.engine.kernels():
+    with pusher.engine.kernels(), same_random_numbers():
         pulled = pusher.pull(rows, rest, errors, input)
     forward, back = (moved * errors).sum(), (pulled * tangents).sum()
     size = moved.norm() * errors.norm() + pulled.norm() * tangents.norm()
     bits = min(torch.finfo(dtype).bits for dtype in pusher.layout.dtypes)
     if bool((forward - back).abs() > (1e-3 if bits >= 32 else 5e-2) * size):
         raise RuntimeError("a function in it gives another Jacobian when differentiated twice.")
+
+
+@contextlib.contextmanager
+def same_random_numbers() -> Iterator[None]:
+    """Within this context, the random numbers of PyTorch on the CPU are the same each time, and not used up."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
 
 
 def leaf_tensors(*results: Tensor) -> list[Tensor]:

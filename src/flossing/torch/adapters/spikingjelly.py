@@ -28,23 +28,22 @@ def adapted(module: nn.Module, sample: Tensor) -> Adapted:
             )
     forward = base.to_functional_forward(module)
     start = _start(module)
-    known = {name: value for name, value in start.items() if value is not None}
     after = dict(zip(start, forward((sample,), tuple(start.values()))[1], strict=True))
-    moving = [name for name in known if isinstance(after[name], Tensor)]
+    moving = [name for name, value in after.items() if isinstance(value, Tensor)]
 
     def advance(state: dict[str, Any], input: Tensor) -> dict[str, Any]:
         given = tuple(state.get(name, value) for name, value in start.items())
         new = dict(zip(start, forward((input,), given)[1], strict=True))
         return {name: new[name] for name in moving}
 
-    # A reset value is a number until a module has seen the shape of its inputs.
-    state = {name: torch.as_tensor(start[name], device=sample.device) for name in moving}
-    return Adapted(
-        module,
-        advance,
-        {name: value.expand(after[name].shape) for name, value in state.items()},
-        spiking=True,
-    )
+    # A reset value is a number, or None for zeros, until a module has seen the shape of its inputs.
+    state = {
+        name: torch.as_tensor(start[name] or 0.0).to(after[name]).expand(after[name].shape)
+        if not isinstance(start[name], Tensor)
+        else start[name].expand(after[name].shape)
+        for name in moving
+    }
+    return Adapted(module, advance, state, spiking=True)
 
 
 def _start(module: nn.Module) -> dict[str, Any]:
