@@ -64,6 +64,8 @@ def check_run(
     if not any(is_inexact(x) for x in leaves(state)):
         raise ValueError(f"state: expected floating-point tensors, got {brief(state)}.")
     _check_finite(state, inputs)
+    if batched:
+        _check_batch(state, inputs)
     _check_step(step, state, take(inputs, 0))
     single = step
     if not batched:
@@ -72,7 +74,6 @@ def check_run(
             map_tensors(lambda x: x[:, None], inputs),
         )
         step = OneByOne(step)
-    _check_batch(state, inputs)
     layout = Layout.of(state, tangents)
     if layout.dimension == 0:
         raise ValueError(f"tangents: selects no floating-point tensor of the state {brief(state)}.")

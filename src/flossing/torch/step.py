@@ -71,12 +71,12 @@ def as_step(module: torch.nn.Module | Attributes, sample_input: Tensor) -> tuple
     with torch.no_grad():
         try:
             adapted = adapt(module, sample)
+            start = map_tensors(lambda x: x.to(dtype) if is_inexact(x) else x, adapted.state)
+            state = _started(start, adapted.advance(start, sample))
         except (RuntimeError, IndexError) as error:
             raise ValueError(
                 f"sample_input: calling the module with shape {tuple(sample.shape)} failed: {error}"
             ) from error
-        start = map_tensors(lambda x: x.to(dtype) if is_inexact(x) else x, adapted.state)
-        state = _started(start, adapted.advance(start, sample))
     step = ModuleStep(adapted, sample.ndim)
     return step, map_tensors(lambda x: x[0].clone(), state) if single else state
 
