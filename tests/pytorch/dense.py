@@ -7,7 +7,9 @@ from torch.utils import _pytree as pytree
 
 def flat(state):
     """All floating-point numbers of a state as one vector."""
-    return torch.cat([x.reshape(-1) for x in pytree.tree_leaves(state) if isinstance(x, torch.Tensor)])
+    return torch.cat(
+        [x.reshape(-1) for x in pytree.tree_leaves(state) if isinstance(x, torch.Tensor)]
+    )
 
 
 def unflat(vector, like):

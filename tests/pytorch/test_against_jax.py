@@ -1,4 +1,5 @@
-"""Converted cells: the same exponents and the same flossing gradients as on the JAX side, in double precision."""
+"""Converted cells: the same exponents and the same flossing gradients as on the JAX side, in double "
+"precision."""
 
 import equinox as eqx
 import jax
@@ -38,7 +39,11 @@ def as_jax_state(cell, state, name):
     parts = [np.asarray(x) for x in (state if isinstance(state, tuple) else (state,))]
     if "layers" not in name:
         parts = [p.reshape(-1) for p in parts]
-        return fl.cells.LSTMState(*map(jnp.asarray, parts)) if len(parts) == 2 else jnp.asarray(parts[0])
+        return (
+            fl.cells.LSTMState(*map(jnp.asarray, parts))
+            if len(parts) == 2
+            else jnp.asarray(parts[0])
+        )
     if len(parts) == 1:
         return tuple(jnp.asarray(row) for row in parts[0])
     return tuple(fl.cells.LSTMState(*map(jnp.asarray, rows)) for rows in zip(*parts, strict=True))
@@ -178,5 +183,5 @@ def test_jacobians_over_long_times_are_those_of_the_converted_cell(measure, x64,
 
 
 def test_a_torch_object_is_led_to_this_package(untyped):
-    with pytest.raises(TypeError, match="import flossing.torch as ft"):
+    with pytest.raises(TypeError, match=r"import flossing\.torch as ft"):
         fl.lyapunov_spectrum(lambda x, u: x, torch.zeros(3), num_steps=3, key=jax.random.key(0))

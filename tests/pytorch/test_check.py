@@ -50,7 +50,9 @@ def test_surrogates_of_snntorch(surrogate, found):
     assert found_in(snntorch_neuron(getattr(kinds, surrogate)())) == found
 
 
-@pytest.mark.parametrize("surrogate", ["Rect", "LeakyKReLU", "PiecewiseLeakyReLU", "FakeNumericalGradient"])
+@pytest.mark.parametrize(
+    "surrogate", ["Rect", "LeakyKReLU", "PiecewiseLeakyReLU", "FakeNumericalGradient"]
+)
 def test_surrogates_of_spikingjelly_without_second_derivative(surrogate):
     assert "piecewise-constant" in found_in(jelly_layer(surrogate))
 

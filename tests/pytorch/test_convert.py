@@ -16,7 +16,10 @@ def lif(name, surrogate=None):
     snn = pytest.importorskip("snntorch")
     arguments = (0.8, 0.9) if name == "RSynaptic" else (0.9,)
     neuron = getattr(snn, name)(
-        *arguments, linear_features=5, init_hidden=True, spike_grad=surrogate or ft.surrogates.Arctan(3.0)
+        *arguments,
+        linear_features=5,
+        init_hidden=True,
+        spike_grad=surrogate or ft.surrogates.Arctan(3.0),
     )
     with torch.no_grad():
         neuron.recurrent.bias.zero_()
@@ -67,7 +70,9 @@ def test_surrogates_of_snntorch_become_those_with_the_same_derivative(kind):
     cell = ft.to_cell(lif("RSynaptic", grad))
     x = torch.linspace(-0.8, 0.8, 9, requires_grad=True)
     grad(x).sum().backward()
-    np.testing.assert_allclose(x.grad, cell.surrogate.derivative(jnp.asarray(x.detach())), rtol=1e-5)
+    np.testing.assert_allclose(
+        x.grad, cell.surrogate.derivative(jnp.asarray(x.detach())), rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("kind", [torch.nn.RNN, torch.nn.GRU, torch.nn.LSTM])
@@ -81,7 +86,9 @@ def test_changed_cells_are_loaded_back(kind):
     )
     before = {name: p.detach().clone() for name, p in module.named_parameters()}
     ft.load_cell(module, changed)
-    np.testing.assert_allclose(module.weight_hh_l0.detach(), before["weight_hh_l0"] + 0.25, rtol=1e-6)
+    np.testing.assert_allclose(
+        module.weight_hh_l0.detach(), before["weight_hh_l0"] + 0.25, rtol=1e-6
+    )
     again = ft.to_cell(module)
     for a, b in zip(changed.layers, again.layers, strict=True):
         np.testing.assert_allclose(a.bias, b.bias, atol=1e-6)
@@ -96,7 +103,9 @@ def test_flossing_in_jax_changes_the_module():
     )
     assert float(found[-1].loss) < 0.5 * float(found[0].loss)
     step, state = ft.as_step(module, inputs[0])
-    spectrum = ft.lyapunov_spectrum(step, state, inputs[:25], num_exponents=2, state_warmup=5, warmup=5)
+    spectrum = ft.lyapunov_spectrum(
+        step, state, inputs[:25], num_exponents=2, state_warmup=5, warmup=5
+    )
     np.testing.assert_allclose(spectrum.exponents, found[-1].exponents, atol=0.15)
 
 

@@ -96,7 +96,13 @@ def test_an_optimiser_of_torch_takes_the_step(module):
     old = module.weight_hh.detach().clone()
     generators = [torch.Generator().manual_seed(1) for _ in range(2)]
     loss = ft.flossing_loss(
-        flosser.step, state, inputs[:15], num_exponents=2, warmup=2, state_warmup=3, generator=generators[0]
+        flosser.step,
+        state,
+        inputs[:15],
+        num_exponents=2,
+        warmup=2,
+        state_warmup=3,
+        generator=generators[0],
     )
     gradient = torch.autograd.grad(loss, module.weight_hh)[0]
     info = flosser.update(state, inputs, generator=generators[1])
@@ -133,12 +139,31 @@ def test_a_resumed_run_goes_on_as_if_it_had_not_stopped(module):
     assert torch.equal(module.weight_hh, twin.weight_hh)
 
 
-LOSSES = [1.0, 0.9, 0.8, 0.4, 0.2, 0.1, float("nan"), 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1]
+LOSSES = [
+    1.0,
+    0.9,
+    0.8,
+    0.4,
+    0.2,
+    0.1,
+    float("nan"),
+    0.1,
+    0.1,
+    0.1,
+    0.1,
+    0.1,
+    0.1,
+    0.1,
+    0.1,
+    0.1,
+    0.1,
+]
 
 
 @pytest.mark.parametrize("found", [-0.8, -0.3, 0.1, 0.9, float("nan")])
 def test_the_adaptive_one_decides_as_that_of_jax(found, module, untyped):
-    """Exponents, losses and calls are the same; the first one and the following ones of a phase are given."""
+    """Exponents, losses and calls are the same; the first one and the following ones of a phase are "
+    "given."""
     phase = [0.7, -0.6, 0.55, 0.15, 0.05, 0.02]
 
     class Ours(ft.Flosser):
@@ -158,7 +183,9 @@ def test_the_adaptive_one_decides_as_that_of_jax(found, module, untyped):
             seen = jnp.asarray(phase)[memory.num_skipped]
             zero = jnp.asarray(0.0)
             memory = memory._replace(num_skipped=memory.num_skipped + 1)
-            info = fl.floss.FlossInfo(zero, seen[None], jnp.asarray(0), zero > 0, memory.num_skipped)
+            info = fl.floss.FlossInfo(
+                zero, seen[None], jnp.asarray(0), zero > 0, memory.num_skipped
+            )
             return model, memory, info
 
     step, state = ft.as_step(module, torch.zeros(2, dtype=torch.float64))
@@ -170,7 +197,9 @@ def test_the_adaptive_one_decides_as_that_of_jax(found, module, untyped):
     for loss in LOSSES:
         look = ours.update(state, loss=loss)
         memory = memory._replace(flosser=memory.flosser._replace(num_skipped=jnp.asarray(0)))
-        model, memory, expected = theirs.update(model, memory, None, loss=loss, key=jax.random.key(0))
+        model, memory, expected = theirs.update(
+            model, memory, None, loss=loss, key=jax.random.key(0)
+        )
         assert (look.due, look.learned, look.steps) == (
             bool(expected.due),
             bool(expected.learned),

@@ -1,4 +1,5 @@
-"""Neurons of every library: exponents from dense Jacobians, and flossing gradients from finite differences."""
+"""Neurons of every library: exponents from dense Jacobians, and flossing gradients from finite "
+"differences."""
 
 import warnings
 
@@ -76,7 +77,8 @@ SINGLE = {"snntorch SLSTM", "snntorch layers", "sinabs LIFRecurrent"}
 
 
 def made(name):
-    """Step, start state and inputs of a neuron, in double precision where it works so, for a batch of one."""
+    """Step, start state and inputs of a neuron, in double precision where it works so, for a batch of "
+    "one."""
     dtype = torch.float32 if name in SINGLE else torch.float64
     module = NEURONS[name]().to(dtype)
     inputs = 1.5 * torch.rand(STEPS, 1, N, dtype=dtype)
@@ -122,7 +124,8 @@ def test_a_module_is_left_as_it_was(name):
     ],
 )
 def test_gradients_through_one_step_are_finite_differences(name, parameter):
-    """States move with a weight as their first derivatives say, and Jacobians as they are at these states."""
+    """States move with a weight as their first derivatives say, and Jacobians as they are at these "
+    "states."""
     module, _, _, inputs = made(name)
     if "snntorch" in name:
         module.spike_grad = ft.surrogates.SuperSpike(2.0)
@@ -151,7 +154,9 @@ def test_gradients_through_one_step_are_finite_differences(name, parameter):
     def moved(size):
         with torch.no_grad():
             weight.add_(size * direction)
-        at = [dense.unflat(dense.flat(s) + size * c, s) for s, c in zip(states, changes, strict=True)]
+        at = [
+            dense.unflat(dense.flat(s) + size * c, s) for s, c in zip(states, changes, strict=True)
+        ]
         matrices = [dense.jacobian(step, s, x) for s, x in zip(at, inputs, strict=False)]
         with torch.no_grad():
             weight.sub_(size * direction)

@@ -10,7 +10,16 @@ torch = pytest.importorskip("torch")
 import flossing as fl  # noqa: E402
 import flossing.torch as ft  # noqa: E402
 
-SHAPES = ["SuperSpike", "Sigmoid", "Arctan", "Triangular", "Gaussian", "Erf", "Exponential", "Boxcar"]
+SHAPES = [
+    "SuperSpike",
+    "Sigmoid",
+    "Arctan",
+    "Triangular",
+    "Gaussian",
+    "Erf",
+    "Exponential",
+    "Boxcar",
+]
 X = torch.linspace(-1.3, 1.3, 15, dtype=torch.float64)
 
 
@@ -55,7 +64,10 @@ def test_descriptions_are_the_same(name):
     torchs, jaxs = pair(name)
     assert torchs.describe() == jaxs.describe()
     by_width = getattr(ft.surrogates, name).from_half_width(0.2, peak=0.5)
-    assert by_width.describe() == getattr(fl.surrogates, name).from_half_width(0.2, peak=0.5).describe()
+    assert (
+        by_width.describe()
+        == getattr(fl.surrogates, name).from_half_width(0.2, peak=0.5).describe()
+    )
 
 
 def test_area_one_has_the_peak_of_ours():

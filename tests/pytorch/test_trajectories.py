@@ -36,7 +36,9 @@ def test_exponents_are_those_of_dense_jacobians(network, basis):
     step, _, states, inputs = network
     found = ft.lyapunov_spectrum(step, states[0], inputs[:, 0], basis=basis)
     matrices, final = dense.jacobians(step, states[0], inputs[:, 0])
-    np.testing.assert_allclose(found.exponents, dense.exponents(matrices, basis.numpy()), atol=1e-12)
+    np.testing.assert_allclose(
+        found.exponents, dense.exponents(matrices, basis.numpy()), atol=1e-12
+    )
     np.testing.assert_allclose(found.final_state, final, atol=1e-14)
     assert found.exponents.dtype == F64
 
@@ -49,7 +51,9 @@ def test_a_batch_has_the_spectra_of_its_examples(network, basis):
             step, states[i], inputs[:, i], basis=basis, warmup=4, state_warmup=3
         )
         for field in ("exponents", "finite_time", "standard_errors", "final_state", "lost"):
-            np.testing.assert_allclose(getattr(together, field)[i], getattr(alone, field), atol=1e-12)
+            np.testing.assert_allclose(
+                getattr(together, field)[i], getattr(alone, field), atol=1e-12
+            )
         q = together.final_basis[i]
         np.testing.assert_allclose((q.T @ alone.final_basis).abs(), np.eye(K), atol=1e-10)
 
@@ -95,7 +99,9 @@ def test_gradients_are_those_of_finite_differences(network, basis):
     step, weight, states, inputs = network
 
     def total():
-        return ft.lyapunov_spectrum(step, states, inputs, basis=basis, warmup=3, differentiable=True)
+        return ft.lyapunov_spectrum(
+            step, states, inputs, basis=basis, warmup=3, differentiable=True
+        )
 
     gradient = torch.autograd.grad(total().exponents.sum(), weight)[0]
     direction = torch.randn(N, N, dtype=F64)
@@ -195,7 +201,9 @@ def test_fused_attention_is_measured_without_it():
     matrices, _ = dense.jacobians(single, states[0], [None] * 8)
     one = ft.lyapunov_spectrum(block, states, num_steps=8, basis=basis)
     assert "two backward passes" in found.engine
-    np.testing.assert_allclose(one.exponents[0], dense.exponents(matrices, basis.numpy()), atol=1e-4)
+    np.testing.assert_allclose(
+        one.exponents[0], dense.exponents(matrices, basis.numpy()), atol=1e-4
+    )
     ft.flossing_loss(block, states, num_steps=4, num_exponents=2).backward()
     assert float(block.maps.weight.grad.abs().max()) > 0
 
@@ -254,7 +262,7 @@ def test_half_precision_is_measured_with_tangents_of_single_precision():
 @pytest.mark.parametrize("factor", [1e-20, 1e20])
 def test_growth_beyond_the_range_of_squares_is_measured(factor):
     found = ft.lyapunov_spectrum(
-        lambda state, input: factor**(1 - 2 * (input == 1)) * state,
+        lambda state, input: factor ** (1 - 2 * (input == 1)) * state,
         torch.full((3,), 1.0),
         torch.tensor([0.0, 1, 0, 1, 0])[:, None].round(),
         num_windows=5,

@@ -1,4 +1,6 @@
-"""The rule of adaptive flossing, in arithmetic that NumPy, JAX and PyTorch share: when to floss, and how long."""
+"""The rule of adaptive flossing, in arithmetic that NumPy, JAX and PyTorch share: when to floss, and
+how long.
+"""
 
 from typing import Any, NamedTuple
 
@@ -11,7 +13,9 @@ MEMORY = 10
 
 
 class Rule(NamedTuple):
-    """Settings of ``fl.AdaptiveFlosser``, and what follows from them; numbers are arrays of any of the three."""
+    """Settings of ``fl.AdaptiveFlosser``, and what follows from them; numbers are arrays of any of the
+    three.
+    """
 
     target: Any
     half_width: Any

@@ -1,7 +1,7 @@
 """flossing for PyTorch: spectra, gradients and flossing of the modules that you have.
 
-``import flossing.torch as ft``; the words are those of ``import flossing as fl``. States and inputs may have a batch
-axis: then there is one spectrum per example.
+``import flossing.torch as ft``; the words are those of ``import flossing as fl``. States and inputs may
+have a batch axis: then there is one spectrum per example.
 """
 
 from . import surrogates as surrogates

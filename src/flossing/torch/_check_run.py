@@ -114,8 +114,8 @@ def _check_kinds(step: Any, state: Any, inputs: Any) -> None:
         for leaf in leaves(value):
             if type(leaf).__module__.split(".")[0] in ("jax", "jaxlib", "numpy"):
                 raise TypeError(
-                    f"{name}: got a {type(leaf).__name__} of {type(leaf).__module__.split('.')[0]}; expected "
-                    "tensors. Convert arrays by torch.as_tensor(numpy.asarray(array))."
+                    f"{name}: got a {type(leaf).__name__} of {type(leaf).__module__.split('.')[0]}; "
+                    "expected tensors. Convert arrays by torch.as_tensor(numpy.asarray(array))."
                 )
 
 
@@ -151,9 +151,9 @@ def _check_batch(state: Any, inputs: Any) -> None:
     counts |= {x.shape[1] if x.ndim > 1 else 0 for x in tensors(inputs)}
     if len(counts) > 1 or 0 in counts:
         raise ValueError(
-            f"state, inputs: expected the same batch axis in all tensors, first in the state and second in the "
-            f"inputs, got a state {brief(state)} and inputs {brief(inputs)}. For one trajectory without a batch "
-            "axis give inputs of shape (time, features), or batched=False."
+            f"state, inputs: expected the same batch axis in all tensors, first in the state and "
+            f"second in the inputs, got a state {brief(state)} and inputs {brief(inputs)}. For one "
+            "trajectory without a batch axis give inputs of shape (time, features), or batched=False."
         )
 
 
@@ -267,13 +267,14 @@ def _choose(
             error = error or caught
     if differentiate or mode == "forward":
         raise ValueError(
-            f"step: its backward pass cannot be differentiated: {error} Use a custom function with a smooth "
-            "derivative made of PyTorch operations, such as those of ft.surrogates; ft.check says more. To "
+            f"step: its backward pass cannot be differentiated: {error} Use a custom function with a "
+            "smooth derivative made of PyTorch operations, such as those of ft.surrogates; ft.check "
+            "says more. To "
             'measure only, there is mode="reverse".'
         ) from error
     warn(
-        f"step: its backward pass cannot be differentiated ({error}); exponents are measured in reverse mode, "
-        "along the trajectory backwards. They are the same over long times.",
+        f"step: its backward pass cannot be differentiated ({error}); exponents are measured in "
+        "reverse mode, along the trajectory backwards. They are the same over long times.",
         StepWarning,
     )
     return as_batch, Engine(copies, forward=False), 0
@@ -297,7 +298,9 @@ def _check_adjoint(pusher: Pusher, at: tuple, tangents: Tensor, moved: Tensor) -
 
 @contextlib.contextmanager
 def same_random_numbers() -> Iterator[None]:
-    """Within this context, the random numbers of PyTorch on the CPU are the same each time, and not used up."""
+    """Within this context, the random numbers of PyTorch on the CPU are the same each time, and not
+    used up.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         yield

@@ -1,7 +1,8 @@
 """How tangents go through a step: two vector-Jacobian products, or one along the transposed direction.
 
-Reverse mode gives ``u -> D^T u``, which is linear in ``u``; its own reverse mode gives ``q -> D q``. So tangents need
-nothing of a step but that its backward pass can be differentiated: no rules for forward mode or ``vmap``.
+Reverse mode gives ``u -> D^T u``, which is linear in ``u``; its own reverse mode gives ``q -> D q``. So
+tangents need nothing of a step but that its backward pass can be differentiated: no rules for forward
+mode or ``vmap``.
 """
 
 import contextlib

@@ -56,6 +56,6 @@ def check_memory(needed: float, device: torch.device, what: str) -> None:
     free = free_bytes(device)
     if free is not None and needed > free:
         raise MemoryError(
-            f"{what} need about {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free on {device}. Take "
-            "fewer examples or exponents, fewer steps, or a larger store_every."
+            f"{what} need about {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free on "
+            f"{device}. Take fewer examples or exponents, fewer steps, or a larger store_every."
         )

@@ -1,7 +1,7 @@
 """Orthonormal rows, a mask for lost directions, and a derivative that survives them.
 
-PyTorch's QR where no direction is lost. Else Householder with the conventions of the JAX side: the derivative is
-that of QR (Walter & Lehmann 2012), restricted to the directions that are alive.
+PyTorch's QR where no direction is lost. Else Householder with the conventions of the JAX side: the
+derivative is that of QR (Walter & Lehmann 2012), restricted to the directions that are alive.
 """
 
 from typing import Any, NamedTuple
@@ -16,10 +16,11 @@ _SAFE = 1e15
 class Factors(NamedTuple):
     """``x = l q`` for each matrix of a batch (k rows of n numbers), and which of its rows are lost.
 
-    A row is lost where it depends on the ones before it to working precision, or where so many rows cannot be
-    independent in the columns that are not zero. Its vector is zero. QR puts an arbitrary direction in the place
-    of a lost row, and those behind it are orthogonalised against that: then ``vectors`` are the living rows as
-    they are, sorted to the front by ``order``, and the next factorisation counts their growth.
+    A row is lost where it depends on the ones before it to working precision, or where so many rows
+    cannot be independent in the columns that are not zero. Its vector is zero. QR puts an arbitrary
+    direction in the place of a lost row, and those behind it are orthogonalised against that: then
+    ``vectors`` are the living rows as they are, sorted to the front by ``order``, and the next
+    factorisation counts their growth.
     """
 
     vectors: Tensor

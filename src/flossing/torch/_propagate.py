@@ -1,7 +1,7 @@
 """The loop that all spectra share: push tangents, orthonormalise, keep the logarithms."""
 
 import dataclasses
-from collections.abc import Callable
+import itertools
 from typing import Any, NamedTuple
 
 import torch
@@ -16,8 +16,8 @@ from ._tree import map_tensors, take
 class Basis(NamedTuple):
     """Tangent vectors in the rows of ``vectors``, shape (batch, k, n).
 
-    Slots are sorted by growth; a lost direction has a zero row, at the end. ``origin`` names the row of the first
-    basis that a slot continues. Without losses ``alive`` and ``origin`` are ``None``.
+    Slots are sorted by growth; a lost direction has a zero row, at the end. ``origin`` names the row of
+    the first basis that a slot continues. Without losses ``alive`` and ``origin`` are ``None``.
     """
 
     vectors: Tensor
@@ -77,7 +77,7 @@ class Course:
     def intervals(self, start: int, stop: int) -> list[tuple[int, int]]:
         """The ends of the intervals between renormalisations; the last one may be shorter."""
         edges = [*range(start, stop, self.every), stop]
-        return list(zip(edges[:-1], edges[1:], strict=True))
+        return list(itertools.pairwise(edges))
 
     def walk(
         self, rows: Tensor, rest: list[Any], start: int, stop: int

@@ -16,8 +16,8 @@ def propagate_back(
 ) -> tuple[Moment, Logs, int, int]:
     """Tangents from the end of a trajectory to its start, those of the warm-up not counted.
 
-    ``Q_{t-1} R_t = D_t^T Q_t``: the diagonals of ``R_t`` have the same means over long times as forwards. States of
-    every ``sqrt(T)``-th step are kept, and those between computed again.
+    ``Q_{t-1} R_t = D_t^T Q_t``: the diagonals of ``R_t`` have the same means over long times as
+    forwards. States of every ``sqrt(T)``-th step are kept, and those between computed again.
 
     Returns:
         The last state with the basis before the first counted step, the logarithms in the order of time, and

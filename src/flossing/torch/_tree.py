@@ -69,7 +69,9 @@ class Layout:
 
     @classmethod
     def of(cls, state: Any, tangents: Any = None) -> "Layout":
-        """The layout of a state whose tensors have a batch axis; ``tangents`` as in ``ft.lyapunov_spectrum``."""
+        """The layout of a state whose tensors have a batch axis; ``tangents`` as in
+        ``ft.lyapunov_spectrum``.
+        """
         flat, spec = pytree.tree_flatten(state)
         wanted = _selected(state, tangents)
         moves = tuple(is_inexact(x) and w for x, w in zip(flat, wanted, strict=True))
@@ -135,7 +137,8 @@ def _like(piece: Tensor, shape: torch.Size, dtype: torch.dtype) -> Tensor:
 def _selected(state: Any, tangents: Any) -> list[bool]:
     """For each leaf of a state whether a filter selects it.
 
-    A filter is True, False or a function of a leaf, or a tree of these in the form of the state's upper levels.
+    A filter is True, False or a function of a leaf, or a tree of these in the form of the state's upper
+    levels.
     """
     if tangents is None or isinstance(tangents, bool):
         return [tangents is not False] * len(pytree.tree_leaves(state))

@@ -14,8 +14,8 @@ from ._check_run import Mode, Run, check_run
 from ._tree import Step, map_tensors, take, tensors
 
 _SMOOTH = (
-    "Use a surrogate with a smooth derivative, such as ft.surrogates.SuperSpike(10.0), which serves as spike_grad= of "
-    "snnTorch and as surrogate_function= of SpikingJelly."
+    "Use a surrogate with a smooth derivative, such as ft.surrogates.SuperSpike(10.0), which serves as "
+    "spike_grad= of snnTorch and as surrogate_function= of SpikingJelly."
 )
 
 
@@ -65,14 +65,18 @@ def check(
         A report, a tuple of findings with names, each with what to do:
 
         - ``second-derivative``: the backward pass cannot be differentiated;
-        - ``detached-input``: a custom function saved its input without its graph, and flossing gradients miss it;
-        - ``piecewise-constant``: a surrogate derivative without a derivative, through which no gradient flows;
-        - ``saved-spike``: a surrogate derivative that is a function of the spike, whose derivative is meaningless;
+        - ``detached-input``: a custom function saved its input without its graph, and flossing
+          gradients miss it;
+        - ``piecewise-constant``: a surrogate derivative without a derivative, through which no gradient
+          flows;
+        - ``saved-spike``: a surrogate derivative that is a function of the spike, whose derivative is
+          meaningless;
         - ``ignored-sharpness``: a surrogate that ignores the width it was given (SuperSpike of Norse 1.1);
         - ``batch-coupling``, ``random``: rows of a batch, or two calls, that do not give the same;
         - ``no-memory``: a next state that does not depend on the state;
         - ``single-precision``: numbers of float32 within a step of float64;
-        - ``differentiated-reset``, ``exact-reset``: how the derivative sees a reset, which libraries do differently.
+        - ``differentiated-reset``, ``exact-reset``: how the derivative sees a reset, which libraries do
+          differently.
     """
     inputs = map_tensors(lambda x: x[None], input)
     many = None if inputs is None else batched
@@ -166,8 +170,8 @@ def _of_function(node: Any) -> Iterator[Finding]:
     if any(x.grad_fn is node for x in saved):
         yield Finding(
             "saved-spike",
-            f"the derivative of {name} is a function of its spikes, whose own derivative is a surrogate once "
-            f"more: gradients of exponents mean nothing. {_SMOOTH}",
+            f"the derivative of {name} is a function of its spikes, whose own derivative is a "
+            f"surrogate once more: gradients of exponents mean nothing. {_SMOOTH}",
         )
         return
     first = _derivative(node)
@@ -183,8 +187,8 @@ def _of_function(node: Any) -> Iterator[Finding]:
     if not first.requires_grad or (bool(first.any()) and not curved):
         yield Finding(
             "piecewise-constant",
-            f"{name} has no useful second derivative: the derivative that flossing differentiates is piecewise "
-            f"constant, so no gradient flows through it. {_SMOOTH}",
+            f"{name} has no useful second derivative: the derivative that flossing differentiates is "
+            f"piecewise constant, so no gradient flows through it. {_SMOOTH}",
         )
     alpha = getattr(node, "alpha", None)
     if kind.__name__ == "SuperSpike" and alpha is not None and len(saved) == 1:
@@ -193,9 +197,9 @@ def _of_function(node: Any) -> Iterator[Finding]:
         if not torch.allclose(first.detach().to(wanted.dtype), wanted, rtol=1e-3):
             yield Finding(
                 "ignored-sharpness",
-                f"{name} ignores alpha = {alpha:g}: its derivative is that of alpha = 1, with an area of 2 instead "
-                f"of {2 / alpha:.2g}, so exponents are those of a much wider surrogate. Use another version of the "
-                "library, or another method.",
+                f"{name} ignores alpha = {alpha:g}: its derivative is that of alpha = 1, with an area "
+                f"of 2 instead of {2 / alpha:.2g}, so exponents are those of a much wider surrogate. "
+                "Use another version of the library, or another method.",
             )
 
 
@@ -219,15 +223,16 @@ def _of_batch(run: Run) -> Iterator[Finding]:
     if not torch.equal(first, second):
         yield Finding(
             "random",
-            "two calls with the same state and input give different results, as dropout and random spikes do: each "
-            "tangent would meet another network. Call module.eval(), or make random numbers an input.",
+            "two calls with the same state and input give different results, as dropout and random "
+            "spikes do: each tangent would meet another network. Call module.eval(), or make random "
+            "numbers an input.",
         )
     elif not run.pusher.engine.copies and run.batched:
         yield Finding(
             "batch-coupling",
-            "the next state of an example depends on the other examples of the batch, as BatchNorm in training "
-            "makes it, or the step takes batches of one size only. Exponents are then not those of one example. "
-            "Call module.eval(), or give what belongs to the examples as inputs.",
+            "the next state of an example depends on the other examples of the batch, as BatchNorm in "
+            "training makes it, or the step takes batches of one size only. Exponents are then not "
+            "those of one example. Call module.eval(), or give what belongs to the examples as inputs.",
         )
 
 
@@ -239,9 +244,10 @@ def _of_precision(run: Run, nodes: list[Any]) -> Iterator[Finding]:
         if kinds & {torch.float32, torch.float16, torch.bfloat16}:
             yield Finding(
                 "single-precision",
-                "states are float64, but the step computes a part in single precision (some libraries make spikes "
-                "float32 whatever comes in), so tangents have no more digits than that. Measure in float32, or "
-                "use a surrogate that keeps the precision, such as those of ft.surrogates.",
+                "states are float64, but the step computes a part in single precision (some libraries "
+                "make spikes float32 whatever comes in), so tangents have no more digits than that. "
+                "Measure in float32, or use a surrogate that keeps the precision, such as those of "
+                "ft.surrogates.",
             )
             return
 
@@ -254,8 +260,9 @@ def _memory(run: Run) -> Iterator[Finding]:
     if not bool(moved.any()):
         yield Finding(
             "no-memory",
-            "the next state does not depend on the state: all exponents are minus infinity. The module may make "
-            "its state anew in each call (SLSTM of snnTorch does where input and hidden size differ), or detach it.",
+            "the next state does not depend on the state: all exponents are minus infinity. The module "
+            "may make its state anew in each call (SLSTM of snnTorch does where input and hidden size "
+            "differ), or detach it.",
         )
 
 
@@ -280,14 +287,14 @@ def _resets(run: Run) -> Iterator[Finding]:
         if below > 0.05 and above < -0.05:
             yield Finding(
                 "differentiated-reset",
-                f"a perturbation of a membrane is multiplied by {below:.3f} in a step without a spike and by "
-                f"{above:.3f} with one: the surrogate derivative acts in the reset as well. With a detached reset "
-                "(detach_reset=True in SpikingJelly) exponents are others.",
+                f"a perturbation of a membrane is multiplied by {below:.3f} in a step without a spike "
+                f"and by {above:.3f} with one: the surrogate derivative acts in the reset as well. "
+                "With a detached reset (detach_reset=True in SpikingJelly) exponents are others.",
             )
         elif below > 0.05 and abs(above) < 1e-6:
             yield Finding(
                 "exact-reset",
-                f"a perturbation of a membrane is multiplied by {below:.3f} in a step without a spike and by 0 with "
-                "one: each spike takes a direction away, so that as many exponents are minus infinity as neurons "
-                "have spiked. Floss fewer exponents than others remain.",
+                f"a perturbation of a membrane is multiplied by {below:.3f} in a step without a spike "
+                "and by 0 with one: each spike takes a direction away, so that as many exponents are "
+                "minus infinity as neurons have spiked. Floss fewer exponents than others remain.",
             )

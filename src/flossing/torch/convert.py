@@ -23,15 +23,16 @@ _KEY = 0
 def to_cell(module: nn.Module) -> Cell:
     """The same step as a cell of ``fl``, with the weights that the module has now.
 
-    Exact for ``nn.RNNCell`` and ``nn.RNN`` (tanh), ``GRUCell`` and ``GRU``, ``LSTMCell`` and ``LSTM`` of any number of
-    layers (an ``fl.Stack``), and for ``RSynaptic`` of snnTorch with subtractive reset, alone or as
-    ``nn.Sequential(nn.Linear(..., bias=False), RSynaptic(...))``. Of its state (spikes, synapse, membrane) the cell
-    needs the last two, with the synapse divided by ``1 - beta``. ``RLeaky`` is the same with a synapse that forgets
-    within a step.
+    Exact for ``nn.RNNCell`` and ``nn.RNN`` (tanh), ``GRUCell`` and ``GRU``, ``LSTMCell`` and ``LSTM``
+    of any number of layers (an ``fl.Stack``), and for ``RSynaptic`` of snnTorch with subtractive reset,
+    alone or as ``nn.Sequential(nn.Linear(..., bias=False), RSynaptic(...))``. Of its state (spikes,
+    synapse, membrane) the cell needs the last two, with the synapse divided by ``1 - beta``. ``RLeaky``
+    is the same with a synapse that forgets within a step.
 
     Raises:
         TypeError: another module.
-        ValueError: a setting that cells do not have, such as two directions, projections or biases of spiking layers.
+        ValueError: a setting that cells do not have, such as two directions, projections or biases of
+            spiking layers.
     """
     if isinstance(module, nn.RNNCellBase):
         return _cell(module, "")
@@ -50,7 +51,8 @@ def to_cell(module: nn.Module) -> Cell:
 
 
 def load_cell(module: nn.Module, cell: Any) -> None:
-    """Copies the weights of a cell that ``ft.to_cell`` made, and that was flossed or trained, back into its module.
+    """Copies the weights of a cell that ``ft.to_cell`` made, and that was flossed or trained, back into
+    its module.
 
     Raises:
         TypeError: a module that is none of those that ``ft.to_cell`` takes.
@@ -165,8 +167,8 @@ def _load(module: Any, end: str, cell: Any) -> None:
         own = getattr(cell, "recurrent_bias", None)
         if bool(bias.any()) or (own is not None and bool(np.asarray(own).any())):
             raise ValueError(
-                "cell: has biases, and the module has none; floss weights alone, by where=, or let the module have "
-                "bias=True."
+                "cell: has biases, and the module has none; floss weights alone, by where=, or let the "
+                "module have bias=True."
             )
         return
     own = getattr(module, f"bias_hh{end}")
@@ -187,13 +189,16 @@ def _copy(name: str, parameter: Any, value: Any, *, transposed: bool = False) ->
     array = array.T if transposed else array
     if array.shape != parameter.shape:
         raise ValueError(
-            f"cell: expected weights of shape {tuple(parameter.shape)} for {name}, got {tuple(array.shape)}."
+            f"cell: expected weights of shape {tuple(parameter.shape)} for {name}, got "
+            f"{tuple(array.shape)}."
         )
     parameter.copy_(array)
 
 
 def _spiking_parts(module: Any) -> tuple[Any, Any]:
-    """The linear layer below, if any, and the recurrent neuron of snnTorch; ``None`` if it is no such module."""
+    """The linear layer below, if any, and the recurrent neuron of snnTorch; ``None`` if it is no such
+    module.
+    """
     parts = list(module) if isinstance(module, nn.Sequential) else [module]
     neuron = parts[-1] if parts else None
     known = ("RSynaptic", "RLeaky")
@@ -212,14 +217,16 @@ def _rest(neuron: Any) -> np.ndarray:
 def _lif(linear: Any, neuron: Any) -> LIFCell:
     if neuron.reset_mechanism != "subtract" or not neuron.reset_delay or neuron.inhibition:
         raise ValueError(
-            "module: expected a neuron with reset_mechanism='subtract', reset_delay=True and without inhibition."
+            "module: expected a neuron with reset_mechanism='subtract', reset_delay=True and without "
+            "inhibition."
         )
     if not isinstance(neuron.recurrent, nn.Linear):
         raise ValueError("module: expected a neuron with linear_features.")
     for name, layer in [("the linear layer", linear), ("recurrent", neuron.recurrent)]:
         if layer is not None and layer.bias is not None and bool(layer.bias.any()):
             raise ValueError(
-                f"module: {name} has a bias, which fl.LIFCell has not; set it to zero, and keep it out of training."
+                f"module: {name} has a bias, which fl.LIFCell has not; set it to zero, and keep it out "
+                "of training."
             )
     size = neuron.linear_features
     inputs = torch.eye(size) if linear is None else linear.weight

@@ -67,8 +67,8 @@ def flossing_optimiser(
 ) -> FlossingAdam:
     """The optimiser that flossers have by default: Adam with clipped arrays and a falling rate.
 
-    The gradient of an exponent can explode, and Adam needs hundreds of steps to forget it: hence the clipping. The
-    rate falls along a cosine and then stays.
+    The gradient of an exponent can explode, and Adam needs hundreds of steps to forget it: hence the
+    clipping. The rate falls along a cosine and then stays.
 
     Args:
         parameters: as for any optimiser of ``torch.optim``.
@@ -104,8 +104,8 @@ class Flosser:
         detach_warmup, detach_states, renormalise_every, tangents: as for ``ft.flossing_loss``.
         optimiser: an optimiser of ``torch.optim`` for just these parameters; default
             ``ft.flossing_optimiser(parameters)``.
-        keep_row_means: changes of matrices leave the mean of each row as it is, as spiking units need it. Default:
-            what the step says, which those of spiking modules do; else not.
+        keep_row_means: changes of matrices leave the mean of each row as it is, as spiking units need
+            it. Default: what the step says, which those of spiking modules do; else not.
 
     Source: Engelken 2023; averages, clipping and the falling rate are ours.
     """
@@ -157,15 +157,15 @@ class Flosser:
     ) -> FlossInfo:
         """One flossing step: changes the parameters, and returns what was found before.
 
-        Gradients of the task that lie in ``parameter.grad`` stay as they are. A step whose loss or gradient is not
-        finite changes nothing but the count of such steps.
+        Gradients of the task that lie in ``parameter.grad`` stay as they are. A step whose loss or
+        gradient is not finite changes nothing but the count of such steps.
 
         Args:
-            state: where trajectories start, as for ``ft.flossing_loss``; of a batch exponents are averaged over the
-                examples. Or a function without arguments that makes one.
-            inputs: tensors with time as leading axis, at least ``num_steps`` steps, of which the first are used; or
-                a function without arguments that makes them, for fresh inputs in every step; ``None`` for a step
-                without inputs.
+            state: where trajectories start, as for ``ft.flossing_loss``; of a batch exponents are
+                averaged over the examples. Or a function without arguments that makes one.
+            inputs: tensors with time as leading axis, at least ``num_steps`` steps, of which the first
+                are used; or a function without arguments that makes them, for fresh inputs in every
+                step; ``None`` for a step without inputs.
             generator: random numbers of the tangent basis; default the global ones of PyTorch.
 
         Raises:
@@ -279,12 +279,13 @@ class Look(NamedTuple):
 class AdaptiveFlosser:
     """Keeps the first exponent of a module within a band while it learns; called once per training step.
 
-    Every ``every`` calls it looks at the exponent. The band is ``band / horizon`` wide to either side of the target: an
-    exponent of size ``1 / horizon`` shrinks or grows an error signal by a factor of e over the horizon. It flosses when
+    Every ``every`` calls it looks at the exponent. The band is ``band / horizon`` wide to either side
+    of the target: an exponent of size ``1 / horizon`` shrinks or grows an error signal by a factor of e
+    over the horizon. It flosses when
 
     - the exponent is above the band: gradients are about to explode; or
-    - it is below the band and the model has not learned yet: its gradients have vanished. A model that has learned
-      needs no slower directions than it uses, and is left alone.
+    - it is below the band and the model has not learned yet: its gradients have vanished. A model that
+      has learned needs no slower directions than it uses, and is left alone.
 
     It goes on until the exponent is within half the band's width, or for 20 steps. The rule is that of
     ``fl.AdaptiveFlosser``.
@@ -294,8 +295,8 @@ class AdaptiveFlosser:
         horizon: the longest time that the model has to bridge, in steps.
         band: half the width of the band, times the horizon.
         every: calls between looks.
-        learned: the model has learned when its loss, averaged over the last calls, is below this fraction of the loss
-            of one that has learned nothing.
+        learned: the model has learned when its loss, averaged over the last calls, is below this
+            fraction of the loss of one that has learned nothing.
         chance: the loss of one that has learned nothing; default the first loss that ``update`` gets.
     """
 
@@ -336,8 +337,8 @@ class AdaptiveFlosser:
 
         Args:
             state, inputs, generator: as for ``ft.Flosser.update``.
-            loss: training loss of that step, a number or a tensor; without it the model never counts as one that
-                has learned.
+            loss: training loss of that step, a number or a tensor; without it the model never counts as
+                one that has learned.
         """
         if loss is not None:
             new = np.float64(loss.detach().item() if isinstance(loss, Tensor) else loss)
@@ -385,13 +386,14 @@ def _listed(parameters: Any) -> list[Tensor]:
 def _check_optimiser(optimiser: Any, parameters: list[Tensor]) -> None:
     if not isinstance(optimiser, torch.optim.Optimizer):
         raise TypeError(
-            "optimiser: expected an optimiser of torch.optim such as torch.optim.Adam(parameters, 1e-3), got "
-            f"{optimiser!r} ({type(optimiser).__name__})."
+            "optimiser: expected an optimiser of torch.optim such as torch.optim.Adam(parameters, "
+            f"1e-3), got {optimiser!r} ({type(optimiser).__name__})."
         )
     held = {id(p) for group in optimiser.param_groups for p in group["params"] if p.requires_grad}
     if held != {id(p) for p in parameters}:
         raise ValueError(
-            "optimiser: holds other parameters than those that are flossed; make one of its own for parameters=."
+            "optimiser: holds other parameters than those that are flossed; make one of its own for "
+            "parameters=."
         )
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from .._checks import check_integer
-from ._check_run import Mode, Run, check_run
+from ._check_run import Run, check_run
 from ._engine import Engine
 from ._orthonormalise import power_of_two
 from ._propagate import Basis
@@ -32,23 +32,23 @@ def gradient_norms(
 ) -> Tensor:
     """Norm of the gradient of a loss of the final state with respect to the state at every earlier time.
 
-    Backpropagation through time that renormalises the error signal at each step, so that it neither overflows nor
-    underflows before the end. First derivatives are enough.
+    Backpropagation through time that renormalises the error signal at each step, so that it neither
+    overflows nor underflows before the end. First derivatives are enough.
 
     Args:
         step, state, inputs, num_steps, tangents, batched: as for ``ft.lyapunov_spectrum``.
-        loss: function of the final state, in its user's form; of a batch it may return one number per example or
-            their sum. Without it a random unit vector stands for the gradient at the end.
+        loss: function of the final state, in its user's form; of a batch it may return one number per
+            example or their sum. Without it a random unit vector stands for the gradient at the end.
         log: return natural logarithms.
         generator: random numbers of that vector; default the global ones of PyTorch.
 
     Returns:
-        Shape ``(T + 1,)``, of a batch ``(batch, T + 1)``: entry ``t`` belongs to the state before step ``t``, the
-        last to the final state.
+        Shape ``(T + 1,)``, of a batch ``(batch, T + 1)``: entry ``t`` belongs to the state before step
+        ``t``, the last to the final state.
 
     Raises:
-        ValueError, TypeError: arguments that do not fit, a gradient that is NaN; and, without ``log``, a norm too
-            large or too small for the dtype.
+        ValueError, TypeError: arguments that do not fit, a gradient that is NaN; and, without ``log``,
+            a norm too large or too small for the dtype.
     """
     run = _reverse_run(step, state, inputs, num_steps, tangents, batched)
     states = _states(run)
@@ -91,8 +91,8 @@ def condition_number(
 ) -> Tensor:
     """Ratio of the first to the m-th singular value of the long-term Jacobian, of each example of a batch.
 
-    It grows like ``exp((lambda_1 - lambda_m) T)`` (Engelken 2023): it says over how many orders of magnitude the
-    error signals of the m slowest directions are spread.
+    It grows like ``exp((lambda_1 - lambda_m) T)`` (Engelken 2023): it says over how many orders of
+    magnitude the error signals of the m slowest directions are spread.
 
     Args:
         num_directions: m; default N, the condition number of the whole Jacobian.
@@ -100,8 +100,8 @@ def condition_number(
         step, state, inputs, num_steps, tangents, batched, generator: as for ``ft.log_singular_values``.
 
     Raises:
-        ValueError, TypeError: as ``ft.log_singular_values``; and, without ``log``, a ratio too large for the dtype
-            (as for a direction that is mapped to zero).
+        ValueError, TypeError: as ``ft.log_singular_values``; and, without ``log``, a ratio too large
+            for the dtype (as for a direction that is mapped to zero).
     """
     logs = log_singular_values(
         step, state, inputs, num_directions=num_directions, num_steps=num_steps, tangents=tangents,
@@ -133,9 +133,10 @@ def log_singular_values(
 ) -> Tensor:
     """Natural logarithms of the largest singular values of the long-term Jacobian, descending.
 
-    Orthogonal iteration forward and backward along the trajectory, with QR at every step: each value is found with
-    its own relative precision, however far apart they are, and nothing overflows. A direction that is mapped to zero
-    gives minus infinity. Values closer to each other than a few per cent converge slowly.
+    Orthogonal iteration forward and backward along the trajectory, with QR at every step: each value is
+    found with its own relative precision, however far apart they are, and nothing overflows. A
+    direction that is mapped to zero gives minus infinity. Values closer to each other than a few per
+    cent converge slowly.
 
     Args:
         step, state, inputs, num_steps, tangents, batched: as for ``ft.lyapunov_spectrum``.

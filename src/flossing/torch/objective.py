@@ -52,19 +52,20 @@ def flossing_loss(
 ) -> Any:
     """Mean squared distance of Lyapunov exponents from their targets (Engelken 2023).
 
-    ``mean over i of (lambda_i - target_i)^2``, differentiable in the parameters of the step. Minimising it is
-    gradient flossing; with a spiking step it is surrogate gradient flossing. Of a batch, the exponents are averaged
-    over the examples before they are compared, which reduces the noise of a short window. For other losses, such as
-    one per example, or of the sum of the exponents, use ``ft.lyapunov_spectrum(..., differentiable=True).exponents``.
+    ``mean over i of (lambda_i - target_i)^2``, differentiable in the parameters of the step. Minimising
+    it is gradient flossing; with a spiking step it is surrogate gradient flossing. Of a batch, the
+    exponents are averaged over the examples before they are compared, which reduces the noise of a
+    short window. For other losses, such as one per example, or of the sum of the exponents, use
+    ``ft.lyapunov_spectrum(..., differentiable=True).exponents``.
 
-    Directions that were lost (exponent minus infinity) have no gradient. They are left out of the mean, which is then
-    over those that remain; where all that count are lost, the loss is infinite. Their number is reported: with
-    ``has_aux`` beside the loss, else by a ``LostDirectionsWarning``.
+    Directions that were lost (exponent minus infinity) have no gradient. They are left out of the mean,
+    which is then over those that remain; where all that count are lost, the loss is infinite. Their
+    number is reported: with ``has_aux`` beside the loss, else by a ``LostDirectionsWarning``.
 
     Args:
         step, state, inputs, num_steps, state_warmup, warmup, detach_warmup, detach_states, renormalise_every,
-            store_every, tangents, mask, batched: as for ``ft.lyapunov_spectrum``. The warm-up belongs to the method:
-            without it the loss sees how a random basis turns into the slow directions.
+            store_every, tangents, mask, batched: as for ``ft.lyapunov_spectrum``. The warm-up belongs
+            to the method: without it the loss sees how a random basis turns into the slow directions.
         num_exponents: k, how many leading exponents are computed; default all.
         targets: one number or k of them, in nats per step, or per unit of time with ``time_step``.
         which: indices (from 0) of the exponents that count; default all k.

@@ -15,8 +15,8 @@ from ._tree import tensors
 class LyapunovSpectrum:
     """Lyapunov exponents, largest first as the algorithm finds them, and how well they are known.
 
-    Exponents are in nats per step, or per unit of time when a ``time_step`` was given (see ``unit``). Of a batch,
-    each field has the batch as its first axis: one spectrum per example.
+    Exponents are in nats per step, or per unit of time when a ``time_step`` was given (see ``unit``).
+    Of a batch, each field has the batch as its first axis: one spectrum per example.
     """
 
     exponents: Tensor
@@ -31,8 +31,9 @@ class LyapunovSpectrum:
     """Which directions were lost, for example to an exact reset."""
     final_state: Any
     final_basis: Tensor
-    """Orthonormal tangent basis at the end, shape (n, k); zero columns for lost directions. In reverse mode the
-    basis before the first counted step."""
+    """Orthonormal tangent basis at the end, shape (n, k); zero columns for lost directions. In reverse
+    mode the basis before the first counted step.
+    """
     state_dimension: int
     time_step: float | None
     engine: str
@@ -50,7 +51,9 @@ class LyapunovSpectrum:
 
     @property
     def kaplan_yorke_dimension(self) -> Tensor:
-        """The Kaplan-Yorke dimension; see ``fl.kaplan_yorke_dimension``. NaN where k is too small to tell."""
+        """The Kaplan-Yorke dimension; see ``fl.kaplan_yorke_dimension``. NaN where k is too small to "
+        "tell.
+        """
         ordered = self.exponents.sort(-1, descending=True)[0]
         k = ordered.shape[-1]
         sums = ordered.cumsum(-1)

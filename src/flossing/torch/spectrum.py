@@ -48,42 +48,46 @@ def lyapunov_spectrum(
 ) -> LyapunovSpectrum:
     """The leading ``num_exponents`` Lyapunov exponents of a PyTorch step, of each example of a batch.
 
-    Tangent vectors are pushed through the step and orthonormalised: ``Q_t R_t = D_t Q_{t-1}`` with ``D_t`` the
-    Jacobian of the step, ``lambda_i`` the mean of ``log |R_ii|`` over the counted steps. The dense Jacobian is
-    never formed. Works for any step whose backward pass can be differentiated, and in reverse mode for others.
+    Tangent vectors are pushed through the step and orthonormalised: ``Q_t R_t = D_t Q_{t-1}`` with
+    ``D_t`` the Jacobian of the step, ``lambda_i`` the mean of ``log |R_ii|`` over the counted steps.
+    The dense Jacobian is never formed. Works for any step whose backward pass can be differentiated,
+    and in reverse mode for others.
 
     Args:
         step: ``step(state, input) -> state``; ``ft.as_step`` makes one of a module.
         state: a tensor, or tuples, NamedTuples, lists and dicts of them; its floating-point tensors are the N
             state variables. A complex number counts as two. Tangents of half-precision states are float32.
-        inputs: tensors with time as leading axis: ``(time, features)`` for one trajectory, and
-            ``(time, batch, ...)`` for one per example, with a state of shape ``(batch, ...)``. ``None`` for an
+        inputs: tensors with time as leading axis: ``(time, features)`` for one trajectory, and ``(time,
+            batch, ...)`` for one per example, with a state of shape ``(batch, ...)``. ``None`` for an
             autonomous system, whose step is called with ``input=None``.
         num_exponents: k, at most N; default all N.
         num_steps: number of steps in total, warm-up included; needed without inputs.
         state_warmup: first steps, in which only the state moves.
-        warmup: the steps after those, in which state and tangents move and nothing is counted. In reverse mode
-            the last steps, because tangents move from the end to the start.
+        warmup: the steps after those, in which state and tangents move and nothing is counted. In
+            reverse mode the last steps, because tangents move from the end to the start.
         detach_warmup: derivatives take the state and the tangents after both warm-ups as given.
         detach_states: derivatives go back through each state for one step only.
         renormalise_every: steps between orthonormalisations.
-        store_every: steps between what is stored for the backward pass of a gradient; what lies between is computed
-            once more. ``"auto"`` stores all if that takes up to 1 GiB; beyond, every ``sqrt(T / 2)`` steps.
+        store_every: steps between what is stored for the backward pass of a gradient; what lies between
+            is computed once more. ``"auto"`` stores all if that takes up to 1 GiB; beyond, every
+            ``sqrt(T / 2)`` steps.
         num_windows: windows of equal length (as far as possible) for the standard errors.
         time_step: length of a step in time units; exponents are then per unit time.
-        basis: start tangents, shape ``(N, k)`` or ``(batch, N, k)``, orthonormalised before use; default random.
+        basis: start tangents, shape ``(N, k)`` or ``(batch, N, k)``, orthonormalised before use;
+            default random.
         tangents: which leaves of the state carry perturbations: True, False or a function of a leaf, or these
             in the form of the state's upper levels. Default: all floating-point tensors.
-        mask: booleans of shape ``(time, batch)``, False from where an example has ended. Its state and tangents
-            then rest, and its exponents are means over the steps before.
-        batched: whether state and inputs have a batch axis. Default: by the axes of the inputs (three or more), or
-            without inputs by those of the state (two or more).
-        mode: ``"forward"`` pushes tangents by two backward passes, ``"reverse"`` pulls them back by one, from the
-            end of the trajectory to its start, for modules whose backward pass cannot be differentiated. The
-            exponents agree over long times. ``"auto"`` tries the first, then the same without cuDNN and fused
-            attention, then the second, with a warning. ``spectrum.engine`` says what was used.
-        differentiable: the exponents can be differentiated in what the step uses, in ``state`` and in ``inputs``.
-            By default nothing is stored for that.
+        mask: booleans of shape ``(time, batch)``, False from where an example has ended. Its state and
+            tangents then rest, and its exponents are means over the steps before.
+        batched: whether state and inputs have a batch axis. Default: by the axes of the inputs (three
+            or more), or without inputs by those of the state (two or more).
+        mode: ``"forward"`` pushes tangents by two backward passes, ``"reverse"`` pulls them back by
+            one, from the end of the trajectory to its start, for modules whose backward pass cannot be
+            differentiated. The exponents agree over long times. ``"auto"`` tries the first, then the
+            same without cuDNN and fused attention, then the second, with a warning. ``spectrum.engine``
+            says what was used.
+        differentiable: the exponents can be differentiated in what the step uses, in ``state`` and in
+            ``inputs``. By default nothing is stored for that.
         generator: random numbers of the start basis; default the global ones of PyTorch.
 
     Returns:
@@ -93,8 +97,8 @@ def lyapunov_spectrum(
         ValueError, TypeError: arguments that do not fit, a state that is or becomes NaN.
         MemoryError: more memory is needed than is free.
 
-    Warns with ``LostDirectionsWarning`` when directions are lost, and with ``StepWarning`` of reverse mode that was
-    not asked for.
+    Warns with ``LostDirectionsWarning`` when directions are lost, and with ``StepWarning`` of reverse
+    mode that was not asked for.
     """
     differentiate = differentiable and torch.is_grad_enabled()
     run = check_run(

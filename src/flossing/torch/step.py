@@ -12,7 +12,8 @@ from .adapters.attributes import Attributes as Attributes
 
 
 class ModuleStep:
-    """The step of a module, made by ``ft.as_step``; its parameters are those of the module, always as they are now.
+    """The step of a module, made by ``ft.as_step``; its parameters are those of the module, always as
+    they are now.
 
     ``step(state, input)`` takes states and inputs with a batch axis of any length, and without one as well.
     """
@@ -39,18 +40,20 @@ class ModuleStep:
 def as_step(module: torch.nn.Module | Attributes, sample_input: Tensor) -> tuple[ModuleStep, Any]:
     """A step ``(state, input) -> state`` made of a module, and the state that the module starts from.
 
-    Known are ``nn.RNNCell``, ``GRUCell`` and ``LSTMCell``; ``nn.RNN``, ``GRU`` and ``LSTM``, one step at a time, in
-    states of shape (batch, layers, hidden); neurons of snnTorch with and without ``init_hidden``, by themselves
-    and within modules; cells of Norse, and its ``SequentialState``; modules of SpikingJelly 2 in single-step mode;
-    layers of sinabs. All else that keeps its state in attributes is ``ft.Attributes(module, names)``. A module that
-    takes and returns its state needs none of this: write ``lambda state, input: module(input, state)``.
+    Known are ``nn.RNNCell``, ``GRUCell`` and ``LSTMCell``; ``nn.RNN``, ``GRU`` and ``LSTM``, one step
+    at a time, in states of shape (batch, layers, hidden); neurons of snnTorch with and without
+    ``init_hidden``, by themselves and within modules; cells of Norse, and its ``SequentialState``;
+    modules of SpikingJelly 2 in single-step mode; layers of sinabs. All else that keeps its state in
+    attributes is ``ft.Attributes(module, names)``. A module that takes and returns its state needs none
+    of this: write ``lambda state, input: module(input, state)``.
 
     The module stays as it is: the tensors it keeps from its last call are put back after each step.
 
     Args:
         module: the module, or ``ft.Attributes``.
-        sample_input: one time step of input, ``(batch, features)`` or ``(batch, channels, ...)``; ``(features,)`` for
-            a state without a batch axis. The module is called with it once, to learn the shapes of its state.
+        sample_input: one time step of input, ``(batch, features)`` or ``(batch, channels, ...)``;
+            ``(features,)`` for a state without a batch axis. The module is called with it once, to
+            learn the shapes of its state.
 
     Returns:
         The step and the start state.

@@ -1,8 +1,10 @@
-"""Surrogate derivatives for PyTorch that pass every transformation: the shapes and words of ``fl.surrogates``.
+"""Surrogate derivatives for PyTorch that pass every transformation: the shapes and words of
+``fl.surrogates``.
 
-A spike is 1 where ``x > 0`` and 0 elsewhere; its derivative is declared to be ``peak * shape(sharpness * x)``. The
-derivative is made of PyTorch operations, so it can be differentiated again, pushed forward (``torch.func.jvp``) and
-mapped (``torch.func.vmap``). They serve as ``spike_grad=`` of snnTorch and as ``surrogate_function=`` of SpikingJelly::
+A spike is 1 where ``x > 0`` and 0 elsewhere; its derivative is declared to be ``peak * shape(sharpness
+* x)``. The derivative is made of PyTorch operations, so it can be differentiated again, pushed forward
+(``torch.func.jvp``) and mapped (``torch.func.vmap``). They serve as ``spike_grad=`` of snnTorch and as
+``surrogate_function=`` of SpikingJelly::
 
     neuron = snntorch.Leaky(0.9, spike_grad=ft.surrogates.SuperSpike(10.0))
     neuron = neuron.LIFNode(surrogate_function=ft.surrogates.SuperSpike(10.0))
@@ -117,7 +119,9 @@ class SuperSpike(Surrogate):
 
 
 class Sigmoid(Surrogate):
-    """``peak * sech^2(sharpness x / 2)``: the derivative of a logistic function of steepness ``sharpness``."""
+    """``peak * sech^2(sharpness x / 2)``: the derivative of a logistic function of steepness
+    ``sharpness``.
+    """
 
     _declared = declared.Sigmoid
 

@@ -1,4 +1,6 @@
-"""How each library's modules are stepped; one file per library, none of which is imported before it is there."""
+"""How each library's modules are stepped; one file per library, none of which is imported before it is
+there.
+"""
 
 from typing import Any
 
@@ -25,5 +27,6 @@ def adapt(module: Any, sample: Tensor) -> Adapted:
             return library.adapted(module, sample)
     raise TypeError(
         f"module: {type(module).__name__} is none of the modules that as_step knows. Write a function "
-        "step(state, input) that calls it, or ft.Attributes(module, names) if it keeps its state in attributes."
+        "step(state, input) that calls it, or ft.Attributes(module, names) if it keeps its state in "
+        "attributes."
     )

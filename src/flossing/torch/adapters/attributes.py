@@ -18,8 +18,9 @@ class Attributes:
 
     Args:
         module: called as ``module(input)``.
-        names: of attributes or buffers, with dots for those of submodules. The state is a dict by these names. It
-            starts from what they hold; numbers stand for tensors of that number, and ``None`` for zeros.
+        names: of attributes or buffers, with dots for those of submodules. The state is a dict by these
+            names. It starts from what they hold; numbers stand for tensors of that number, and ``None``
+            for zeros.
 
     Raises:
         AttributeError: there is no such attribute.

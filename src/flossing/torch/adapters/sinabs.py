@@ -34,8 +34,9 @@ def adapted(module: Any, sample: Tensor) -> Adapted:
     for path, part in module.named_modules():
         if hasattr(part, "rec_connect"):
             raise ValueError(
-                f"module: the recurrent layer {path!r} cannot be stepped within {type(module).__name__}; write "
-                "a function step(state, input) of ft.as_step's steps for each layer."
+                f"module: the recurrent layer {path!r} cannot be stepped within "
+                f"{type(module).__name__}; write a function step(state, input) of ft.as_step's steps "
+                "for each layer."
             )
         if _is_stateful(part):
             names += [

@@ -17,15 +17,16 @@ def claims(module: nn.Module) -> bool:
 def adapted(module: nn.Module, sample: Tensor) -> Adapted:
     """The module with the states of its neurons outside, a dict by their names; they start at zeros.
 
-    All neurons keep their states in attributes, those without ``init_hidden`` as well. Within a module they need
-    ``init_hidden=True``, because the module itself is called with the input alone.
+    All neurons keep their states in attributes, those without ``init_hidden`` as well. Within a module
+    they need ``init_hidden=True``, because the module itself is called with the input alone.
     """
     names = []
     for path, part in module.named_modules():
         if path and _names(part) and not part.init_hidden:
             raise ValueError(
-                f"module: the neuron {path!r} needs init_hidden=True, because {type(module).__name__} is called "
-                "with the input alone; or write a function step(state, input) that calls each layer."
+                f"module: the neuron {path!r} needs init_hidden=True, because {type(module).__name__} "
+                "is called with the input alone; or write a function step(state, input) that calls "
+                "each layer."
             )
         names += [f"{path}.{name}" if path else name for name in _names(part)]
     return Attributes(module, names).adapted(
