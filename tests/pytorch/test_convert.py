@@ -27,40 +27,53 @@ def lif(name, surrogate=None):
     return torch.nn.Sequential(torch.nn.Linear(3, 5, bias=False), neuron).double()
 
 
-@pytest.mark.parametrize("name", ["RSynaptic", "RLeaky"])
-def test_spiking_layers_have_the_spectrum_and_the_gradient_of_the_cell(name, x64, untyped):
-    module, k = lif(name), 4
-    inputs = 1.5 * torch.rand(30, 3, dtype=torch.float64)
-    step, state = ft.as_step(module, inputs[0])
-    cell = ft.to_cell(module)
-    rest = 1 - 0.9
-    # Perturbations of membranes and synapses; spikes are perturbed as their membranes are.
-    drawn = np.random.default_rng(0).normal(size=(10, k))
-    membrane, synapse = drawn[:5], drawn[5:]
-    slope = np.asarray(cell.surrogate.derivative(jnp.full(5, -1.0)))[:, None]  # all start at 0
-    parts = {"1.spk": slope * membrane, "1.syn": rest * synapse, "1.mem": membrane}
-    basis = np.concatenate([parts[key] for key in state])
-    options = {"warmup": 0, "num_windows": 1}
+class InOurUnits(torch.nn.Module):
+    """A spiking layer of snnTorch whose state is that of ``fl.LIFCell``, membranes and synapses."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.inner = ft.as_step(module, torch.zeros(3, dtype=torch.float64))[0]
+        self.rest = 1 - module[1].beta
+
+    def forward(self, state, input):
+        """The next state."""
+        neuron, (membrane, synapse) = self.inner.module[1], state
+        theirs = {"1.spk": neuron.fire(membrane), "1.syn": self.rest * synapse, "1.mem": membrane}
+        if not hasattr(neuron, "alpha"):
+            del theirs["1.syn"]
+        new = self.inner(theirs, input)
+        if "1.syn" in new:
+            return new["1.mem"], new["1.syn"] / self.rest
+        current = neuron.recurrent(theirs["1.spk"]) + self.inner.module[0](input)
+        return new["1.mem"], current / self.rest
+
+
+@pytest.mark.parametrize(("name", "k"), [("RSynaptic", 6), ("RLeaky", 4)])
+def test_spiking_layers_have_the_exponents_and_the_gradients_of_the_cell(name, k, x64, untyped):
+    module = lif(name)
+    inputs = 1.5 * torch.rand(30, 1, 3, dtype=torch.float64)
+    start = torch.rand(1, 5, dtype=torch.float64), torch.zeros(1, 5, dtype=torch.float64)
+    basis = np.random.default_rng(0).normal(size=(10, k))
     ours = ft.lyapunov_spectrum(
-        step, state, inputs, basis=torch.tensor(basis), differentiable=True, **options
+        InOurUnits(module), start, inputs, basis=torch.tensor(basis), differentiable=True
     )
+    cell = ft.to_cell(module)
 
-    def total(cell):
+    def loss(cell):
+        state = fl.cells.LIFState(jnp.asarray(start[0][0]), jnp.asarray(start[1][0]))
         spectrum = fl.lyapunov_spectrum(
-            cell, cell.initial_state(), jnp.asarray(inputs), basis=jnp.asarray(drawn), **options
+            cell, state, jnp.asarray(inputs[:, 0]), basis=jnp.asarray(basis)
         )
-        return spectrum.exponents.sum(), spectrum
+        return jnp.mean(spectrum.exponents**2), spectrum
 
-    (_, theirs), gradient = eqx.filter_value_and_grad(total, has_aux=True)(cell)
-    # The start basis is measured in other units, which adds a constant and no gradient.
-    start = (np.log(np.abs(np.diagonal(np.linalg.qr(b)[1]))) / 30 for b in (basis, drawn))
-    ours_start, theirs_start = start
-    del ours_start, theirs_start
-    ours.exponents.sum().backward()
-    found = module[1].recurrent.weight.grad * rest
+    (_, theirs), gradient = eqx.filter_value_and_grad(loss, has_aux=True)(cell)
+    np.testing.assert_allclose(ours.exponents[0].detach(), theirs.exponents, atol=1e-10)
+    assert 0 < float(cell.output(theirs.final_state).sum()) < 5  # some spike, and some do not
+    ours.exponents.square().mean().backward()
+    found = module[1].recurrent.weight.grad * (1 - 0.9)
     np.testing.assert_allclose(found, gradient.recurrent_weight, atol=1e-8)
-    final = [s.detach().numpy() for s in ours.final_state.values()]
-    np.testing.assert_allclose(final[-1], theirs.final_state.membrane, atol=1e-12)
+    found = module[0].weight.grad * (1 - 0.9)
+    np.testing.assert_allclose(found, gradient.input_weight, atol=1e-8)
 
 
 @pytest.mark.parametrize("kind", ["atan", "fast_sigmoid", "sigmoid"])

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._tree import Layout, Step, repeated
+from ._tree import Layout, Step, detached, repeated
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +74,9 @@ class Pusher:
         after = new.view(len(rows), copies, -1)[:, 0]
         if self.detach_states and differentiate:
             after, rest_after = self.advance(rows, rest, input)
-        return (after if differentiate else after.detach()), rest_after, moved
+        if not differentiate:
+            after, rest_after = detached((after, rest_after))
+        return after, rest_after, moved
 
     def pull(self, rows: Tensor, rest: list[Any], errors: Tensor, input: Any) -> Tensor:
         """The transposed Jacobian times errors, shape (batch, k, n); only measured."""
@@ -104,8 +106,9 @@ class Pusher:
             start = start.detach()
         if not start.requires_grad:
             start = start.detach().requires_grad_()
-        many = repeated((rest, input), batch, copies)
-        new, rest_after = self.layout.split(self.step(self.layout.join(start, many[0]), many[1]))
+        others = repeated(rest, batch, copies) if rest else rest
+        state = self.layout.join(start, others)
+        new, rest_after = self.layout.split(self.step(state, repeated(input, batch, copies)))
         if copies > 1:
             rest_after = [
                 x[::copies] if isinstance(x, Tensor) and x.ndim and len(x) == batch * copies else x

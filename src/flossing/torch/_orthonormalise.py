@@ -4,6 +4,7 @@ PyTorch's QR where no direction is lost. Else Householder with the conventions o
 derivative is that of QR (Walter & Lehmann 2012), restricted to the directions that are alive.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import torch
@@ -36,14 +37,14 @@ class Factors(NamedTuple):
 def orthonormalise(x: Tensor) -> Factors:
     """The factors of a batch of matrices, shape (batch, k, n) with k <= n; differentiable."""
     q, r = torch.linalg.qr(x.mT)
-    diagonal = r.diagonal(dim1=-2, dim2=-1)
+    growth = r.diagonal(dim1=-2, dim2=-1).abs().log()
     with torch.no_grad():
-        largest = r.abs().amax()
-        smallest = diagonal.abs().amin()
-        bound = _lost_below(x) * x.shape[-2] ** 0.5
-        usual = (smallest > bound * largest) & (largest < _SAFE) & (smallest > 1 / _SAFE)
-    if usual.item():
-        return Factors(q.mT, diagonal.abs().log(), None, None)
+        low, high = torch.aminmax(r.detach())
+        largest = max(float(high), -float(low))
+        smallest = math.exp(min(float(growth.detach().amin()), 700.0))
+    bound = _lost_below(x) * x.shape[-2] ** 0.5
+    if smallest > bound * largest and largest < _SAFE and smallest > 1 / _SAFE:
+        return Factors(q.mT, growth, None, None)
     return Factors(*_Householder.apply(x))  # pyright: ignore[reportGeneralTypeIssues]
 
 

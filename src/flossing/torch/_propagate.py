@@ -93,13 +93,14 @@ class Course:
     ) -> tuple[Moment, list[Tensor], list[Tensor]]:
         """States and tangents over some intervals; growth and losses of each."""
         growth, lost = [], []
+        nothing = Basis(moment.basis.vectors).lost()
         for start, stop in intervals:
             for t in range(start, stop):
                 moment = self._step(moment, t, differentiate)
             basis, grown = moment.basis.renormalised()
             moment = moment._replace(basis=basis)
             growth.append(grown)
-            lost.append(basis.lost())
+            lost.append(nothing if basis.alive is None else basis.lost())
         return moment, growth, lost
 
     def _step(self, moment: Moment, t: int, differentiate: bool) -> Moment:

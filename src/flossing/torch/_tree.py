@@ -1,6 +1,7 @@
 """States as rows of numbers: one row per example of a batch, with the way back."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +34,8 @@ def is_inexact(leaf: Any) -> bool:
 
 def take(inputs: Any, step: int) -> Any:
     """One step of inputs; ``None`` stays ``None``."""
+    if isinstance(inputs, Tensor):
+        return inputs[step]
     return map_tensors(lambda x: x[step], inputs)
 
 
@@ -43,11 +46,15 @@ def detached(tree: Any) -> Any:
 
 def repeated(tree: Any, rows: int, times: int) -> Any:
     """Each row of tensors with a batch axis so many times in a row; all else as it is."""
+
+    def repeat(x: Tensor) -> Tensor:
+        if not x.ndim or x.shape[0] != rows:
+            return x
+        return x[:, None].expand(rows, times, *x.shape[1:]).reshape(rows * times, *x.shape[1:])
+
     if times == 1:
         return tree
-    return map_tensors(
-        lambda x: x.repeat_interleave(times, 0) if x.ndim and x.shape[0] == rows else x, tree
-    )
+    return repeat(tree) if isinstance(tree, Tensor) else map_tensors(repeat, tree)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +92,12 @@ class Layout:
             torch.float64 if max(bits, default=0) > 32 else torch.float32,
         )
 
-    @property
+    @functools.cached_property
+    def plain(self) -> bool:
+        """Whether a state is one tensor of the matrix's own kind."""
+        return self.spec.is_leaf() and self.moves == (True,) and self.dtypes == (self.dtype,)
+
+    @functools.cached_property
     def sizes(self) -> list[int]:
         """Numbers of each moving leaf in a row."""
         return [
@@ -100,6 +112,8 @@ class Layout:
 
     def split(self, state: Any) -> tuple[Tensor, list[Any]]:
         """The matrix of moving numbers, and all other leaves."""
+        if self.plain and isinstance(state, Tensor):
+            return state.reshape(len(state), -1), []
         flat = pytree.tree_leaves(state)
         moving, rest = [], []
         for leaf, moved in zip(flat, self.moves, strict=True):
@@ -112,6 +126,8 @@ class Layout:
 
     def join(self, rows: Tensor, rest: list[Any]) -> Any:
         """The state of these numbers and leaves."""
+        if self.plain:
+            return rows.reshape(len(rows), *self.shapes[0])
         pieces = rows.split(self.sizes, 1) if len(self.shapes) > 1 else (rows,)
         moving = iter(
             _like(piece, shape, dtype)
