@@ -137,7 +137,10 @@ class Flosser:
         self.window, self.warmup, self.state_warmup = window, warmup, state_warmup
         self.num_starts = None
         check_window(self)
-        self.options = {"detach_warmup": detach_warmup, "detach_states": detach_states}
+        self.options: dict[str, Any] = {
+            "detach_warmup": detach_warmup,
+            "detach_states": detach_states,
+        }
         self.options |= {"renormalise_every": renormalise_every, "penalty": penalty}
         self.tangents = tangents
         self.optimiser = flossing_optimiser(self.parameters) if optimiser is None else optimiser

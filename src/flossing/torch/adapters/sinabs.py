@@ -52,7 +52,7 @@ def adapted(module: Any, sample: Tensor) -> Adapted:
 
 
 def _recurrent(module: Any, sample: Tensor) -> Adapted:
-    from sinabs.layers.functional.lif import lif_forward_single
+    from sinabs.layers.functional.lif import lif_forward_single  # pyright: ignore[reportMissingImports]
 
     names = [name for name, _ in module.named_buffers(recurse=False)]
 
