@@ -5,15 +5,10 @@ have a batch axis: then there is one spectrum per example.
 """
 
 from . import surrogates as surrogates
+from .adaptive import AdaptiveFlosser as AdaptiveFlosser, Look as Look
 from .check import Finding as Finding, Report as Report, check as check
 from .convert import floss_in_jax as floss_in_jax, load_cell as load_cell, to_cell as to_cell
-from .flosser import (
-    AdaptiveFlosser as AdaptiveFlosser,
-    Flosser as Flosser,
-    FlossInfo as FlossInfo,
-    Look as Look,
-    flossing_optimiser as flossing_optimiser,
-)
+from .flosser import Flosser as Flosser, FlossInfo as FlossInfo
 from .jacobian import (
     condition_number as condition_number,
     gradient_norms as gradient_norms,
@@ -21,6 +16,7 @@ from .jacobian import (
 )
 from .local import local_exponents as local_exponents
 from .objective import FlossingInfo as FlossingInfo, flossing_loss as flossing_loss
+from .optimiser import flossing_optimiser as flossing_optimiser
 from .result import LyapunovSpectrum as LyapunovSpectrum
 from .spectrum import lyapunov_spectrum as lyapunov_spectrum
 from .step import Attributes as Attributes, ModuleStep as ModuleStep, as_step as as_step
