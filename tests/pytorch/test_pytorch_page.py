@@ -31,7 +31,7 @@ def test_an_lstm_is_flossed_and_learns(capsys, untyped):
         "epochs": ("True, 300", "True, 60"),
         "sizes": ("60, 20", "30, 6"),
         "units": ("64", "24"),
-        "exponents": ("parameters(), 32, window=50", "parameters(), 12, window=25"),
+        "exponents": ("parameters(), 32, window=50", "parameters(), 12, window=20"),
         "steps": ("range(60)", "range(25)"),
     }
     names = run(_LSTM, **smaller)
@@ -44,7 +44,7 @@ def test_a_network_of_snntorch_is_flossed(capsys, untyped):
     smaller = {
         "epochs": ("True, 200", "True, 3"),
         "units": ("48", "12"),
-        "steps": ("range(25)", "range(8)"),
+        "steps": ("range(25 if", "range(8 if"),
     }
     names = run(_SNN, **smaller)
     flosser = names["flosser"]

@@ -28,7 +28,9 @@ def adapted(module: nn.Module, sample: Tensor) -> Adapted:
             )
     forward = base.to_functional_forward(module)
     start = _start(module)
-    after = dict(zip(start, forward((sample,), tuple(start.values()))[1], strict=True))
+    after: dict[str, Any] = dict(
+        zip(start, forward((sample,), tuple(start.values()))[1], strict=True)
+    )
     moving = [name for name, value in after.items() if isinstance(value, Tensor)]
 
     def advance(state: dict[str, Any], input: Tensor) -> dict[str, Any]:
@@ -48,7 +50,8 @@ def adapted(module: nn.Module, sample: Tensor) -> Adapted:
 
 def _start(module: nn.Module) -> dict[str, Any]:
     """Reset values of all memories by name, in the order in which they are given to the module."""
-    values = {}
+    values: dict[str, Any] = {}
+    part: Any
     for path, part in module.named_modules():
         for name in getattr(part, "_memories", {}):
             values[f"{path}.{name}" if path else name] = part._memories_rv[name]
