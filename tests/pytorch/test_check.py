@@ -136,7 +136,7 @@ def test_what_is_wrong_is_said_at_the_first_use_and_once():
     ft.flossing_loss(step, state, x, num_exponents=2, has_aux=True)
     dropped = Normed(torch.nn.Dropout(0.5))
     with pytest.warns(StepWarning, match="dropout and random spikes"):
-        ft.flossing_loss(dropped, torch.randn(2, N), x, num_exponents=2)
+        ft.flossing_loss(dropped, torch.randn(2, N), x, num_exponents=2, has_aux=True)
 
 
 def test_a_report_says_what_to_do():

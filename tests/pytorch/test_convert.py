@@ -80,9 +80,10 @@ def test_spiking_layers_have_the_exponents_and_the_gradients_of_the_cell(name, k
     np.testing.assert_allclose(ours.exponents[0].detach(), theirs.exponents, atol=1e-10)
     assert 3 < spikes_along(module, start, inputs) < 147  # of 30 steps of 5 neurons
     ours.exponents.square().mean().backward()
-    found = module[1].recurrent.weight.grad * (1 - 0.9)
+    rest = 1 - float(module[1].beta)
+    found = module[1].recurrent.weight.grad * rest
     np.testing.assert_allclose(found, gradient.recurrent_weight, atol=1e-8)
-    found = module[0].weight.grad * (1 - 0.9)
+    found = module[0].weight.grad * rest
     np.testing.assert_allclose(found, gradient.input_weight, atol=1e-8)
 
 
