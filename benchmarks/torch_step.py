@@ -1,8 +1,9 @@
 """Value and gradient of exponents of a PyTorch step: the general way against loops written for one network.
 
-Claim: with the same weights, inputs, start state and start basis all ways give the same gradient
+Aim: with the same weights, inputs, start state and start basis all ways give the same gradient
 (relative difference at most 1e-3 in float32), and ``flossing.torch``, which knows nothing of the
-step, takes at most three times as long as a loop with the analytic Jacobian.
+step, takes at most three times as long as a loop with the analytic Jacobian. In small networks it takes
+more: see docs/pytorch.md.
 
 Command (writes a table to the terminal; needs PyTorch)::
 
