@@ -279,6 +279,19 @@ def test_memory_is_told_before_a_run_that_would_not_fit(network, monkeypatch):
         ft.lyapunov_spectrum(step, states, inputs, num_exponents=3)
 
 
+def test_the_memory_of_a_gradient_is_foreseen(network):
+    from flossing.torch._check_run import check_run
+    from flossing.torch._memory import Saved
+
+    step, weight, states, inputs = network
+    with Saved() as saved:
+        spectrum = ft.lyapunov_spectrum(step, states, inputs, num_exponents=K, differentiable=True)
+    run = check_run(step, states, inputs, None, differentiate=True)
+    foreseen = K * STEPS * run.bytes_per_tangent
+    assert 0.5 < saved.bytes_beside([weight]) / foreseen < 2
+    assert spectrum.exponents.requires_grad
+
+
 def test_a_spectrum_prints_itself(network):
     step, _, states, inputs = network
     one = ft.lyapunov_spectrum(step, states[0], inputs[:, 0], num_exponents=2, time_step=0.5)

@@ -33,9 +33,8 @@ class Saved:
 
     def __enter__(self) -> "Saved":
         def pack(x: Tensor) -> Tensor:
-            if not (x.is_leaf and x.requires_grad):
-                storage = x.untyped_storage()
-                self._seen[storage.data_ptr()] = storage.nbytes()
+            storage = x.untyped_storage()
+            self._seen[storage.data_ptr()] = storage.nbytes()
             return x
 
         self._hooks: Any = torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x)
@@ -45,10 +44,10 @@ class Saved:
     def __exit__(self, *error: Any) -> None:
         self._hooks.__exit__(*error)
 
-    @property
-    def bytes(self) -> int:
-        """So far."""
-        return sum(self._seen.values())
+    def bytes_beside(self, parameters: list[Tensor]) -> int:
+        """So far, without what these tensors hold anyway."""
+        held = {x.untyped_storage().data_ptr() for x in parameters}
+        return sum(size for place, size in self._seen.items() if place not in held)
 
 
 def check_memory(needed: float, device: torch.device, what: str) -> None:
