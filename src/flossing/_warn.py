@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_LIBRARIES = ("flossing", "jax", "equinox", "jaxtyping")
+_LIBRARIES = ("flossing", "jax", "equinox", "jaxtyping", "torch")
 
 RENAMED = {
     "basis_warmup": (

@@ -9,15 +9,9 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from .._checks import check_finite, check_instance, check_integer, check_key, check_positive
 from ..surrogates import Surrogate
+from ._rule import Rule, remembered
 from .flosser import Flosser, FlosserState, FlossInfo
 from .window import Window
-
-SETTLE = 0.5
-"""A phase ends when the first exponent is within this fraction of the band around the target."""
-MOST_STEPS = 20
-"""A phase ends after so many steps."""
-MEMORY = 10
-"""Calls over which the loss is averaged, with exponentially decaying weights."""
 
 
 class SurrogateHeights(Window):
@@ -202,8 +196,8 @@ class AdaptiveFlosser(eqx.Module):
         check_key("key", key)
         keeper_state = _remembered(keeper_state, loss)
         calls, mean = keeper_state.calls, keeper_state.mean_loss
-        due = (calls > 0) & (calls % self.every == 0)
-        learned = mean <= self.learned * keeper_state.chance
+        due = self._rule.is_due(calls)
+        learned = self._rule.has_learned(mean, keeper_state.chance)
         nothing = jnp.full((), jnp.nan, jnp.result_type(float)), jnp.zeros((), jnp.int32)
 
         def look(model: Any, flosser_state: FlosserState) -> tuple:
@@ -227,7 +221,7 @@ class AdaptiveFlosser(eqx.Module):
         """Looks at the first exponent, and moves it as long as it is where it must not be."""
         look_key, floss_key = jax.random.split(key)
         found = self.flosser.measure(model, state, inputs, key=look_key)
-        wrong = self._is_wrong(found, learned)
+        wrong = self._rule.is_wrong(found, learned)
         arrays, rest = eqx.partition((model, flosser_state), eqx.is_array)
 
         def step(carry: tuple) -> tuple:
@@ -238,22 +232,17 @@ class AdaptiveFlosser(eqx.Module):
 
         def go_on(carry: tuple) -> Array:
             _, done, seen = carry
-            settled = jnp.abs(self._off(seen)) <= SETTLE
-            return jnp.where(done == 0, wrong, ~settled & (done < MOST_STEPS))
+            return jnp.where(done == 0, wrong, self._rule.goes_on(seen, done))
 
         arrays, done, _ = jax.lax.while_loop(go_on, step, (arrays, jnp.zeros((), jnp.int32), found))
         # Of the dtype that an idle call has, whatever that of the state.
         return *eqx.combine(arrays, rest), (found.astype(jnp.result_type(float)), done)
 
-    def _off(self, exponent: Array) -> Array:
-        """How far an exponent is from its target, in half widths of the band."""
-        return (exponent - first(self.flosser.targets)) / (self.band / self.horizon)
-
-    def _is_wrong(self, exponent: Array, learned: Array) -> Array:
-        """Whether the model has to be flossed for an exponent that was seen; true for NaN, too."""
-        off = self._off(exponent)
-        below = (off < -1) & ~learned if self.flosser.disturbs else off < -1
-        return ~(off <= 1) | below
+    @property
+    def _rule(self) -> Rule:
+        half_width = self.band / self.horizon
+        target = first(self.flosser.targets)
+        return Rule(target, half_width, self.every, self.learned, self.flosser.disturbs)
 
     def _act(
         self,
@@ -274,11 +263,8 @@ def _remembered(keeper_state: KeeperState, loss: ArrayLike | None) -> KeeperStat
     """The state with one more loss in its average."""
     if loss is None:
         return keeper_state
-    mean, new = keeper_state.mean_loss, jnp.asarray(loss, keeper_state.mean_loss.dtype)
-    change = jnp.where(jnp.isfinite(new), new - mean, 0) / MEMORY
-    mean = jnp.where(jnp.isfinite(mean), mean + change, new)
-    known = jnp.isfinite(keeper_state.chance) | ~jnp.isfinite(new)
-    chance = jnp.where(known, keeper_state.chance, new)
+    mean = keeper_state.mean_loss
+    mean, chance = remembered(mean, keeper_state.chance, jnp.asarray(loss, mean.dtype), jnp)
     return keeper_state._replace(mean_loss=mean, chance=chance)
 
 

@@ -131,7 +131,9 @@ def _refuse_torch(name: str, value: PyTree) -> None:
         ):
             raise TypeError(
                 f"{name}: got a {type(leaf).__name__} of PyTorch; expected JAX arrays and a step made of "
-                "JAX functions. Convert arrays by jnp.asarray(tensor.detach().numpy())."
+                "JAX functions. For PyTorch there are functions of the same names in flossing.torch: write "
+                "import flossing.torch as ft, and for modules step, state = ft.as_step(module, input). "
+                "Arrays alone are converted by jnp.asarray(tensor.detach().numpy())."
             )
 
 

@@ -83,15 +83,19 @@ def check_result(spectrum: LyapunovSpectrum, log_growth: Array, start: int, ever
 
 def warn_of_lost(lost: Any) -> None:
     """Warns if any direction was lost; takes an array of flags with known values."""
+    if np.any(lost):
+        warn(lost_directions(np.asarray(lost)), LostDirectionsWarning)
+
+
+def lost_directions(lost: np.ndarray) -> str:
+    """What users are told of the directions with these flags."""
     numbers = np.flatnonzero(lost)
-    if numbers.size:
-        warn(
-            f"{numbers.size} of {lost.size} tangent directions were lost (mapped to zero, or too small next "
-            f"to the others): exponents number {_ranges(numbers + 1)} are minus infinity. At most "
-            f"{lost.size - numbers.size} exponents are finite here; use that many, renormalise more often, "
-            "or use another reset.",
-            LostDirectionsWarning,
-        )
+    return (
+        f"{numbers.size} of {lost.size} tangent directions were lost (mapped to zero, or too small next "
+        f"to the others): exponents number {_ranges(numbers + 1)} are minus infinity. At most "
+        f"{lost.size - numbers.size} exponents are finite here; use that many, renormalise more often, "
+        "or use another reset."
+    )
 
 
 def _ranges(numbers: np.ndarray) -> str:

@@ -1,0 +1,59 @@
+"""The rule of adaptive flossing, in arithmetic that NumPy, JAX and PyTorch share: when to floss, and
+how long.
+"""
+
+from typing import Any, NamedTuple
+
+SETTLE = 0.5
+"""A phase ends when the first exponent is within this fraction of the band around the target."""
+MOST_STEPS = 20
+"""A phase ends after so many steps."""
+MEMORY = 10
+"""Calls over which the loss is averaged, with exponentially decaying weights."""
+
+
+class Rule(NamedTuple):
+    """Settings of ``fl.AdaptiveFlosser``, and what follows from them; numbers are arrays of any of the
+    three.
+    """
+
+    target: Any
+    half_width: Any
+    """Half the width of the band."""
+    every: int
+    learned: float
+    disturbs: bool
+    """Whether a flossing step changes what the model computes."""
+
+    def is_due(self, calls: Any) -> Any:
+        """Whether to look at the exponent in the call with this number."""
+        return (calls > 0) & (calls % self.every == 0)
+
+    def has_learned(self, mean_loss: Any, chance: Any) -> Any:
+        """Whether the averaged loss is below the fraction of chance that counts as learned."""
+        return mean_loss <= self.learned * chance
+
+    def off(self, exponent: Any) -> Any:
+        """How far an exponent is from its target, in half widths of the band."""
+        return (exponent - self.target) / self.half_width
+
+    def is_wrong(self, exponent: Any, learned: Any) -> Any:
+        """Whether the model has to be flossed for an exponent that was seen; true for NaN, too."""
+        off = self.off(exponent)
+        below = (off < -1) & ~learned if self.disturbs else off < -1
+        return ~(off <= 1) | below
+
+    def goes_on(self, exponent: Any, done: Any) -> Any:
+        """Whether a phase that has begun goes on after so many steps."""
+        return ~(abs(self.off(exponent)) <= SETTLE) & (done < MOST_STEPS)
+
+
+def remembered(mean: Any, chance: Any, new: Any, arrays: Any) -> tuple[Any, Any]:
+    """The averaged loss and the loss of chance after one more loss.
+
+    ``arrays`` is the module that the numbers belong to: ``numpy`` or ``jax.numpy``.
+    """
+    change = arrays.where(arrays.isfinite(new), new - mean, 0) / MEMORY
+    averaged = arrays.where(arrays.isfinite(mean), mean + change, new)
+    known = arrays.isfinite(chance) | ~arrays.isfinite(new)
+    return averaged, arrays.where(known, chance, new)

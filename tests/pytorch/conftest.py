@@ -1,0 +1,12 @@
+"""Oracles for the tests of PyTorch steps; all of these tests are skipped where PyTorch is not installed."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    """The same random numbers in each test, whatever ran before."""
+    torch.manual_seed(0)
