@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from .._checks import check_integer
-from ..floss.flosser import check_window
+from ..floss.window import check_window
 from ._check_run import has_batch
 from ._tree import Layout, Step, map_tensors, tensors
 from .objective import Penalty, flossing_loss
