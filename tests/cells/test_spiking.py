@@ -233,10 +233,10 @@ def test_lif_constants_get_no_gradient(adaptation, key):
         "membrane_time_constant": jnp.full(UNITS, 10.0),
         "synapse_time_constant": jnp.full(UNITS, 5.0),
         "threshold": jnp.full(UNITS, 0.5),
-        "adaptation_strength": jnp.full(UNITS, 0.8),
     }
     if adaptation:
         constants["adaptation_time_constant"] = jnp.full(UNITS, 30.0)
+        constants["adaptation_strength"] = jnp.full(UNITS, 0.8)
     cell = lif(key, reset="subtract", **constants)
 
     def loss(cell):

@@ -102,13 +102,13 @@ class LIFNeurons(Cell):
         self.membrane_time_constant = per_unit("membrane_time_constant", membrane_time_constant, n)
         self.synapse_time_constant = per_unit("synapse_time_constant", synapse_time_constant, n)
         self.threshold = per_unit("threshold", threshold, n)
+        strength = 0.5 if adaptation_strength is None else adaptation_strength
+        self.adaptation_strength = per_unit("adaptation_strength", strength, n, zero=True)
         if adaptation_strength is not None and adaptation_time_constant is None:
             raise ValueError(
                 "adaptation_strength: works with adaptation_time_constant only; give that, too, or leave it "
                 "out."
             )
-        strength = 0.5 if adaptation_strength is None else adaptation_strength
-        self.adaptation_strength = per_unit("adaptation_strength", strength, n, zero=True)
         self.adaptation_time_constant = (
             None
             if adaptation_time_constant is None

@@ -43,7 +43,7 @@ class Arguments:
     config: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
     """YAML file with settings of all runs; options on the command line win over it."""
     workers: int | None = None
-    """Worker processes (default: one per core, or one per GPU), or jobs of --cluster (default: 1)."""
+    """Worker processes (default: one per core or GPU; 0: this process), or jobs of --cluster (default: 1)."""
     retries: int = 1
     """How often a run that fails is tried again."""
     scheduler: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None

@@ -74,7 +74,8 @@ def sweep(
             run; or a list of settings, as ``[{"task.delay": 10, "seed": 1}, {"task.delay": 20}]``.
         directory: of the sweep, on a file system that all workers share.
         client: a Dask client of yours; its cluster does the work.
-        workers: worker processes, by default one per core or per GPU; or jobs of ``cluster``.
+        workers: worker processes, by default one per core or per GPU, 0 for this process; or jobs of
+            ``cluster``.
         retries: how often a run that fails is tried again.
         scheduler: address of a running Dask scheduler, instead of local processes.
         cluster: ``slurm``, ``pbs``, ``lsf``, ``sge`` or ``htcondor``: workers are jobs there.
