@@ -31,6 +31,7 @@ def printed(word, capsys):
     return [float(number) for number in re.findall(r"-?\d+\.?\d*", text)]
 
 
+@pytest.mark.slow
 def test_a_gru_of_equinox_is_flossed_and_learns_to_add(capsys, untyped):
     steps, first, last = printed("Keep the exponent", capsys)
     assert steps > 0

@@ -190,6 +190,7 @@ def test_commands_to_go_on_have_the_quotes_of_their_shell(name, monkeypatch):
         assert shlex.split(line)[-1] == "a b[c]"
 
 
+@pytest.mark.slow
 def test_resume_needs_no_hard_links(tmp_path, monkeypatch):
     def refuse(*arguments):
         raise OSError(errno.EPERM, "Operation not permitted")

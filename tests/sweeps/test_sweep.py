@@ -57,6 +57,7 @@ def test_the_dataset_has_the_swept_fields_as_dimensions(swept):
     assert {"long_name", "units"} <= set(data["loss"].attrs)
 
 
+@pytest.mark.slow
 def test_a_swept_run_is_the_single_run_bit_for_bit(swept):
     single = run(BASE, write=False).data
     one = swept[1].sel({"cell.gain": 0.8, "schedule": "before"})

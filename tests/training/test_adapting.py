@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from small_training import TASK, TRAINER, vanishing_and_exploding
 
 from flossing.optimisers import as_optimiser
@@ -45,6 +46,7 @@ def by_hand(network, key, epochs):
     return network, losses, jax.tree.map(lambda *x: np.array(x), *looks)
 
 
+@pytest.mark.slow
 def test_a_loop_by_hand_makes_the_same_decisions_and_networks(x64):
     """To rounding, which the chaotic network of the two makes larger from step to step."""
     state, keys = vanishing_and_exploding()

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 import flossing as fl
 from flossing.tasks import Copy
@@ -17,6 +18,7 @@ JOINT = fl.Joint(num_exponents=3, window=12, warmup=4, state_warmup=3, weight=0.
 KEY = jax.random.key(3)
 
 
+@pytest.mark.slow
 def test_its_gradient_is_the_sum_of_both(x64, key):
     """Steps of gradient descent with a rate of 1 are gradients; the flossing loss is written out."""
     network = fl.Network(fl.TanhCell(1, 5, key=key), 1, key=key)

@@ -116,6 +116,7 @@ def samples(data, schedule):
     return Samples(schedule, data, order, TASK.num_steps)
 
 
+@pytest.mark.slow
 def test_training_changes_weights_only(data, network):
     schedule = Schedule(epochs=20, batch_size=8, learning_rate=0.05)
     other = with_derivatives(network, 5.0, [1.0, 2.0])

@@ -61,6 +61,7 @@ def test_parity_alone_is_flossed_below_zero(kind, target):
     assert {run.schedule.targets for run in runs} == {(target,)}
 
 
+@pytest.mark.slow
 def test_what_is_timed_was_compiled_before(tmp_path, monkeypatch):
     """Not one program is compiled while blocks run, the last and shorter ones included."""
     programs, during = [], []

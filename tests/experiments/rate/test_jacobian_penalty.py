@@ -105,6 +105,7 @@ def test_gradients_have_the_direct_dependence_of_the_penalty_in_them(network, ke
     np.testing.assert_allclose(together.cell.bias, alone.cell.bias, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_training_with_it_brings_errors_closer_to_constant():
     """Errors shrink in a network of small gain; larger weights are what makes them shrink less."""
     norms, losses = [], []

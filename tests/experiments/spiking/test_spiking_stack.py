@@ -63,6 +63,7 @@ def test_a_stream_is_made_of_trials(times, spikes):
     assert stream(times.times, TASK, jax.random.key(2), 50).shape == (50, 8)
 
 
+@pytest.mark.slow
 def test_the_spectrum_of_a_stack_is_the_union_of_its_layers(x64):
     """Exact at every length, if the basis begins with the directions of the top layer."""
     shape = dataclasses.replace(SHAPE, neurons=4, layers=3, rate=10.0)
