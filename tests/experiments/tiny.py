@@ -35,9 +35,9 @@ def _surrogate_fields():
     q = SurrogateFields.quick()
     return replace(
         q,
-        task=replace(q.task, classes=2, inputs=6, samples=40, num_steps=30, spike_steps=20),
-        shape=replace(q.shape, neurons=8, layers=1),
-        schedule=replace(q.schedule, epochs=2, batch_size=10),
+        task=replace(q.task, classes=3, inputs=6, samples=60, num_steps=30, spike_steps=20),
+        shape=replace(q.shape, neurons=16, layers=1),
+        schedule=replace(q.schedule, epochs=4, batch_size=10),
         steepnesses=(1.0, 20.0),
         targets=(0.0,),
         plan=replace(q.plan, num_exponents=2, phases=((2, 1e-2),), window=30),
