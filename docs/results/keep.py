@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from flossing.experiments import EXPERIMENTS, experiment
+from flossing.runs.directory import write_json
 
 HERE = Path(__file__).resolve().parent
 KEPT = HERE.parents[1] / "src" / "flossing" / "experiments" / "kept"
@@ -31,7 +32,8 @@ def keep(directory: Path) -> None:
     shutil.copy(directory / "numbers.nc", place)
     shutil.copy(directory / f"{name}.png", place)
     KEPT.mkdir(exist_ok=True)
-    shutil.copy(directory / "claims.json", KEPT / f"{name}.json")
+    content.get("environment", {})["command"] = f"floss reproduce {name}"  # wherever it was written
+    write_json(KEPT / f"{name}.json", content)
 
 
 def page(name: str, kept: dict[str, Any]) -> str:
@@ -55,7 +57,7 @@ def page(name: str, kept: dict[str, Any]) -> str:
         lines.append("| " + " | ".join(c.replace("|", "\\|") for c in [*cells, holds]) + " |")
     settings = ", ".join(f"{k} = {_short(v)}" for k, v in kept["settings"].items())
     lines += [
-        "", f"`floss reproduce {name}`: {kept['wall_seconds'] / 60:.1f} minutes on two cores ({made}). "
+        "", f"`floss reproduce {name}`: {kept['wall_seconds'] / 60:.1f} minutes ({made}). "
         f"All numbers: [numbers.nc](numbers.nc).", "", f"Settings: {settings}.", "",
     ]  # fmt: skip
     notes = HERE / name / "notes.md"
@@ -82,14 +84,16 @@ def index(all_kept: dict[str, dict[str, Any]]) -> str:
     lines = [
         "# Results", "",
         "The full runs of all experiments: what came out beside what was published. Each page is made from",
-        "the numbers beside it; `floss reproduce NAME` makes them again, `--quick` a small version.", "",
-        "| experiment | what it shows | claims that hold | time on two cores |", "| --- | --- | --- | --- |",
+        "the numbers beside it; `floss reproduce NAME` makes them again, `--quick` a small version.",
+        "Minutes are those of the run that is kept, one core or two, mostly beside other work: take",
+        "them as upper limits.", "",
+        "| experiment | what it shows | claims that hold | minutes |", "| --- | --- | --- | --- |",
     ]  # fmt: skip
     total = held = 0
     for name, kept in all_kept.items():
         count, holds = len(kept["claims"]), sum(claim["holds"] for claim in kept["claims"])
         total, held = total + count, held + holds
-        minutes = f"{kept['wall_seconds'] / 60:.0f} min"
+        minutes = f"{kept['wall_seconds'] / 60:.0f}"
         lines.append(
             f"| [{name}]({name}/README.md) | {kept['shows']} | {holds} of {count} | {minutes} |"
         )
