@@ -137,6 +137,13 @@ class Silent:
         """Nothing."""
 
 
+@contextmanager
+def no_display(pieces: Sequence[Piece], finished: Sequence[Piece]) -> Iterator[Display]:
+    """A display that shows nothing of these pieces."""
+    del pieces, finished
+    yield Silent()
+
+
 def _duration(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

@@ -14,6 +14,7 @@ from .._checks import check_choice, check_integer
 from ..runs import directory as files
 from ..runs.config import RunConfig
 from . import folder, grid as grids, provenance
+from .board import no_display
 from .grid import Piece
 
 if TYPE_CHECKING:
@@ -110,14 +111,6 @@ def require_extra() -> None:
         ) from None
 
 
-@contextlib.contextmanager
-def _no_display(runs: Any, finished: Any) -> Iterator["Display"]:
-    from .board import Silent
-
-    del runs, finished
-    yield Silent()
-
-
 def conduct(
     grid: grids.Grid,
     directory: str | Path,
@@ -125,7 +118,7 @@ def conduct(
     retries: int = 1,
     *,
     client: Any = None,
-    display: Callable[..., contextlib.AbstractContextManager["Display"]] = _no_display,
+    display: Callable[..., contextlib.AbstractContextManager["Display"]] = no_display,
     stop: threading.Event | None = None,
 ) -> xr.Dataset:
     """``sweep`` with its arguments bundled; ``stop``, when set, ends it after the runs' current blocks."""

@@ -14,7 +14,7 @@ from ...runs import directory as files, load
 from ...runs.config import RunConfig, to_yaml
 from ...runs.plots import save
 from ...sweeps import folder
-from ...sweeps.board import Display, Silent
+from ...sweeps.board import Display, no_display
 from ...sweeps.conduct import Where, work_through
 from ...sweeps.grid import Call, Piece, Run, file_name
 from .claims import Claim
@@ -30,19 +30,13 @@ MakeDisplay = Callable[
 ]
 
 
-@contextlib.contextmanager
-def _no_display(pieces: Any, finished: Any) -> Iterator[Display]:
-    del pieces, finished
-    yield Silent()
-
-
 def perform(
     experiment: Experiment,
     directory: str | Path,
     *,
     where: Where = HERE,
     retries: int = 0,
-    display: MakeDisplay = _no_display,
+    display: MakeDisplay = no_display,
     stop: threading.Event | None = None,
 ) -> Data:
     """The numbers of an experiment; what its directory holds already is not computed again.
