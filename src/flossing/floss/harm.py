@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,10 +11,9 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from .._checks import check_key
 from ..cells import Cell
 from ..lyapunov._check_run import check_run
-from ..lyapunov._steps import Step, flatten, pull, push
+from ..lyapunov._steps import Step, flatten
+from ..lyapunov.signs import signs
 
-_DIRECTIONS = 8
-"""Random perturbations of every state, for the norms of the rows of the Jacobian."""
 _SETTLE = 3
 """The first of so many parts of the steps is not counted."""
 _MANY = 0.25
@@ -37,16 +35,16 @@ class FlossingHarmWarning(UserWarning):
 
 
 class Signs(NamedTuple):
-    """How a step treats states, inputs and perturbations along one trajectory; n state variables."""
+    """How a step treats states, inputs and perturbations along one trajectory; n state variables.
+
+    Means over time of the fields of the same names in ``lyapunov.signs``, and their roots where those are
+    squares.
+    """
 
     change: Float[Array, " n"]
-    """Norms of the rows of the Jacobian minus the identity: 0 for a variable that is kept as it is."""
     response: Float[Array, " n"]
-    """Root mean squared change of a variable where the input of another step comes instead."""
     sensitivity: Float[Array, " n"]
-    """Norms of the rows of the Jacobian."""
     influence: Float[Array, " n"]
-    """Norms of the columns of the Jacobian."""
     activity: Float[Array, ""]
     """Mean absolute output of the step, or state if it has no outputs."""
     exponent: Float[Array, ""]
@@ -101,47 +99,21 @@ def flossing_harm(
     return [text for text in found if text is not None]
 
 
-@eqx.filter_jit
 def _signs(
     model: Any, make: Callable, state: PyTree, inputs: PyTree, num_steps: int | None, key: Array
 ) -> Signs:
     made = make(model)
     step, state, inputs, steps = check_run(made, state, inputs, num_steps)
-    swap_key, key = jax.random.split(key)
-    order = jax.random.permutation(swap_key, steps)
-    others = jax.tree.map(lambda x: x[order], inputs)
-    like = flatten(state).vector
-    output = made.output if isinstance(made, Cell) else lambda state: flatten(state).vector
+    look = made.output if isinstance(made, Cell) else _numbers
+    found = signs(step, state, inputs, steps, look, key=key)
+    mean = jax.tree.map(lambda x: x[steps // _SETTLE :].mean(0), found)
+    squares = (mean.change, mean.response, mean.sensitivity, mean.influence)
+    activity = jnp.abs(found.seen[steps // _SETTLE :]).mean()
+    return Signs(*(jnp.sqrt(x) for x in squares), activity, mean.growth[0])
 
-    def random(number: Array | int, *lead: int) -> Array:
-        return jax.random.normal(jax.random.fold_in(key, number), (*lead, like.size), like.dtype)
 
-    def one(carry: tuple, at: tuple) -> tuple[tuple, Signs]:
-        state, tangent = carry
-        input, other, number = at
-        drawn = random(number, _DIRECTIONS)
-        new, pushed = push(step, state, jnp.concatenate([tangent[None], drawn]), input)
-        tangent, moved = pushed[0], pushed[1:]
-        pulled = jax.vmap(lambda error: pull(step, state, error, input))(drawn)
-        growth = jnp.linalg.norm(tangent)
-        vector = flatten(new).vector
-        response = vector - flatten(step(state, other)).vector
-        signs = Signs(
-            jnp.square(moved - drawn).mean(0),
-            jnp.square(response),
-            jnp.square(moved).mean(0),
-            jnp.square(pulled).mean(0),
-            jnp.abs(output(new)).mean(),
-            jnp.log(growth),
-        )
-        return (new, tangent / jnp.where(growth > 0, growth, 1)), signs
-
-    tangent = random(steps)
-    start = state, tangent / jnp.linalg.norm(tangent)
-    _, signs = jax.lax.scan(one, start, (inputs, others, jnp.arange(steps)))
-    mean = jax.tree.map(lambda x: x[steps // _SETTLE :].mean(0), signs)
-    roots = [jnp.sqrt(x) for x in mean[:4]]
-    return Signs(*roots, *mean[4:])
+def _numbers(state: PyTree) -> Array:
+    return flatten(state).vector
 
 
 def _shut(was: Signs, now: Signs) -> str | None:

@@ -1,0 +1,193 @@
+"""What to do about a finding: words, and code to paste after ``report = fl.examine(step, state, inputs, ...)``.
+
+The code uses the names ``step``, ``state``, ``inputs`` and ``key`` as they were given to ``examine``, and makes
+``model``, the changed step, from them.
+"""
+
+from .measured import Measured
+
+AGAINST_DEAD = (
+    "Start recurrent weights as a scaled identity or orthogonal, biases at 0, and learn more slowly: one large "
+    "step can push a unit below zero for all inputs."
+)
+AGAINST_SILENCE = (
+    "Without spikes no error passes from neuron to neuron. Draw weights so that membranes fluctuate as far as "
+    "the threshold."
+)
+AGAINST_LOUDNESS = (
+    "Draw smaller weights, keep row means when you floss (keep_row_means=True, the default of LIF cells), or "
+    "penalise rates."
+)
+AGAINST_SHARPNESS = "Make the surrogate about as wide as membranes vary."
+AGAINST_WIDTH = "Make the surrogate narrower, or lower, until the first exponent is near zero."
+
+
+def flossing(m: Measured, before: str = "model = step") -> str:
+    """A flosser for this model, and what keeps it flossed."""
+    count, window, settle = _count(m), *_window(m)
+    if m.library == "torch":
+        return (
+            f"flosser = ft.Flosser(step, {_torch_parameters(m)}, num_exponents={count}, "
+            f"window={window}, state_warmup={settle})\n"
+            "for _ in range(200):\n"
+            "    info = flosser.update(state, inputs)\n"
+            f"keeper = ft.AdaptiveFlosser(flosser, horizon={m.horizon})\n"
+            "# in your loop, after each training step: keeper.update(state, inputs, loss=loss)"
+        )
+    make = "" if m.has_weights else ", step=make_step"
+    head = before if m.has_weights else "model = ...  # the pytree of arrays that your step uses\n"
+    if not m.has_weights:
+        head += "make_step = lambda model: ...  # your step(state, input) with these arrays"
+    return (
+        f"{head}\n"
+        f"flosser = fl.Flosser(num_exponents={count}, window={window}, state_warmup={settle}{make})\n"
+        "flosser_state = flosser.init(model)\n"
+        "for k in jax.random.split(key, 200):\n"
+        "    model, flosser_state, info = flosser.update(model, flosser_state, state, inputs, key=k)\n"
+        f"keeper = fl.AdaptiveFlosser(flosser, horizon={m.horizon})\n"
+        "# in your loop, after each training step:\n"
+        "# model, keeper_state, look = keeper.update(model, keeper_state, state, inputs, loss=loss, key=k)"
+    )
+
+
+def heights(m: Measured) -> str:
+    """Scaled heights of surrogate derivatives, which change nothing in the activity."""
+    window, settle = _window(m)
+    response = next((x.response for x in m.spikes if x.response), 1.0)
+    return (
+        "model = fl.free_heights(step)\n"
+        f"heights = fl.SurrogateHeights(window={window}, state_warmup={settle}, response={response:.3g})\n"
+        "heights_state = heights.init(model)\n"
+        "for k in jax.random.split(key, 30):\n"
+        "    model, heights_state, info = heights.update(model, heights_state, state, inputs, key=k)\n"
+        f"keeper = fl.AdaptiveFlosser(heights, horizon={m.horizon})\n"
+        "# in your loop, after each training step:\n"
+        "# model, keeper_state, look = keeper.update(model, keeper_state, state, inputs, loss=loss, key=k)"
+    )
+
+
+def against_explosion(m: Measured) -> tuple[str, str]:
+    """What to do where gradients explode."""
+    if m.spikes and m.library == "jax":
+        return (
+            "Lower the surrogate derivatives until the first exponent is near zero; spikes stay as they are.",
+            heights(m),
+        )
+    return (
+        "Floss the leading exponents to zero before training, and keep them there while it learns.",
+        flossing(m),
+    )
+
+
+def against_vanishing(m: Measured) -> tuple[str, str]:
+    """What to do where gradients vanish."""
+    if m.spikes and m.library == "jax":
+        return (
+            "Raise the surrogate derivatives until the first exponent is near zero; spikes stay as they are.",
+            heights(m),
+        )
+    if m.kind in ("gru", "lstm"):
+        return open_gates(m)
+    if m.kind == "linear":
+        return (
+            "Let modes decay more slowly: exponents of a linear recurrent layer are its decays.",
+            "model = fl.LinearRecurrentCell(step.input_size, step.hidden_size, min_radius=0.9, "
+            "max_radius=0.999, key=key)",
+        )
+    return (
+        "Floss the leading exponents to zero before training, and keep them there while it learns: as many "
+        "as the task has steps to bridge with a bit each, in small networks nearly all.",
+        flossing(m),
+    )
+
+
+def open_gates(m: Measured) -> tuple[str, str]:
+    """Open gates and flossing, which work together only."""
+    words = (
+        "Open the gates and floss: memory then has to pass through the recurrent weights. Open gates alone "
+        "are worse than shut ones, and flossing alone shuts them."
+    )
+    if m.library == "torch":
+        return (
+            words + " In torch.nn.GRU and LSTM gates open by their biases: +3 for reset, input and "
+            "output gates, -3 for update (z) and forget gates.",
+            flossing(m),
+        )
+    if m.kind not in ("gru", "lstm"):
+        return words, flossing(m)
+    return words, flossing(
+        m,
+        "fresh = type(step)(step.input_size, step.hidden_size, openness=3.0, key=key)\n"
+        "model = eqx.tree_at(lambda cell: cell.bias, step, fresh.bias)",
+    )
+
+
+def identity(m: Measured) -> str:
+    """A ReLU network that starts as an integrator."""
+    if m.kind != "relu":
+        return ""
+    return (
+        "model = fl.ReLUCell(step.input_size, step.hidden_size, key=key)  # starts as the identity"
+    )
+
+
+def fluctuations(m: Measured) -> str:
+    """Weights for membranes that reach their threshold now and then."""
+    if m.kind not in ("spiking", "stack") or m.library != "jax":
+        return ""
+    return "model = fl.fluctuation_driven(step, rate=..., key=key)  # mean rate of each input in Hz"
+
+
+def wider(m: Measured) -> str:
+    """A surrogate as wide as half the spread of membranes."""
+    layer = next(
+        (x for x in m.spikes if x.surrogate and x.spread and x.surrogate["name"] != "Custom"), None
+    )
+    if layer is None or layer.surrogate is None or layer.spread is None or m.library != "jax":
+        return ""
+    name, width = layer.surrogate["name"], layer.spread / 3
+    return (
+        f"surrogate = fl.surrogates.{name}.from_half_width({width:.2g}, peak={layer.surrogate['peak']:.3g})\n"
+        "model = eqx.tree_at(lambda cell: cell.surrogate, step, surrogate)"
+        if m.kind != "stack"
+        else f"surrogate = fl.surrogates.{name}.from_half_width({width:.2g})  # for the layers with spikes"
+    )
+
+
+def filter_of(m: Measured) -> str:
+    """The filter of ``tangents=`` without the leaves that are apart."""
+    paths = ", ".join(repr(path) for path, _ in m.apart)
+    if m.library == "torch":
+        return ""
+    return (
+        "tangents = jax.tree_util.tree_map_with_path(\n"
+        f"    lambda path, _: jax.tree_util.keystr(path) not in [{paths}], state)\n"
+        "spectrum = fl.lyapunov_spectrum(step, state, inputs, tangents=tangents, key=key)"
+    )
+
+
+def one_example(m: Measured) -> str:
+    """Examining the first example alone, and all examples' exponents."""
+    if m.library == "torch":
+        return "report = ft.examine(step, state, inputs, batched=True)"
+    return (
+        "first = jax.tree.map(lambda x: x[0], state)\n"
+        "report = fl.examine(step, first, inputs[:, 0], key=key)  # inputs: (time, batch, ...)"
+    )
+
+
+def _count(m: Measured) -> int:
+    """How many exponents to floss: nearly all, at most one per unit of an LSTM."""
+    most = m.state_dimension // 2 if m.kind == "lstm" else m.state_dimension
+    return max(1, round(0.94 * most))
+
+
+def _window(m: Measured) -> tuple[int, int]:
+    """Steps of the flossing window and before it, which must fit into the inputs."""
+    steps = m.num_steps + m.num_steps // 3 if m.has_inputs else 150
+    window = max(min(100, 2 * m.horizon, steps - 1), min(30, steps - 1))
+    return window, max(0, min(50, steps - window - 1))
+
+
+def _torch_parameters(m: Measured) -> str:
+    return "step.module.parameters()" if m.has_weights else "parameters"
