@@ -10,6 +10,7 @@ from typing import Any, Literal
 from rich.console import Console
 
 from .._checks import check_integer, check_seed
+from ..cells import GRUSpec, LSTMSpec
 from ..examine import Report, examine
 from ..lyapunov._steps import dimension
 from ..runs import directory as files
@@ -122,10 +123,10 @@ def _about(options: Arguments, config: RunConfig) -> list[str]:
     """What was examined, for the reader of the report."""
     made_of = dataclasses.replace(config, schedule=None).describe().removesuffix(", flossing: none")
     if options.run is None:
+        gates = ", and opens its gates" if isinstance(config.cell, GRUSpec | LSTMSpec) else ""
         return [
             f"a fresh network, as it is made: {made_of}",
-            "floss train flosses networks before it trains them, and opens gates of gated cells; "
-            "--run DIR examines those of a run",
+            f"floss train flosses it before training{gates}; floss examine --run DIR shows what became of it",
         ]
     lines = [f"network {options.realisation} of {options.run}: {made_of}"]
     with contextlib.suppress(ValueError):  # without metrics, there is nothing to say of them
