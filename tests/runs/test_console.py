@@ -100,9 +100,11 @@ def test_directories_are_printed_as_they_are(name, tmp_path, monkeypatch, capsys
     assert f"run:     {name}\n" in out
     assert f"figure:  {name}/figures/run.png\n" in out.replace("\\", "/")
     assert "train: compiling\n" in out
-    measured = ["spectrum", "--run", name, "--steps", "20", "--directory", f"{name}-spectrum"]
-    assert main(measured) == 0
-    assert f"written: {name}-spectrum/spectrum.json" in capsys.readouterr().out.replace("\\", "/")
+    examined = ["examine", "--run", name, "--steps", "20", "--directory", f"{name}-examined"]
+    assert main(examined) == 0
+    out = capsys.readouterr().out.replace("\\", "/")
+    assert f"written: {name}-examined/examine.json" in out
+    assert f"network 1 of {name}: " in out
 
 
 def test_the_command_to_go_on_can_be_pasted(tmp_path, monkeypatch, capsys):

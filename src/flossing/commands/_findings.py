@@ -27,7 +27,7 @@ def show(console: Console, report: Report, about: Sequence[str], names: str) -> 
     """
     console.print(Text(report.headline, "bold"))
     for line in about:
-        console.print(Text(line, "dim"))
+        console.print(Text(line))
     console.print()
     console.print(_overview(report.advice))
     console.print()
@@ -54,7 +54,7 @@ def _overview(findings: Sequence[Finding]) -> Table:
 
 def _numbers(report: Report) -> Table:
     table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim")
+    table.add_column()
     table.add_column()
     for name, text in [*report.rows, *_of_attractor(report)]:
         table.add_row(Text(name), Text(text))

@@ -16,7 +16,15 @@ from ..lyapunov._steps import dimension
 from ..runs import directory as files
 from ..runs.config import RunConfig
 from ..runs.console import say
-from ..runs.examining import Driven, drive, driven, entry, horizon_of, write_examination
+from ..runs.examining import (
+    STEPS,
+    Driven,
+    drive,
+    driven,
+    entry,
+    horizon_of,
+    write_examination,
+)
 from ..runs.summary import one_line_each
 from ..runs.train import read_config, read_metrics
 from ._findings import show
@@ -65,24 +73,30 @@ def network(options: Arguments) -> tuple[Driven, RunConfig]:
     for name in ("steps", "horizon"):
         if getattr(options, name) is not None:
             check_integer(name, getattr(options, name), 1)
-    steps = options.steps
-    if options.run is not None:
-        config = read_config(options.run)
-        for part in ("task", "cell"):
-            if getattr(options.settings, part) != getattr(RunConfig(), part):
-                raise ValueError(f"{part}: that of the run is taken; leave it out.")
-        check_integer("realisation", options.realisation, 1, config.realisations)
-        found = driven(options.run, options.realisation, steps=steps, seed=options.seed)
-        return found, config
-    if options.realisation != 1:
-        raise ValueError(
-            "realisation: a fresh network is only one; give a run's directory as run."
-        )
-    config = dataclasses.replace(options.settings, schedule=None, seed=options.seed)
-    return drive(config, config.networks(), 1, steps=steps, seed=options.seed), config
+    if options.run is None:
+        if options.realisation != 1:
+            raise ValueError(
+                "realisation: a fresh network is only one; give a run's directory as run."
+            )
+        config = dataclasses.replace(options.settings, schedule=None, seed=options.seed)
+        steps = steps_of(options, config)
+        return drive(config, config.networks(), 1, steps=steps, seed=options.seed), config
+    config = read_config(options.run)
+    for part in ("task", "cell"):
+        if getattr(options.settings, part) != getattr(RunConfig(), part):
+            raise ValueError(f"{part}: that of the run is taken; leave it out.")
+    check_integer("realisation", options.realisation, 1, config.realisations)
+    steps = steps_of(options, config)
+    return driven(options.run, options.realisation, steps=steps, seed=options.seed), config
 
 
-def made(options: Arguments, found: Driven, config: RunConfig) -> Report:
+def steps_of(options: Arguments, config: RunConfig) -> int:
+    """Steps of the inputs."""
+    usual = max(STEPS, options.horizon or horizon_of(config.task))
+    return usual if options.steps is None else options.steps
+
+
+def examined(options: Arguments, found: Driven, config: RunConfig) -> Report:
     """The report on a network.
 
     Raises:
@@ -96,7 +110,7 @@ def made(options: Arguments, found: Driven, config: RunConfig) -> Report:
                 f"num_exponents: got {count}, but the state has only {size} dimensions."
             )
     count = size if count == "all" else count or USUAL
-    horizon = horizon_of(config.task) if options.horizon is None else options.horizon
+    horizon = options.horizon or horizon_of(config.task)
     step, state, inputs, key = found
     return examine(step, state, inputs, horizon=horizon, num_exponents=count, key=key)
 
@@ -108,11 +122,12 @@ def main(arguments: Sequence[str]) -> int:
     console = Console()
     with console.status("examining"):
         found, config = network(options)
-        report = made(options, found, config)
+        report = examined(options, found, config)
     show(console, report, _about(options, config), _names(options, config))
     path = files.new_directory(path)
     given = {name: value for name, value in vars(options).items() if name != "settings"}
     given |= {"horizon": report.measured.horizon, "num_exponents": len(report.measured.exponents)}
+    given |= {"steps": steps_of(options, config)}
     write_examination(path, [{"network": options.realisation} | entry(report)], config, **given)
     pictures = _figure(report, path)
     say(console, f"written: {path / files.EXAMINATION}, {', '.join(p.name for p in pictures)}")
@@ -130,14 +145,16 @@ def _about(options: Arguments, config: RunConfig) -> list[str]:
         ]
     lines = [f"network {options.realisation} of {options.run}: {made_of}"]
     with contextlib.suppress(ValueError):  # without metrics, there is nothing to say of them
-        lines += one_line_each(read_metrics(options.run))[options.realisation - 1 :][:1]
+        data = read_metrics(options.run).isel(realisation=[options.realisation - 1])
+        lines += [line.removeprefix("1: ") for line in one_line_each(data)]
     return lines
 
 
 def _names(options: Arguments, config: RunConfig) -> str:
     """Code that makes the names which code of findings uses; empty for parts of the user's own."""
     head = "import equinox as eqx, jax, flossing as fl\nfrom flossing.runs import "
-    more = "" if options.steps is None else f", steps={options.steps}"
+    steps = steps_of(options, config)
+    more = "" if steps == max(STEPS, horizon_of(config.task)) else f", steps={steps}"
     more += "" if options.seed == 1 else f", seed={options.seed}"
     if options.run is not None:
         more = f", {options.realisation}{more}" if options.realisation != 1 else more

@@ -19,9 +19,9 @@ from . import words
 Tone = Literal["good", "mixed", "bad", "plain"]
 
 LEARNED = 0.95
-"""A fraction of right answers, or a share of the way from chance to no error, of networks that have learned."""
+"""Right answers, as a fraction, of networks that have learned; or how much of the error at chance is gone."""
 LITTLE = 0.1
-"""Share of the way from chance to no error, up to which nothing was learned."""
+"""How much of the way from chance to perfection is nothing yet."""
 _FLOSSABLE = {"exploding", "vanishing", "weak", "few directions", "shut gates", "erased"}
 _ORDER = ("fault", "warning", "note", "fine")
 
@@ -74,9 +74,12 @@ def diagnose(directory: Path, config: RunConfig, data: xr.Dataset) -> Diagnosis 
     grades = [grade(value, main) for value in values]
     unfinished = f"test_{main.name}" not in data
     if unfinished and _is_older(directory):
-        text = "Its networks are examined when it has ended, which floss train --resume brings it to."
+        text = (
+            "Its networks are examined when it has ended, which floss train --resume brings it to."
+        )
         return Diagnosis("plain", f"{_so_far(data, config)}.", [text])
-    order = sorted(range(len(values)), key=lambda i: (grades[i] == "learned", i))
+    count = min(len(values), config.realisations)
+    order = sorted(range(count), key=lambda i: (grades[i] == "learned", i))
     numbers = [i + 1 for i in order[:MOST]]
     try:
         entries = examine_run(directory, config, numbers)
@@ -213,7 +216,9 @@ def _cards(entries: list[dict[str, Any]], many: bool) -> list[Card]:
         first = places[0][1]
         numbers = [number for number, _ in places]
         kept = ("severity", "sentence", "evidence", "advice", "code", "source")
-        where = f"in {_listed(numbers)}" + (f"; numbers of network {numbers[0]}" if numbers[1:] else "")
+        where = f"in {_listed(numbers)}" + (
+            f"; numbers of network {numbers[0]}" if numbers[1:] else ""
+        )
         cards.append(Card(networks=where if many else "", **{name: first[name] for name in kept}))
     return cards
 
@@ -240,7 +245,11 @@ def _floss(directory: Path, config: RunConfig) -> str:
     if config.task.horizon is None:
         schedule = "before"
     path = directory.as_posix()
-    options = {"config": f"{path}/{files.CONFIG}", "schedule": schedule, "directory": f"{path}-flossed"}
+    options = {
+        "config": f"{path}/{files.CONFIG}",
+        "schedule": schedule,
+        "directory": f"{path}-flossed",
+    }
     listed = [word for name, value in options.items() for word in (f"--{name}", value)]
     return command_line(["floss", "train", *listed])
 

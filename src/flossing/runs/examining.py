@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
@@ -23,6 +24,9 @@ from .train import read_config
 
 STEPS = 400
 """Steps of the inputs that networks are examined with, at least."""
+_FOLLOW = ("decades", "measured_decades", "condition_decades", "directions", "num_lost")
+_FOLLOW += ("time_constants", "time_unit", "parallel_condition")
+"""Numbers that follow from those that are measured."""
 MOST = 3
 """Networks of a run that are examined for its page."""
 
@@ -93,11 +97,7 @@ def entry(report: Report) -> dict[str, Any]:
     """
     m = report.measured
     fields = [field.name for field in dataclasses.fields(m) if field.name != "states"]
-    follow = (
-        "decades measured_decades condition_decades directions num_lost time_constants time_unit "
-        "parallel_condition".split()
-    )
-    numbers = {name: _plain(getattr(m, name)) for name in [*fields, *follow]}
+    numbers = {name: _plain(getattr(m, name)) for name in [*fields, *_FOLLOW]}
     shares = {"dead": float(m.dead.mean()), "saturated": float(m.saturated.mean())}
     return {
         "headline": report.headline,
@@ -122,7 +122,7 @@ def entropy(report: Report) -> float | None:
 def _determined(measure: Callable[..., Array], report: Report) -> float | None:
     m = report.measured
     try:
-        return float(measure(m.exponents, m.state_dimension))
+        return float(measure(jnp.asarray(m.exponents), m.state_dimension))
     except ValueError:
         return None
 
@@ -153,9 +153,7 @@ def write_examination(
     files.write_json(path / files.EXAMINATION, content)
 
 
-def examine_run(
-    directory: Path, config: RunConfig, numbers: Sequence[int]
-) -> list[dict[str, Any]]:
+def examine_run(directory: Path, config: RunConfig, numbers: Sequence[int]) -> list[dict[str, Any]]:
     """Examinations of trained networks of a run, which ``examine.json`` in its directory keeps.
 
     Args:
