@@ -35,9 +35,7 @@ def test_help_is_there(arguments, capsys):
 def test_no_command_shows_the_commands(capsys):
     assert main([]) == 2
     out = capsys.readouterr().out
-    assert all(
-        name in out for name in ("demo", "examine", "train", "sweep", "reproduce", "report")
-    )
+    assert all(name in out for name in ("demo", "examine", "train", "sweep", "reproduce", "report"))
 
 
 def test_train_writes_its_directory_and_a_table(tmp_path, capsys):

@@ -133,7 +133,7 @@ def _joined(
     tone = _tone(grades, unfinished)
     good = tone == "good"
     cards = _cards(entries, many=len(grades) > 1)
-    why = "" if good and cards and cards[0].severity != "fine" else _why(entries[0])
+    why = "" if good and cards and cards[0].severity != "fine" else _why(entries[0], grades)
     more = [f"Examined: {_networks(entries)} of {len(grades)}, {_when(data, config, unfinished)}."]
     flossable = _FLOSSABLE & {x["name"] for entry in entries for x in entry["findings"]}
     command = ""
@@ -189,18 +189,17 @@ def _so_far(data: xr.Dataset, config: RunConfig) -> str:
     return f"After {data.sizes['epoch']} of {config.epochs} epochs the {main.name} in training is {median}"
 
 
-def _why(entry: dict[str, Any]) -> str:
-    """The most serious finding of a network, as the end of a sentence."""
+def _why(entry: dict[str, Any], grades: Sequence[str]) -> str:
+    """The most serious finding of a network, as the end of a sentence on all of them."""
     worst = min(entry["findings"], key=lambda x: _ORDER.index(x["severity"]), default=None)
     if worst is None:
         return ""
     text = worst["sentence"].split(". ")[0].removesuffix(".")
     text = text[0].lower() + text[1:]
-    numbers = entry["numbers"]
-    if worst["severity"] == "fine":
-        return f"; {text}"
-    leading = numbers["exponents"][0]
-    if isinstance(leading, float) and abs(numbers["decades"]) <= 1:
+    if len(set(grades)) > 1:
+        return f"; in network {entry['network']} {text}"
+    leading, decades = entry["numbers"]["exponents"][0], entry["numbers"]["decades"]
+    if grades[0] == "not" and worst["severity"] != "fine" and abs(float(decades)) <= 1:
         return f" although λ₁ is at {leading:.2g}; {text}"
     return f"; {text}"
 
