@@ -89,8 +89,10 @@ def measure(
         apart=tuple(apart),
         rows=rows,
         has_inputs=inputs is not None,
-        warned=tuple(
-            str(w.message) for w in caught if w.category is StepWarning and _news(str(w.message))
+        checked=tuple(
+            ("step", str(w.message).removeprefix("step: "))
+            for w in caught
+            if w.category is StepWarning and _news(str(w.message))
         ),
     )
 
@@ -266,7 +268,7 @@ def _spikes(step: Any, settled: Signs, leaves: tuple[Leaf, ...]) -> list[Spikes]
         prefix = f"[{number}]" if isinstance(step, Stack) else ""
         membrane = next((x for x in leaves if x.name == f"{prefix}.membrane"), None)
         if lif and membrane is not None:
-            known |= _kept_by_spike(settled.kept[:, membrane.span], seen["spikes"])
+            known |= _kept_by_spike(np.asarray(settled.kept)[:, membrane.span], seen["spikes"])
         known["response"] = _response(layer) if lif else 1.0
         if lif and layer.adaptation_time_constant is not None:
             tau = float(np.max(layer.adaptation_time_constant))
