@@ -15,6 +15,7 @@ def healthy(**changes: Any) -> Measured:
     """A network of 20 units with exponents at -0.002 and below, over a horizon of 40 steps."""
     random = np.random.default_rng(0)
     exponents = -0.002 - 0.001 * np.arange(8)
+    states = random.uniform(-0.8, 0.8, (T, N))
     model = Measured(
         model="Made up",
         kind="step",
@@ -28,7 +29,8 @@ def healthy(**changes: Any) -> Measured:
         log_gradient=-0.002 * np.arange(40, -1, -1.0),
         log_singular_values=40 * exponents,
         leaves=(Leaf(name="state", start=0, stop=N),),
-        states=random.uniform(-0.8, 0.8, (T, N)),
+        states=states,
+        activity=states,
         kept=np.zeros(N),
         change=np.full(N, 1.4),
         response=np.full(N, 0.3),
@@ -48,7 +50,7 @@ def spiking(**changes: Any) -> Measured:
             "half_width": 0.1,
             "area": 0.5,
             "sharpness": 4.0,
-        },  # fmt: skip
+        },
         open=0.1,
         within=0.1,
         spread=0.5,

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from made_up import N, T, healthy, spiking
+from made_up import N, healthy, spiking
 
 from flossing.examine import RULES, Measured, findings
+from flossing.examine.measured import Leaf
 
 
 def names(measured: Measured) -> list[str]:
@@ -19,7 +20,6 @@ def with_exponents(first: float, measured: Measured | None = None) -> Measured:
 
 
 half = np.arange(N) < N // 2
-constant = np.broadcast_to(np.linspace(-0.5, 0.5, N), (T, N)).copy()
 
 PATIENTS = {
     "batch": healthy(rows=4),
@@ -37,7 +37,7 @@ PATIENTS = {
     "shut gates": healthy(
         kept=np.full(N, 0.97), change=np.full(N, 0.05), response=np.full(N, 0.01)
     ),
-    "saturated": healthy(states=np.where(half, 0.99, healthy().states)),
+    "saturated": healthy(activity=np.where(half, 0.99, healthy().states)),
     "epileptic": spiking(rates=np.full(N, 0.15)),
     "sharp": spiking(open=0.002, within=0.001),
     "no second derivative": spiking(second_derivative=False),
@@ -60,8 +60,7 @@ def test_an_lstm_that_erases_is_told_so_beside_what_follows_from_it():
     exponents = np.full(8, -3.0)
     patient = healthy(
         kind="lstm",
-        leaves=PATIENTS["batch"].leaves[:0]
-        + (type(healthy().leaves[0])(name=".cell", start=0, stop=N),),
+        leaves=(Leaf(name=".cell", start=0, stop=N),),
         kept=np.full(N, 0.05),
         exponents=exponents,
         log_singular_values=40 * exponents,

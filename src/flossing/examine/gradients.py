@@ -120,7 +120,8 @@ def apart(m: Measured) -> Found | None:
         return None
     rank = [1 + int((m.exponents > np.log(factor)).sum()) for _, factor in m.apart]
     each = [
-        f"state{path} multiplies perturbations by {factor:.4g}: exponent {np.log(factor):.3g}, which would be number {r}"
+        f"state{path} multiplies perturbations by {factor:.4g}: exponent {np.log(factor):.3g}, which would "
+        f"be number {r}"
         for (path, factor), r in zip(m.apart, rank, strict=True)
     ]
     return Found(

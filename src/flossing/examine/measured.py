@@ -81,6 +81,8 @@ class Measured:
     leaves: tuple[Leaf, ...]
     states: np.ndarray
     """Of the settled steps, shape (T, N)."""
+    activity: np.ndarray
+    """The same, or their tanh where the state is the input of one, shape (T, N)."""
     kept: np.ndarray
     """Mean diagonal of the Jacobian, shape (N,): how much of each state variable a step keeps."""
     change: np.ndarray
@@ -152,16 +154,16 @@ class Measured:
     @property
     def bounded(self) -> np.ndarray:
         """Which state variables belong to a leaf that stays within -1 and 1 and comes near, shape (N,)."""
-        found = np.zeros(self.states.shape[1], bool)
+        found = np.zeros(self.activity.shape[1], bool)
         for leaf in self.leaves:
-            largest = np.abs(self.states[:, leaf.span]).max(initial=0)
+            largest = np.abs(self.activity[:, leaf.span]).max(initial=0)
             found[leaf.span] = 0.1 < largest <= 1 + 1e-6
         return found
 
     @property
     def saturated(self) -> np.ndarray:
         """Which bounded variables are beyond 0.95 of their bound in 90 % of the steps, shape (N,)."""
-        return self.bounded & ((np.abs(self.states) > 0.95).mean(0) > 0.9)
+        return self.bounded & ((np.abs(self.activity) > 0.95).mean(0) > 0.9)
 
     @property
     def parallel_condition(self) -> float:

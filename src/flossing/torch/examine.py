@@ -116,6 +116,7 @@ def examine(
         log_singular_values=_mean(values, run),
         leaves=kept_leaves,
         states=rows.states[:, places],
+        activity=rows.states[:, places],
         kept=rows.kept[places],
         change=rows.change[places],
         response=rows.response[places],
