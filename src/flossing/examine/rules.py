@@ -51,7 +51,7 @@ RULES = (
     Rule(no_second_derivative, "warning", "flossing differentiates the surrogate derivative"),
     Rule(checks, "warning", "ft.check, and the checks of a step"),
     Rule(slow_variable, "warning", "findings: Delayed XOR with spikes (adaptive thresholds)"),
-    Rule(apart, "warning", "a triangular Jacobian has the exponents of its diagonal blocks"),
+    Rule(apart, "note", "a triangular Jacobian has the exponents of its diagonal blocks"),
     Rule(lost, "note", "findings: Lost directions"),
     Rule(few_directions, "note", "findings: Condition numbers; flossing one exponent makes them worse"),
     Rule(fine, "fine", "Engelken 2023: exp(lambda_1 T) is the growth of errors"),
