@@ -5,10 +5,11 @@ from typing import Any
 
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from .finding import Finding as Finding
 from .measure import measure
 from .measured import Measured as Measured
 from .report import Report as Report
-from .rules import RULES as RULES, Finding as Finding, findings
+from .rules import RULES as RULES, findings
 
 
 def examine(

@@ -1,18 +1,18 @@
-"""What to do about a finding: words, and code to paste after ``report = fl.examine(step, state, inputs, ...)``.
+"""What to do about a finding: words, and code to paste after ``fl.examine(step, state, inputs, ...)``.
 
-The code uses the names ``step``, ``state``, ``inputs`` and ``key`` as they were given to ``examine``, and makes
-``model``, the changed step, from them.
+The code uses the names ``step``, ``state``, ``inputs`` and ``key`` as they were given to ``examine``, and
+makes ``model``, the changed step, from them.
 """
 
 from .measured import Measured
 
 AGAINST_DEAD = (
-    "Start recurrent weights as a scaled identity or orthogonal, biases at 0, and learn more slowly: one large "
-    "step can push a unit below zero for all inputs."
+    "Start recurrent weights as a scaled identity or orthogonal, biases at 0, and learn more slowly: one "
+    "large step can push a unit below zero for all inputs."
 )
 AGAINST_SILENCE = (
-    "Without spikes no error passes from neuron to neuron. Draw weights so that membranes fluctuate as far as "
-    "the threshold."
+    "Without spikes no error passes from neuron to neuron. Draw weights so that membranes fluctuate as far "
+    "as the threshold."
 )
 AGAINST_LOUDNESS = (
     "Draw smaller weights, keep row means when you floss (keep_row_means=True, the default of LIF cells), or "

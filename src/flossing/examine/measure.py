@@ -89,8 +89,10 @@ def measure(
         apart=tuple(apart),
         rows=rows,
         has_inputs=inputs is not None,
-        warned=tuple(
-            str(w.message) for w in caught if w.category is StepWarning and _news(str(w.message))
+        checked=tuple(
+            ("step", str(w.message).removeprefix("step: "))
+            for w in caught
+            if w.category is StepWarning and _news(str(w.message))
         ),
     )
 
@@ -155,6 +157,7 @@ def _numbers(
         "log_singular_values": np.asarray(values, float),
         "leaves": leaves,
         "states": settled.states.astype(float),
+        "activity": _activity(step, split, settled.states.astype(float)),
         "kept": settled.kept.mean(0),
         "change": np.sqrt(settled.change.mean(0)),
         "response": np.sqrt(settled.response.mean(0)),
@@ -204,6 +207,17 @@ def _blocks(step: Any, state: PyTree) -> Float[Array, "blocks n"] | None:
     number = np.repeat(np.arange(len(sizes)), sizes)
     present = [i for i, size in enumerate(sizes) if size]
     return jnp.asarray(np.stack([number == i for i in present]), float)
+
+
+def _activity(step: Any, state: PyTree, states: np.ndarray) -> np.ndarray:
+    """States, and the tanh of those that are the input of one."""
+    if isinstance(step, Stack):
+        sizes = [dimension(part) for part in moving_floats(state)]
+    else:
+        sizes = [states.shape[1]]
+    parts = np.split(states, np.cumsum(sizes)[:-1], axis=1)
+    inner = [isinstance(x, TanhCell) and x.form == "pre-activation" for x in _layers(step)]
+    return np.hstack([np.tanh(x) if tanh else x for x, tanh in zip(parts, inner, strict=True)])
 
 
 def _layer_exponents(step: Any, settled: Signs) -> tuple[tuple[str, float], ...]:
@@ -266,7 +280,7 @@ def _spikes(step: Any, settled: Signs, leaves: tuple[Leaf, ...]) -> list[Spikes]
         prefix = f"[{number}]" if isinstance(step, Stack) else ""
         membrane = next((x for x in leaves if x.name == f"{prefix}.membrane"), None)
         if lif and membrane is not None:
-            known |= _kept_by_spike(settled.kept[:, membrane.span], seen["spikes"])
+            known |= _kept_by_spike(np.asarray(settled.kept)[:, membrane.span], seen["spikes"])
         known["response"] = _response(layer) if lif else 1.0
         if lif and layer.adaptation_time_constant is not None:
             tau = float(np.max(layer.adaptation_time_constant))

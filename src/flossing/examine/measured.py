@@ -39,7 +39,7 @@ class Spikes:
     second_derivative: bool = True
     """Whether the surrogate derivative has a useful derivative, which flossing needs."""
     open: float | None = None
-    """Mean of the surrogate derivative over units and steps, in units of its peak: what share of it is used."""
+    """Mean of the surrogate derivative over units and steps, as a share of its peak."""
     within: float | None = None
     """Share of membranes (units and steps) within the half width of the surrogate around threshold."""
     spread: float | None = None
@@ -48,9 +48,9 @@ class Spikes:
     """What a step keeps of a perturbation of the membrane of a neuron that just spiked; 0: exact reset."""
     kept_without_spike: float | None = None
     response: float | None = None
-    """What ``fl.SurrogateHeights`` calls so: one over the surrogates that an error's path crosses in a step."""
+    """What ``fl.SurrogateHeights`` calls so: one over the surrogates that a path crosses per step."""
     slow: tuple[str, float] | None = None
-    """A slow variable of the units themselves, such as an adaptive threshold: its name and exponent per step."""
+    """A slow variable of the units, such as an adaptive threshold: its name and exponent per step."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,12 +75,14 @@ class Measured:
     standard_errors: np.ndarray
     state_dimension: int
     log_gradient: np.ndarray
-    """Natural logarithm of the gradient norm, shape (horizon + 1,): entry t belongs to lag ``horizon - t``."""
+    """Natural logarithm of the gradient norm, shape (horizon + 1,): entry t is at lag ``horizon - t``."""
     log_singular_values: np.ndarray
     """Of the Jacobian over the horizon, the largest first, shape (m,)."""
     leaves: tuple[Leaf, ...]
     states: np.ndarray
     """Of the settled steps, shape (T, N)."""
+    activity: np.ndarray
+    """The same, or their tanh where the state is the input of one, shape (T, N)."""
     kept: np.ndarray
     """Mean diagonal of the Jacobian, shape (N,): how much of each state variable a step keeps."""
     change: np.ndarray
@@ -97,8 +99,10 @@ class Measured:
     rows: int = 0
     """Rows of the state that evolve without each other, as the examples of a batch; 0: not so."""
     has_inputs: bool = True
-    warned: tuple[str, ...] = ()
-    """What else was said of the step, by the checks of the library."""
+    checked: tuple[tuple[str, str], ...] = ()
+    """What the checks of derivatives said: names and texts, which say what to do as well."""
+    resets: tuple[str, ...] = ()
+    """How derivatives see the reset of spiking units, in words."""
 
     @property
     def leading(self) -> float:
@@ -150,25 +154,27 @@ class Measured:
     @property
     def bounded(self) -> np.ndarray:
         """Which state variables belong to a leaf that stays within -1 and 1 and comes near, shape (N,)."""
-        found = np.zeros(self.states.shape[1], bool)
+        found = np.zeros(self.activity.shape[1], bool)
         for leaf in self.leaves:
-            largest = np.abs(self.states[:, leaf.span]).max(initial=0)
+            largest = np.abs(self.activity[:, leaf.span]).max(initial=0)
             found[leaf.span] = 0.1 < largest <= 1 + 1e-6
         return found
 
     @property
     def saturated(self) -> np.ndarray:
         """Which bounded variables are beyond 0.95 of their bound in 90 % of the steps, shape (N,)."""
-        return self.bounded & ((np.abs(self.states) > 0.95).mean(0) > 0.9)
+        return self.bounded & ((np.abs(self.activity) > 0.95).mean(0) > 0.9)
 
     @property
     def parallel_condition(self) -> float:
-        """Smallest singular value of the equations of the whole trajectory, over the largest exponent's growth.
+        """Smallest singular value of the equations of the whole trajectory, as the first exponent has it.
 
         Solving for all T states at once (DEER) inverts a matrix with ones on its diagonal and Jacobians
         below. Its inverse holds the products of Jacobians, which grow like ``exp(lambda_1 t)``, so its
-        smallest singular value is about ``1 / sum_t exp(lambda_1 t)``: the same for any T if ``lambda_1 < 0``.
+        smallest singular value is about ``1 / sum_t exp(lambda_1 t)``: the same for any T if it is negative.
         Source: Gonzalez et al. 2025.
         """
+        if np.isneginf(self.leading):
+            return 1.0
         with np.errstate(over="ignore"):
             return float(1 / np.exp(self.leading * np.arange(self.horizon)).sum())

@@ -8,7 +8,7 @@ from .measured import LN10, Measured
 
 
 def draw(m: Measured, axes: Any = None) -> Any:
-    """Exponents, gradient norm against lag with what ``lambda_1`` says, and what a step keeps of the state."""
+    """Exponents, gradient norms against lag beside ``lambda_1``, and what a step keeps of the state."""
     from ..runs.plots import COLOURS, style
 
     with style():

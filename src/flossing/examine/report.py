@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from .finding import Finding
 from .measured import Measured
-from .rules import Finding
 
 _MARKS = {"fault": "FAULT  ", "warning": "warning", "note": "note   ", "fine": "fine   "}
 
@@ -90,6 +90,7 @@ class Report:
                 rows += _spike_rows(m, layer)
         else:
             rows.append(("saturated, dead", f"{_percent(m.saturated)}, {_percent(m.dead)}"))
+        rows += [("reset", text) for text in m.resets]
         rows.append(("trajectory in parallel", _parallel(m)))
         return rows
 

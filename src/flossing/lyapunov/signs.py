@@ -20,9 +20,9 @@ class Signs(NamedTuple):
     states: Float[Array, "T n"]
     """After the step."""
     change: Float[Array, "T n"]
-    """Squared norms of the rows of the Jacobian minus the identity: 0 for a variable that is kept as it is."""
+    """Squared norms of the rows of the Jacobian minus 1: 0 for a variable that is kept as it is."""
     kept: Float[Array, "T n"]
-    """Diagonal of the Jacobian: how much of a variable stays. Noisy in one step, good in the mean of many."""
+    """Diagonal of the Jacobian: how much of a variable stays. Noisy in one step, good in means of many."""
     response: Float[Array, "T n"]
     """Squared change of a variable where the input of another step comes instead."""
     sensitivity: Float[Array, "T n"]
@@ -30,8 +30,8 @@ class Signs(NamedTuple):
     influence: Float[Array, "T n"]
     """Squared norms of its columns."""
     growth: Float[Array, "T blocks"]
-    """Logarithms of the growth of one perturbation of each block, which stays in it: their means are the first
-    Lyapunov exponents of the blocks."""
+    """Logarithms of the growth of one perturbation of each block, which stays in it: their means are the
+    first Lyapunov exponents of the blocks."""
     seen: PyTree
     """What ``look`` made of the states, with time leading."""
 

@@ -8,6 +8,7 @@ from . import surrogates as surrogates
 from .adaptive import AdaptiveFlosser as AdaptiveFlosser, Look as Look
 from .check import Finding as Finding, Report as Report, check as check
 from .convert import floss_in_jax as floss_in_jax, load_cell as load_cell, to_cell as to_cell
+from .examine import examine as examine
 from .flosser import Flosser as Flosser, FlossInfo as FlossInfo
 from .jacobian import (
     condition_number as condition_number,

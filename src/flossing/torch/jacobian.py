@@ -51,7 +51,7 @@ def gradient_norms(
             a norm too large or too small for the dtype.
     """
     run = _reverse_run(step, state, inputs, num_steps, tangents, batched)
-    states = _states(run)
+    states = states_of(run)
     final = states.pop()
     cotangent = _gradient_at_end(run, final, loss, generator)
     unit, total = _normalised(cotangent)
@@ -160,7 +160,7 @@ def log_singular_values(
     if m > n:
         raise ValueError(f"num_directions: got {m}, but the state has only {n} dimensions.")
     check_integer("max_sweeps", max_sweeps, 1)
-    states = _states(run)[:-1]
+    states = states_of(run)[:-1]
     basis, old = start_basis(run, m, None, generator), None
     for _ in range(max_sweeps):
         basis, logs = _traverse(run, basis, states, forward=True)
@@ -206,7 +206,7 @@ def _reverse_run(step: Step, state: Any, inputs: Any, *more: Any) -> Run:
     return run
 
 
-def _states(run: Run) -> list[tuple[Tensor, list[Any]]]:
+def states_of(run: Run) -> list[tuple[Tensor, list[Any]]]:
     """The states before each step, and the last one."""
     states = [(run.rows.detach(), run.rest)]
     with torch.no_grad():
