@@ -14,10 +14,8 @@ import xarray as xr
 import flossing as fl
 from flossing.commands import train
 from flossing.reports import write_report
-from flossing.reports.diagnosis import grade
 from flossing.runs import driven, examining, load
 from flossing.runs.examining import entry
-from flossing.runs.summary import Headline
 
 
 @pytest.fixture
@@ -156,30 +154,3 @@ def test_networks_of_an_unfinished_run_without_current_weights_are_not_examined(
     words = section(page_of(directory))
     assert "examined when it has ended" in words
     assert "Examined:" not in words
-
-
-READING = Headline("accuracy", "1", True, 0.2)
-ERROR = Headline("error", "1", False, 0.4)
-
-
-@pytest.mark.parametrize(
-    ("main", "value", "expected"),
-    [
-        (READING, 0.96, "learned"),
-        (READING, 0.9, "in part"),
-        (READING, 0.29, "in part"),
-        (READING, 0.27, "not"),
-        (READING, 0.1, "not"),
-        (READING, float("nan"), "not"),
-        (Headline("accuracy", "1", True, None), 0.5, "unknown"),
-        (Headline("accuracy", "1", True, None), 0.95, "learned"),
-        (ERROR, 0.01, "learned"),
-        (ERROR, 0.2, "in part"),
-        (ERROR, 0.39, "not"),
-        (ERROR, 3.0, "not"),
-        (Headline("loss", "nats", False, None), 0.1, "unknown"),
-        (Headline("correlation", "r", True, 0.0), 0.1, "unknown"),
-    ],
-)
-def test_what_counts_as_learned(main, value, expected):
-    assert grade(value, main) == expected

@@ -63,15 +63,12 @@ def _numbers(report: Report) -> Table:
 
 def _of_attractor(report: Report) -> list[tuple[str, str]]:
     """Kaplan-Yorke dimension and entropy rate, or how to find them."""
-    found = [
-        ("Kaplan-Yorke dimension", dimension(report)),
-        ("entropy rate (nats per step)", entropy(report)),
-    ]
-    rows = [(name, f"{value:.4g}") for name, value in found if value is not None]
-    if len(rows) < len(found):
-        missing = " and ".join(name.partition(" (")[0] for name, value in found if value is None)
-        rows.append((missing, "more exponents are needed: --num-exponents all"))
-    return rows
+    found = {
+        "Kaplan-Yorke dimension": dimension(report),
+        "entropy rate (nats per step)": entropy(report),
+    }
+    missing = "takes more exponents: --num-exponents all"
+    return [(name, missing if x is None else f"{x:.4g}") for name, x in found.items()]
 
 
 def _explain(console: Console, finding: Finding) -> None:

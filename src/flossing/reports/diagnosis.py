@@ -13,15 +13,11 @@ from ..cells import BinarySpec, LIFSpec
 from ..runs import directory as files
 from ..runs.config import RunConfig
 from ..runs.examining import MOST, examine_run
-from ..runs.summary import Headline, headline
+from ..runs.summary import Headline, grade, headline
 from . import words
 
 Tone = Literal["good", "mixed", "bad", "plain"]
 
-LEARNED = 0.95
-"""Right answers, as a fraction, of networks that have learned; or how much of the error at chance is gone."""
-LITTLE = 0.1
-"""How much of the way from chance to perfection is nothing yet."""
 _FLOSSABLE = {"exploding", "vanishing", "weak", "few directions", "shut gates", "erased"}
 _ORDER = ("fault", "warning", "note", "fine")
 
@@ -95,19 +91,6 @@ def reached(data: xr.Dataset) -> list[float]:
     main = headline(data)
     test = data.get(f"test_{main.name}")
     return (data[main.name].values[-10:].mean(0) if test is None else test.values).tolist()
-
-
-def grade(value: float, main: Headline) -> Literal["learned", "in part", "not", "unknown"]:
-    """Whether a network with this value of the headline metric has learned its task."""
-    if main.is_fraction and value >= LEARNED:
-        return "learned"
-    if main.chance is None or not (main.is_fraction or (main.chance and not main.higher_is_better)):
-        return "unknown"
-    perfect = 1.0 if main.is_fraction else 0.0
-    share = (value - main.chance) / (perfect - main.chance)
-    if not share >= LITTLE:  # nor where it is NaN
-        return "not"
-    return "in part" if main.is_fraction or share < LEARNED else "learned"
 
 
 def _is_older(directory: Path) -> bool:
