@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shlex
 import subprocess
 import sys
 
@@ -12,7 +13,7 @@ import pytest
 import flossing as fl
 from flossing.cli import main
 from flossing.commands.examine import _code
-from flossing.runs import RunConfig, driven, load, parts, run
+from flossing.runs import RunConfig, driven, load, parts, run, to_yaml
 from flossing.runs.examining import entry, horizon_of
 
 TASK = fl.tasks.Copy(4, num_steps=12)
@@ -169,6 +170,16 @@ def test_inputs_are_at_least_as_long_as_the_horizon():
     config = RunConfig(task=fl.tasks.DelayedXOR(500, num_steps=600), cell=fl.TanhSpec(2))
     assert driven(config).inputs.shape == (500, 1)
     assert driven(dataclasses.replace(config, task=TASK)).inputs.shape == (400, 1)
+
+
+def test_a_run_that_has_not_ended_is_told_how_to_go_on(tmp_path, capsys):
+    (tmp_path / "config.yaml").write_text(to_yaml(RunConfig(task=TASK)), encoding="utf-8")
+    assert main(["examine", "--run", str(tmp_path), "--directory", str(tmp_path / "x")]) == 2
+    said = capsys.readouterr().err
+    assert "has no weights.eqx, as runs have that ended" in said
+    command = said.split("go on with: ")[1].strip()
+    assert shlex.split(command) == ["floss", "train", "--resume", tmp_path.as_posix()]
+    assert not (tmp_path / "x").exists()
 
 
 def test_nothing_is_drawn_before_there_is_something_to_draw():

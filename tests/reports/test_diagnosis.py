@@ -74,14 +74,15 @@ def test_the_page_holds_what_the_function_says_of_the_trained_networks(shut_run)
         assert report.advice[0].sentence in section(page_of(shut_run)) or number == 2
 
 
-def test_a_run_that_did_not_floss_is_told_the_command_that_does(shut_run):
+def test_a_run_that_did_not_floss_is_told_the_command_that_does_with_open_gates(shut_run):
     page = page_of(shut_run)
     command = re.search(r'<pre class="command">(.*?)</pre>', page, re.DOTALL)[1]
     floss, name, *options = shlex.split(command)
     assert (floss, name) == ("floss", "train")
     settings = train.parse(options).settings
     assert isinstance(settings.schedule, fl.Adaptive)
-    assert settings.cell == fl.GRUSpec(8, update_bias=6.0)
+    assert settings.cell == fl.GRUSpec(8, openness=3.0)
+    assert settings.task == fl.tasks.Copy(3, num_steps=12)
     assert settings.directory != str(shut_run)
 
 

@@ -101,7 +101,7 @@ def test_directories_are_printed_as_they_are(name, tmp_path, monkeypatch, capsys
     assert f"run:     {name}\n" in out
     assert f"figure:  {name}/figures/run.png\n" in out.replace("\\", "/")
     assert "train: compiling\n" in out
-    command = out.split("network 2 did not learn; what says why:  ")[1].splitlines()[0]
+    command = out.split("network 2 did not learn; to see why:  ")[1].splitlines()[0]
     assert shlex.split(command) == [*"floss examine --run".split(), name, "--realisation", "2"]
     examined = ["examine", "--run", name, "--steps", "20", "--directory", f"{name}-examined"]
     assert main(examined) == 0

@@ -136,7 +136,7 @@ def finish(console: Console, result: RunResult) -> int:
     if (number := first_that_did_not_learn(result.data)) is not None:
         other = [] if number == 1 else ["--realisation", str(number)]
         command = command_line(["floss", "examine", "--run", str(result.directory), *other])
-        say(console, f"network {number} did not learn; what says why:  {command}")
+        say(console, f"network {number} did not learn; to see why:  {command}")
     if not result.finished:
         say_how_to_go_on(console, result)
         return 1

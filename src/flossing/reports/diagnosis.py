@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from .._system import command_line
-from ..cells import BinarySpec, LIFSpec
+from ..cells import BinarySpec, GRUSpec, LIFSpec, LSTMSpec
 from ..runs import directory as files
 from ..runs.config import RunConfig
 from ..runs.examining import MOST, examine_run
@@ -124,7 +124,8 @@ def _joined(
         more.insert(0, "Nothing needs to be done. Flossing a network that has learned can undo it.")
     elif flossable and config.schedule is None:
         command = _floss(directory, config)
-        more.insert(0, "These networks were not flossed. The same run with flossing:")
+        gates = " and open gates" if isinstance(config.cell, GRUSpec | LSTMSpec) else ""
+        more.insert(0, f"These networks were not flossed. The same run with flossing{gates}:")
     names, texts = [entry["network"] for entry in entries], [entry["rows"] for entry in entries]
     return Diagnosis(
         tone=tone,
@@ -221,17 +222,20 @@ def _when(data: xr.Dataset, config: RunConfig, unfinished: bool) -> str:
 
 
 def _floss(directory: Path, config: RunConfig) -> str:
-    """The command that trains the same networks with flossing."""
-    spikes = isinstance(config.cell, LIFSpec | BinarySpec)
-    schedule = "heights" if spikes else "adaptive"
+    """The command that trains the same networks with flossing, and with open gates if they have gates."""
+    path, cell = directory.as_posix(), config.cell
+    schedule = "heights" if isinstance(cell, LIFSpec | BinarySpec) else "adaptive"
     if config.task.horizon is None:
         schedule = "before"
-    path = directory.as_posix()
-    options = {
-        "config": f"{path}/{files.CONFIG}",
-        "schedule": schedule,
-        "directory": f"{path}-flossed",
-    }
+    options = {"config": f"{path}/{files.CONFIG}", "schedule": schedule}
+    chosen = (
+        "update_bias",
+        "forget_bias",
+        "chrono",
+    )  # where none is, schedules open gates themselves
+    for name in [name for name in chosen if getattr(cell, name, None) is not None]:
+        options |= {f"cell.{name.replace('_', '-')}": "none", "cell.openness": "3"}
+    options["directory"] = f"{path}-flossed"
     listed = [word for name, value in options.items() for word in (f"--{name}", value)]
     return command_line(["floss", "train", *listed])
 

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from .._checks import check_integer, check_seed
+from .._system import command_line
 from ..examine import Report, examine
 from ..lyapunov import entropy_rate, kaplan_yorke_dimension
 from ..tasks import Task
@@ -64,9 +65,20 @@ def driven(
         networks = config.networks()
     else:
         config = read_config(source)
-        networks = files.read_arrays(Path(source) / files.WEIGHTS, config.networks())
+        networks = _trained(Path(source), config)
     check_integer("network", network, 1, config.realisations)
     return drive(config, networks, network, steps=steps, seed=seed)
+
+
+def _trained(directory: Path, config: RunConfig) -> PyTree:
+    """The networks of a run that has ended, along a leading axis."""
+    path = directory / files.WEIGHTS
+    if not path.is_file():
+        go_on = command_line(["floss", "train", "--resume", directory.as_posix()])
+        raise ValueError(
+            f"{directory}: has no {files.WEIGHTS}, as runs have that ended; go on with: {go_on}"
+        )
+    return files.read_arrays(path, config.networks())
 
 
 def drive(
@@ -173,7 +185,7 @@ def examine_run(directory: Path, config: RunConfig, numbers: Sequence[int]) -> l
         found = {entry["network"]: entry for entry in kept}
         if all(number in found for number in numbers):
             return [found[number] for number in numbers]
-    networks = files.read_arrays(directory / files.WEIGHTS, config.networks())
+    networks = _trained(directory, config)
     entries = []
     for number in numbers:
         step, state, inputs, key = drive(config, networks, number)
