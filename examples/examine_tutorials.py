@@ -54,10 +54,27 @@ class Classifier(eqx.Module):
         return self.readout(h)[0]
 
 
-def equinox_gru(pause: int, steps: int):
+def gru_step(cell, h, x):
+    return cell(x, h)
+
+
+def step_of(model):
+    return jax.tree_util.Partial(gru_step, model.cell)
+
+
+def opened(model):
+    """Gates that start open: biases of +3 for the reset gate and -3 for the one that holds."""
+    bias = jnp.repeat(jnp.array([3.0, -3.0, 0.0]), 16)
+    return eqx.tree_at(lambda m: m.cell.bias, model, bias)
+
+
+def equinox_gru(pause: int, steps: int, flossed: bool = False):
     keys = jax.random.split(KEY, 2)
     model = Classifier(eqx.nn.GRUCell(2, 16, key=keys[0]), eqx.nn.Linear(16, 1, key=keys[1]))
     optimiser = optax.adam(3e-3)
+
+    def inputs(key):
+        return spirals(key, 1, pause)[0][:, 0]
 
     def loss(model, points, label):
         logits = jax.vmap(model, in_axes=1)(points)
@@ -65,18 +82,34 @@ def equinox_gru(pause: int, steps: int):
 
     @eqx.filter_jit
     def update(model, state, key):
-        gradient = eqx.filter_grad(loss)(model, *spirals(key, 32, pause))
+        value, gradient = eqx.filter_value_and_grad(loss)(model, *spirals(key, 32, pause))
         changes, state = optimiser.update(gradient, state)
-        return eqx.apply_updates(model, changes), state
+        return eqx.apply_updates(model, changes), state, value
 
     def examined(model):
-        inputs = spirals(KEY, 1, max(pause, 100))[0][:, 0]
-        step = jax.tree_util.Partial(lambda cell, h, x: cell(x, h), model.cell)
-        return fl.examine(step, jnp.zeros(16), inputs, horizon=16 + pause, key=KEY)
+        long = spirals(KEY, 1, max(pause, 100))[0][:, 0]
+        return fl.examine(step_of(model), jnp.zeros(16), long, horizon=16 + pause, key=KEY)
 
-    before, state = examined(model), optimiser.init(eqx.filter(model, eqx.is_array))
+    before, start = examined(model), jnp.zeros(16)
+    if flossed:
+        model = opened(model)
+        flosser = fl.Flosser(
+            num_exponents=15, window=16 + pause, warmup=10, state_warmup=0, step=step_of,
+            where=lambda m: m.cell,
+        )  # fmt: skip
+        flosser_state = flosser.init(model)
+        for k in jax.random.split(jax.random.key(2), 200):
+            model, flosser_state, _ = flosser.update(model, flosser_state, start, inputs, key=k)
+        keeper = fl.AdaptiveFlosser(flosser, horizon=16 + pause, chance=float(jnp.log(2)))
+        keeper_state = keeper.init(model)
+    state = optimiser.init(eqx.filter(model, eqx.is_array))
     for number in range(steps):
-        model, state = update(model, state, jax.random.fold_in(KEY, number))
+        key = jax.random.fold_in(KEY, number)
+        model, state, value = update(model, state, key)
+        if flossed:
+            model, keeper_state, _ = keeper.update(
+                model, keeper_state, start, inputs, loss=value, key=key
+            )
     points, label = spirals(jax.random.key(1), 1000, pause)
     accuracy = ((jax.vmap(model, in_axes=1)(points) > 0) == label).mean()
     return before, float(accuracy), examined(model)
@@ -157,10 +190,13 @@ def main() -> None:
     steps = parser.parse_args().steps
     models = {
         "Equinox, GRU": lambda pause: equinox_gru(pause, steps),
+        "the same, gates open and flossed": lambda pause: equinox_gru(pause, steps, True),
         "snnTorch, Leaky": lambda pause: classifier(snntorch_leaky, 25, pause, steps),
         "Norse, LIF": lambda pause: classifier(norse_lif, 32, pause, steps),
     }
-    print("| model | pause | untrained: examine says | accuracy | trained: examine says | seconds |")
+    print(
+        "| model | pause | untrained: examine says | accuracy | trained: examine says | seconds |"
+    )
     print("| --- | --- | --- | --- | --- | --- |")
     for name, run in models.items():
         for pause in (0, 100):

@@ -35,7 +35,7 @@ from .units import (
 
 RULES = (
     Rule(batch, "fault", "independent rows of the Jacobian; measured exponents would repeat", ("fine",)),
-    Rule(forgotten, "fault", "exponents of minus infinity: Engelken 2023, section on Jacobians"),
+    Rule(forgotten, "fault", "an exponent of minus infinity is a direction that a step maps to zero"),
     Rule(no_input, "fault", "a network that does not see its input learns nothing of it"),
     Rule(silent, "fault", "Rossbroich, Gygax & Zenke 2022: fluctuation-driven start weights", ("fine",)),
     Rule(dead, "fault", "Le, Jaitly & Hinton 2015: identity start weights of ReLU networks"),
