@@ -130,6 +130,16 @@ def test_networks_are_examined_once_until_they_change(shut_run, monkeypatch):
     assert "examined again" in section(page_of(shut_run))
 
 
+def test_a_page_is_made_where_the_data_of_the_task_are_not(shut_run, monkeypatch):
+    def missing(task):
+        raise FileNotFoundError("data/train.h5: no such file.")
+
+    monkeypatch.setattr(fl.tasks.Copy, "loaded", missing)
+    words = section(page_of(shut_run))
+    assert "0 of 2 networks learned" in words
+    assert "could not be examined: data/train.h5: no such file." in words
+
+
 def test_a_run_that_was_stopped_is_examined_as_it_is(directory):
     path = directory / "metrics.nc"
     data = xr.load_dataset(path, engine="h5netcdf")

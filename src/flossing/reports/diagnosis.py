@@ -79,7 +79,9 @@ def diagnose(directory: Path, config: RunConfig, data: xr.Dataset) -> Diagnosis 
     numbers = [i + 1 for i in order[:MOST]]
     try:
         entries = examine_run(directory, config, numbers)
-    except (ValueError, TypeError) as error:
+    except (
+        Exception
+    ) as error:  # data that are not here, memory, NaN: the page is worth having anyway
         text = f"The networks could not be examined: {error}"
         begin = _so_far(data, config) if unfinished else _verdict(grades, values, main)
         return Diagnosis("plain", f"{begin}.", [text])
