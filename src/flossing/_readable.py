@@ -1,4 +1,4 @@
-"""How results read: a few lines of text, a small table in notebooks, and numbers with the digits they deserve."""
+"""How results read: a few lines of text, a small table in notebooks, numbers with the digits they deserve."""
 
 import functools
 import html
@@ -19,6 +19,7 @@ class Summary(NamedTuple):
     """What a result says of itself."""
 
     title: str
+    """One line, or two."""
     header: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
     notes: Sequence[str] = ()
@@ -26,7 +27,7 @@ class Summary(NamedTuple):
 
     def text(self) -> str:
         """Title, table with aligned columns, notes."""
-        table = [list(self.header), *map(list, self.rows)] if self.rows else []
+        table = [self.header, *self.rows] if self.rows else []
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         lines = [
             "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -45,7 +46,7 @@ class Summary(NamedTuple):
         notes = "".join(f"<div>{html.escape(note)}</div>" for note in self.notes)
         margin = 'style="border-collapse: collapse; margin: 0.3em 0"'
         return (
-            f"<div><strong>{html.escape(self.title)}</strong></div>"
+            f"<div><strong>{html.escape(self.title).replace(chr(10), '<br>')}</strong></div>"
             + (f"<table {margin}>{table}</table>" if table else "")
             + notes
         )
@@ -54,7 +55,7 @@ class Summary(NamedTuple):
 def readable(cls: T) -> T:
     """Gives a class ``repr`` and HTML made of its ``_summary()``; where that is ``None``, it is as it was.
 
-    ``_summary`` returns ``None`` for numbers that are not known, such as those of a result within ``jax.jit``.
+    ``_summary`` returns ``None`` where numbers are not known, as those of a result within ``jax.jit``.
     """
     plain = cls.__repr__
 
@@ -80,7 +81,7 @@ def chosen(count: int, most: int = _MOST) -> list[int]:
 def with_dots(names: Sequence[str], columns: Sequence[Sequence[str]]) -> list[list[str]]:
     """Rows of the ``chosen`` columns, with dots where numbers are left out."""
     rows = [list(row) for row in zip(names, *columns, strict=True)]
-    if len(rows) == _MOST - 1 and int(rows[-1][0]) > len(rows):
+    if rows and int(rows[-1][0]) > len(rows):
         rows.insert(-1, ["..."] * len(rows[0]))
     return rows
 
@@ -117,9 +118,9 @@ def _form(values: Any, errors: Any) -> str:
     return f".{min(6, max(2, min(digits)))}f"
 
 
-def short(value: Any) -> str:
-    """A number with three significant digits."""
-    return f"{float(value):.3g}"
+def short(value: Any, digits: int = 3) -> str:
+    """A number with so many significant digits."""
+    return f"{float(value):.{digits}g}"
 
 
 def as_numpy(values: Any) -> np.ndarray:
@@ -129,6 +130,11 @@ def as_numpy(values: Any) -> np.ndarray:
         values = values.double() if values.is_floating_point() else values
     array = np.asarray(values)
     return array if array.dtype.kind in "biu" else array.astype(float)
+
+
+def trajectory_dims(count: int) -> tuple[str, ...]:
+    """Names of so many leading axes of several trajectories."""
+    return ("trajectory",) if count == 1 else tuple(f"trajectory_{i + 1}" for i in range(count))
 
 
 def library(name: str, task: str) -> Any:

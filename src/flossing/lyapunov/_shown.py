@@ -12,6 +12,7 @@ from .._readable import (
     as_numpy,
     chosen,
     short,
+    trajectory_dims,
     with_dots,
 )
 
@@ -61,15 +62,14 @@ class ShownSpectrum:
         """The numbers as an ``xarray.Dataset``, without state and basis.
 
         Returns:
-            ``exponents``, ``standard_errors``, ``time_constants`` and ``lost`` along ``exponent``, which counts
-            from 1; ``finite_time`` along ``window`` and ``exponent``; ``window_steps``. Leading axes of several
-            trajectories are ``trajectory`` (``trajectory_1``, ``trajectory_2``, ... if they are more).
+            ``exponents``, ``standard_errors``, ``time_constants`` and ``lost`` along ``exponent``, which
+            counts from 1; ``finite_time`` along ``window`` and ``exponent``; ``window_steps``. A leading axis of
+            several trajectories is ``trajectory`` (``trajectory_1``, ``trajectory_2`` if they are two).
 
         Raises:
             ModuleNotFoundError: xarray is not installed.
         """
-        lead = as_numpy(self.exponents).ndim - 1
-        many = ["trajectory"] if lead == 1 else [f"trajectory_{i + 1}" for i in range(lead)]
+        many = trajectory_dims(as_numpy(self.exponents).ndim - 1)
         time = "steps" if self.time_step is None else "units of time"
         each = (*many, "exponent")
         variables = {

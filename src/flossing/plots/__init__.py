@@ -1,7 +1,7 @@
 """Panels that show what results hold, in one style: functions of Matplotlib's Axes and arrays of numbers.
 
-A panel is called as ``panel(axis, numbers, ...)``; it draws and labels, and returns nothing, so that it fits any
-figure. Within ``with style():`` a figure looks like those of this library.
+A panel is called as ``panel(axis, numbers, ...)``; it draws and labels, and returns nothing, so that it fits
+any figure. Within ``with style():`` a figure looks like those of this library.
 """
 
 from .directions import (

@@ -25,7 +25,7 @@ def spectrum(
 
     Args:
         axis: where to draw.
-        exponents: shape (k,), as points; or (networks, k), as a thin line each and a thick one for the median.
+        exponents: shape (k,), as points; or (networks, k), as a thin line each and a thick median.
         errors: standard errors, shape (k,); bars where they are finite.
         unit: of the exponents.
         colour, label, line, shaded: of the curve; see ``networks_and_median``.
@@ -103,7 +103,7 @@ def local_exponents(
     unit: str = "nats per step",
     time_step: float | None = None,
 ) -> None:
-    """Finite-time exponents against time, from the first (dark) to the last (light), in steps at their windows.
+    """Finite-time exponents against time, from the first (dark) to the last (light), level over each window.
 
     Args:
         axis: where to draw.

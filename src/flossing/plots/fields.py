@@ -19,7 +19,8 @@ def path_integrals(
 ) -> None:
     """A function along a path, and integrals of fields that start at its value.
 
-    Around a closed path the function comes back to where it began; the integral of a surrogate gradient need not.
+    Around a closed path the function comes back to where it began; the integral of a surrogate gradient need
+    not.
 
     Args:
         axis: where to draw.

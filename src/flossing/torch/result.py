@@ -19,8 +19,8 @@ class LyapunovSpectrum(ShownSpectrum):
     """Lyapunov exponents, largest first as the algorithm finds them, and how well they are known.
 
     Exponents are in nats per step, or per unit of time when a ``time_step`` was given (see ``unit``).
-    Of a batch, each field has the batch as its first axis: one spectrum per example. Prints itself as a table;
-    ``plot()`` draws it, ``to_xarray()`` is for plots of one's own.
+    Of a batch, each field has the batch as its first axis: one spectrum per example. Prints itself as a
+    table; ``plot()`` draws it, ``to_xarray()`` is for plots of one's own.
     """
 
     exponents: Tensor
