@@ -123,13 +123,28 @@ def short(value: Any, digits: int = 3) -> str:
     return f"{float(value):.{digits}g}"
 
 
+def in_a_line(result: Any) -> Summary | None:
+    """A named tuple with its exponents as the first and the last one; ``None`` for several of them."""
+    if as_numpy(result.exponents).ndim != 1:
+        return None
+    texts = [f"{name}={_in_short(as_numpy(value))}" for name, value in result._asdict().items()]
+    return Summary(f"{type(result).__name__}({', '.join(texts)})")
+
+
+def _in_short(values: np.ndarray) -> str:
+    if values.ndim:
+        return f"{short(values[0], 4)} to {short(values[-1], 4)} ({values.size})"
+    return short(values, 4) if values.dtype.kind == "f" else str(values)
+
+
 def as_numpy(values: Any) -> np.ndarray:
-    """An array of JAX, PyTorch or NumPy as one of NumPy; floating-point numbers in double precision."""
+    """An array of JAX, PyTorch or NumPy as one of NumPy; half precision becomes single precision."""
     if hasattr(values, "detach"):
         values = values.detach().cpu()
-        values = values.double() if values.is_floating_point() else values
+        half = values.is_floating_point() and values.element_size() < 4
+        values = values.float() if half else values
     array = np.asarray(values)
-    return array if array.dtype.kind in "biu" else array.astype(float)
+    return array if array.dtype.kind in "biuf" else array.astype(np.float32)
 
 
 def trajectory_dims(count: int) -> tuple[str, ...]:

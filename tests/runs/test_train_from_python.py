@@ -106,7 +106,7 @@ def test_without_a_directory_nothing_is_written(tmp_path, monkeypatch, capsys):
         "copy task, d = 3, tanh N = 6, flossing: phases; 10 epochs, networks: 2\n1: accuracy "
     )
     assert len(text.splitlines()) == 3
-    assert [axis.get_xlabel() for axis in result.plot().axes][:2] == ["training epoch"] * 2
+    assert [axis.get_xlabel() for axis in result.plot()][:2] == ["training epoch"] * 2
 
 
 def test_an_interrupt_loses_nothing(capfd):

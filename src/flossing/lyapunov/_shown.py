@@ -54,17 +54,24 @@ class ShownSpectrum:
         from .. import plots
 
         values, errors = (as_numpy(x) for x in (self.exponents, self.standard_errors))
-        if values.ndim > 1:
-            values, errors = values.reshape(-1, values.shape[-1]), None
-        return plots.drawn(ax, plots.spectrum, values, errors, unit=self.unit)
+        if values.ndim == 1:
+            return plots.drawn(ax, plots.spectrum, values, errors, unit=self.unit)
+        values = values.reshape(-1, values.shape[-1])
+
+        def panel(axis: Any) -> None:
+            label = f"median of {len(values)} trajectories"
+            plots.spectrum(axis, values, unit=self.unit, label=label)
+            axis.legend()
+
+        return plots.drawn(ax, panel)
 
     def to_xarray(self) -> Any:
         """The numbers as an ``xarray.Dataset``, without state and basis.
 
         Returns:
             ``exponents``, ``standard_errors``, ``time_constants`` and ``lost`` along ``exponent``, which
-            counts from 1; ``finite_time`` along ``window`` and ``exponent``; ``window_steps``. A leading axis of
-            several trajectories is ``trajectory`` (``trajectory_1``, ``trajectory_2`` if they are two).
+            counts from 1; ``finite_time`` along ``window`` and ``exponent``; ``window_steps``. A leading axis
+            of several trajectories is ``trajectory`` (``trajectory_1``, ``trajectory_2`` if they are two).
 
         Raises:
             ModuleNotFoundError: xarray is not installed.

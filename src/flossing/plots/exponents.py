@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogFormatter, MaxNLocator
 
 from .lines import networks_and_median
 from .style import COLOURS, mpl, zero_line
@@ -37,15 +37,16 @@ def spectrum(
     else:
         finite = np.isfinite(values)
         axis.plot(index[finite], values[finite], ".", color=colour, markersize=5, label=label)
-        if errors is not None:
-            bars = np.asarray(errors, dtype=float)
-            known = finite & np.isfinite(bars)
+        bars = np.broadcast_to(np.inf if errors is None else errors, values.shape)
+        known = finite & np.isfinite(bars)
+        if known.any():
             axis.errorbar(
                 index[known], values[known], bars[known], fmt="none", ecolor=colour,
-                elinewidth=1, alpha=0.5,
+                elinewidth=1, alpha=0.5, label="standard errors",
             )  # fmt: skip
         if lost := int((~finite).sum()):
             axis.plot([], [], " ", label=f"{lost} lost directions not shown")
+        if known.any() or not finite.all():
             axis.legend()
     zero_line(axis)
     axis.set(xlabel="index $i$", ylabel=f"Lyapunov exponent $\\lambda_i$ ({unit})")
@@ -93,6 +94,8 @@ def time_constants(
         xlabel="index $i$", ylabel=f"time constant $1/|\\lambda_i|$ ({unit})", yscale="log"
     )  # fmt: skip
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.yaxis.set_major_formatter(LogFormatter())
+    axis.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
 
 
 def local_exponents(

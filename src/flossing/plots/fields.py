@@ -40,7 +40,7 @@ def path_integrals(
         if minima:
             lowest = np.asarray(positions)[np.argmin(values)]
             axis.axvline(lowest, color=colour, linewidth=1, linestyle=":")
-    axis.set(xlabel="position on the path", ylabel="integral of the surrogate gradient")
+    axis.set(xlabel="position on the path", ylabel="output, or integral of the field")
     axis.legend()
 
 

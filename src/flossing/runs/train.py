@@ -201,9 +201,9 @@ def train(
         trackers: get the numbers as they are measured.
 
     Returns:
-        A ``RunResult`` with ``data`` (an xarray dataset), ``networks`` (realisations along the leading axis of
-        every array), ``plot()``, ``seconds`` and ``finished``: after Ctrl-C, the current block ends and what
-        was done so far is returned, with ``finished`` false. A second Ctrl-C interrupts at once.
+        A ``RunResult`` with ``data`` (an xarray dataset), ``networks`` (realisations along the leading axis
+        of every array), ``plot()``, ``seconds`` and ``finished``: after Ctrl-C, the current block ends and
+        what was done so far is returned, with ``finished`` false. A second Ctrl-C interrupts at once.
 
     Raises:
         ValueError, TypeError: arguments that do not fit; a directory with another run.
