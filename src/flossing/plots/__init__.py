@@ -26,7 +26,6 @@ from .style import (
     COLOURS as COLOURS,
     drawn as drawn,
     letter_panels as letter_panels,
-    new_axes as new_axes,
     style as style,
     zero_line as zero_line,
 )

@@ -33,24 +33,14 @@ def style() -> Iterator[None]:
         yield
 
 
-def new_axes(columns: int = 1, rows: int = 1, *, size: tuple[float, float] = (4.2, 3.3)) -> Any:
-    """Axes of a new figure of ``matplotlib.pyplot``, which notebooks show: one, or an array of several.
-
-    Args:
-        columns, rows: of panels. One of both gives one Axes; else an array, of two axes if there are rows.
-        size: of a panel, width and height in inches.
-    """
-    pyplot = library("matplotlib.pyplot", "a figure")
-    whole = (size[0] * columns, size[1] * rows)
-    return pyplot.subplots(rows, columns, figsize=whole, layout="constrained")[1]
-
-
 def drawn(ax: Any, panel: Any, *numbers: Any, **options: Any) -> Any:
-    """Draws a panel in our style, on given Axes or on new ones, and returns them."""
+    """Draws a panel in our style, on given Axes or on those of a new figure, and returns them."""
     with style():
-        axis = new_axes() if ax is None else ax
-        panel(axis, *numbers, **options)
-    return axis
+        if ax is None:  # of pyplot, which notebooks show
+            pyplot = library("matplotlib.pyplot", "a figure")
+            ax = pyplot.subplots(figsize=(4.2, 3.3), layout="constrained")[1]
+        panel(ax, *numbers, **options)
+    return ax
 
 
 def zero_line(axis: Any, level: float = 0) -> None:

@@ -123,17 +123,24 @@ def draw(axes: Sequence[Any], panels: Sequence[Panel], runs: Runs) -> None:
             panel(axis, runs)
 
 
-def run_figure(runs: Runs, title: str, panels: Sequence[Panel] | None = None) -> Figure:
+def run_figure(
+    runs: Runs,
+    title: str,
+    panels: Sequence[Panel] | None = None,
+    *,
+    make: Callable[..., Figure] = Figure,
+) -> Figure:
     """One run, or several to compare.
 
     Args:
         runs: by label.
         title: of the whole figure; what lines are is said below it.
         panels: default those that say most.
+        make: makes the figure.
     """
     panels = panels_of(runs) if panels is None else panels
     with style():
-        figure = Figure(figsize=(3.5 * len(panels), 3.4), layout="constrained")
+        figure = make(figsize=(3.5 * len(panels), 3.4), layout="constrained")
         axes = figure.subplots(1, len(panels), squeeze=False)[0]
         draw(axes, panels, runs)
         if len(panels) > 2:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .._readable import Summary, chosen, readable, with_dots
+from .._readable import Summary, chosen, given_axes, library, readable, with_dots
 from .config import RunConfig
 from .summary import NetworkSummary, headline, summarise
 
@@ -39,22 +39,18 @@ class RunResult:
         Raises:
             ValueError: ``ax`` has another number of them, or nothing was measured.
         """
-        from ..plots import new_axes, style
-        from .plots import draw, panels_of
+        from .plots import draw, panels_of, run_figure
 
         runs = {"": self.data}
         panels = panels_of(runs)
         if not panels:
             raise ValueError("RunResult: nothing was measured yet that could be drawn.")
-        with style():
-            given = new_axes(len(panels), size=(3.5, 3.3)) if ax is None else ax
-        axes = np.ravel(np.asarray(given, dtype=object))
-        if axes.size != len(panels):
-            raise ValueError(
-                f"ax: expected {len(panels)} Axes, one for each panel, got {axes.size}."
-            )
-        draw(axes, panels, runs)
-        return axes
+        if ax is None:
+            figure = library("matplotlib.pyplot", "a figure").figure
+            ax = run_figure(runs, self.config.describe(), panels, make=figure).axes
+        else:
+            draw(given_axes(ax, len(panels)), panels, runs)
+        return np.ravel(np.asarray(ax, dtype=object))
 
     def to_xarray(self) -> xr.Dataset:
         """``data``, as other results give it."""
@@ -79,7 +75,7 @@ class RunResult:
 def _header(data: xr.Dataset) -> list[str]:
     main = headline(data)
     reached = ["epochs to 95 %"] if main.is_fraction else []
-    moments = ["lambda_1 start", "end", "|dL/dh_0| first", "last"]
+    moments = ["lambda_1 start", "lambda_1 end", "|dL/dh_0| first", "|dL/dh_0| last"]
     return ["network", f"held-out {main.name}", *reached, *moments]
 
 

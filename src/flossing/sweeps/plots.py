@@ -9,7 +9,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from .._readable import library
+from .._readable import given_axes, library
 from ..plots import COLOURS, style, zero_line
 from ..plots.series import average, quartiles
 from ..runs.summary import Headline, headline
@@ -55,7 +55,7 @@ def sweep_figures(data: xr.Dataset) -> dict[str, Figure]:
 
 def colour_field(fields: list[Field], x: Field | None = None) -> Field | None:
     """The field that gets colours: a categorical one if there is, else another than ``x``."""
-    others = [f for f in fields if f is not x and 1 < len(f.values) <= len(COLOURS)]
+    others = [f for f in fields if f != x and 1 < len(f.values) <= len(COLOURS)]
     return next((f for f in others if not f.numeric), others[0] if others else None)
 
 
@@ -127,9 +127,7 @@ def draw_results(data: xr.Dataset, x: Field, ax: Any = None) -> np.ndarray:
             figure, axes = _grid(count, (4.2, 3.4), library("matplotlib.pyplot", "a figure").figure)
             figure.suptitle(shown.caption(), fontsize=9)
         else:
-            axes = list(np.ravel(np.asarray(ax, dtype=object)))
-        if len(axes) != count:
-            raise ValueError(f"ax: expected {count} Axes, one for each panel, got {len(axes)}.")
+            axes = given_axes(ax, count)
         shown.draw(axes)
     return np.asarray(axes, dtype=object)
 
