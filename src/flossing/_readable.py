@@ -68,8 +68,9 @@ def readable(cls: T) -> T:
         summary = self._summary()
         return None if summary is None else summary.html()
 
-    cls.__repr__ = cls.__str__ = text
-    cls._repr_html_ = markup
+    made: Any = cls
+    made.__repr__ = made.__str__ = text
+    made._repr_html_ = markup
     return cls
 
 

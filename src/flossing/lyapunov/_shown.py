@@ -138,8 +138,9 @@ class ShownSpectrum:
             ]  # fmt: skip
         rows = with_dots([str(i + 1) for i in shown], columns)
         lost = int(as_numpy(self.lost).sum())
-        notes = [self._dimension()] * (values.ndim == 1)
-        notes += [f"{lost} lost directions: exponents of minus infinity"] * (lost > 0)
+        notes = [self._dimension()] if values.ndim == 1 else []
+        if lost:
+            notes.append(f"lost directions: {lost}, with exponents of minus infinity")
         return Summary(title, ["i", *names], rows, notes)
 
     def _dimension(self) -> str:

@@ -40,12 +40,12 @@ class CovariantVectors(eqx.Module):
     """Log growth of each vector over each step between them, nats per step; ``times - 1`` rows."""
 
     @property
-    def exponents(self) -> Float[Array, " k"]:
+    def exponents(self) -> Float[Array, "*trajectories k"]:
         """Mean growth of each vector, nats per step: the Lyapunov exponents."""
         return self.local_exponents.mean(-2)
 
     @property
-    def alignment(self) -> Float[Array, "k k"]:
+    def alignment(self) -> Float[Array, "*trajectories k k"]:
         """Absolute cosine of the angle between each two vectors, mean over time; 1 for parallel ones."""
         return jnp.abs(jnp.swapaxes(self.vectors, -1, -2) @ self.vectors).mean(-3)
 

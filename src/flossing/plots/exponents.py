@@ -45,7 +45,7 @@ def spectrum(
                 elinewidth=1, alpha=0.5, label="standard errors",
             )  # fmt: skip
         if lost := int((~finite).sum()):
-            axis.plot([], [], " ", label=f"{lost} lost directions not shown")
+            axis.plot([], [], " ", label=f"lost directions, not shown: {lost}")
         if known.any() or not finite.all():
             axis.legend()
     zero_line(axis)

@@ -83,7 +83,7 @@ def spectra(axis: Any, runs: Runs) -> None:
         for moment, own in zip(moments, COLOURS, strict=False):
             line, word = _MOMENTS.get(moment, ("-", moment))
             values = data["exponents"].values[labels.index(moment)]
-            look = {"colour": own, "label": word, "shaded": True}
+            look: dict[str, Any] = {"colour": own, "label": word, "shaded": True}
             if len(runs) > 1:
                 if moment == "start" and colour != COLOURS[0]:
                     continue
