@@ -20,7 +20,9 @@ def test_numbers_of_a_column_are_right_to_their_last_digit(values, error):
     texts = aligned(values, errors)
     powers = "e" in texts[0]
     for text, value in zip(texts, values, strict=True):
-        last = 10.0 ** (-3 + int(text.partition("e")[2] or 0)) if powers else 10.0 ** -_decimals(text)
+        last = (
+            10.0 ** (-3 + int(text.partition("e")[2] or 0)) if powers else 10.0 ** -_decimals(text)
+        )
         assert abs(float(text) - value) <= 0.5001 * last
     if not powers:
         assert len({_decimals(text) for text in texts + aligned_errors(values, errors)}) == 1

@@ -27,9 +27,7 @@ def diagonal(x, u):
 def spectrum(key):
     basis = jnp.eye(5)
     with pytest.warns(fl.LostDirectionsWarning):
-        return fl.lyapunov_spectrum(
-            diagonal, jnp.ones(5), num_steps=20, basis=basis, time_step=0.5
-        )
+        return fl.lyapunov_spectrum(diagonal, jnp.ones(5), num_steps=20, basis=basis, time_step=0.5)
 
 
 @pytest.fixture
@@ -88,7 +86,7 @@ def test_too_few_exponents_give_a_bound_of_the_dimension(key):
 
 
 def test_spectra_of_several_trajectories_print_their_median(network, key):
-    cell, state, inputs = network("tanh", 30, 4)
+    cell, _, inputs = network("tanh", 30, 4)
     many = jax.vmap(lambda x: fl.lyapunov_spectrum(cell, x, inputs, key=key))(
         jax.random.normal(key, (3, 4))
     )
@@ -158,9 +156,7 @@ def test_a_dataset_has_the_fields_and_their_units(driven, spectrum, tmp_path):
     assert spectrum.to_xarray().attrs["time_step"] == 0.5
     assert spectrum.to_xarray()["exponents"].attrs["units"] == "nats per unit time"
     data.to_netcdf(tmp_path / "spectrum.nc", engine="h5netcdf")
-    xr.testing.assert_identical(
-        xr.load_dataset(tmp_path / "spectrum.nc", engine="h5netcdf"), data
-    )
+    xr.testing.assert_identical(xr.load_dataset(tmp_path / "spectrum.nc", engine="h5netcdf"), data)
 
 
 def test_covariant_vectors_print_and_draw_their_angles(network, key):
