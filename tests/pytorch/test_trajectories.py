@@ -298,8 +298,8 @@ def test_a_spectrum_prints_itself(network):
     assert "2 of 8 Lyapunov exponents, nats per unit time" in str(one)
     rows = [line.split() for line in repr(one).splitlines()[2:4]]
     found = np.array([[float(x) for x in row[1:3]] for row in rows])
-    np.testing.assert_allclose(found[:, 0], one.exponents, atol=1e-4)
-    np.testing.assert_allclose(found[:, 1], one.standard_errors, atol=1e-4)
+    np.testing.assert_allclose(found[:, 0], one.exponents, atol=6e-3)
+    np.testing.assert_allclose(found[:, 1], one.standard_errors, atol=6e-3)
     constants = 1 / np.abs(one.exponents.numpy())
     np.testing.assert_allclose(one.time_constants, constants, rtol=1e-6)
     np.testing.assert_allclose([float(row[3]) for row in rows], constants, rtol=6e-3)

@@ -3,10 +3,9 @@
 from typing import Any
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
 
 from .lines import networks_and_median
-from .style import COLOURS
+from .style import COLOURS, whole_numbers
 
 _LN10 = float(np.log(10))
 
@@ -43,7 +42,7 @@ def gradient_norms(
     if label or first_exponent is not None:
         axis.legend()
     axis.set(xlabel="steps back in time", ylabel="log$_{10}$ gradient norm")
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    whole_numbers(axis.xaxis)
 
 
 def singular_values(
@@ -62,7 +61,7 @@ def singular_values(
     index = np.arange(1, values.size + 1)
     axis.plot(index[finite], values[finite], ".", color=colour, markersize=5, label=label)
     axis.set(xlabel="index $i$", ylabel="log$_{10}$ singular value $\\sigma_i$")
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    whole_numbers(axis.xaxis)
     if title:
         ratio = values[0] - values[-1]
         shown = f"$10^{{{ratio:.3g}}}$" if np.isfinite(ratio) else "infinite"
@@ -116,5 +115,5 @@ def alignments(axis: Any, cosines: Any) -> None:
     axis.set(xlabel="covariant vector $i$", ylabel="covariant vector $j$", aspect="equal")
     axis.invert_yaxis()
     for side in (axis.xaxis, axis.yaxis):
-        side.set_major_locator(MaxNLocator(integer=True))
+        whole_numbers(side)
     axis.figure.colorbar(image, ax=axis, shrink=0.85, label="mean $|\\cos|$ of their angle")

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from matplotlib.ticker import LogFormatter, MaxNLocator
 
 from .lines import networks_and_median
-from .style import COLOURS, mpl, zero_line
+from .style import COLOURS, mpl, plain_log, whole_numbers, zero_line
 
 
 def spectrum(
@@ -50,7 +49,7 @@ def spectrum(
             axis.legend()
     zero_line(axis)
     axis.set(xlabel="index $i$", ylabel=f"Lyapunov exponent $\\lambda_i$ ({unit})")
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    whole_numbers(axis.xaxis)
 
 
 def spectra(
@@ -90,12 +89,9 @@ def time_constants(
     constants = np.where(known, 1 / np.abs(np.where(known, values, 1)), np.nan)
     index = np.arange(1, values.shape[1] + 1)
     networks_and_median(axis, index, constants, colour, label, line)
-    axis.set(
-        xlabel="index $i$", ylabel=f"time constant $1/|\\lambda_i|$ ({unit})", yscale="log"
-    )  # fmt: skip
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.yaxis.set_major_formatter(LogFormatter())
-    axis.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
+    axis.set(xlabel="index $i$", ylabel=f"time constant $1/|\\lambda_i|$ ({unit})")
+    whole_numbers(axis.xaxis)
+    plain_log(axis.yaxis)
 
 
 def local_exponents(

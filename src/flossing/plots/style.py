@@ -7,6 +7,7 @@ from typing import Any
 from .._readable import library
 
 mpl = library("matplotlib", "a figure")
+ticker = library("matplotlib.ticker", "a figure")
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe & Ito's colours, in the order of use."""
@@ -41,6 +42,25 @@ def drawn(ax: Any, panel: Any, *numbers: Any, **options: Any) -> Any:
             ax = pyplot.subplots(figsize=(4.2, 3.3), layout="constrained")[1]
         panel(ax, *numbers, **options)
     return ax
+
+
+class _PlainLog(ticker.LogFormatter):
+    """Labels where a logarithmic axis has them, as plain numbers: 0.5 and 20, not powers of ten."""
+
+    def __call__(self, x: float, pos: Any = None) -> str:
+        return f"{x:g}" if super().__call__(x, pos) else ""
+
+
+def plain_log(side: Any) -> None:
+    """Makes an axis logarithmic, with plain numbers."""
+    side.axes.set(**{f"{side.axis_name}scale": "log"})
+    side.set_major_formatter(_PlainLog())
+    side.set_minor_formatter(_PlainLog(labelOnlyBase=False))
+
+
+def whole_numbers(side: Any) -> None:
+    """Ticks of an axis at whole numbers: one, two or five apart, or ten times that."""
+    side.set_major_locator(ticker.MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
 
 
 def zero_line(axis: Any, level: float = 0) -> None:
