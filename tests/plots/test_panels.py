@@ -1,6 +1,11 @@
 """Panels hold the numbers that they are given, in the units of their labels."""
 
+import os
+import subprocess
+import sys
+
 import jax.numpy as jnp
+import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -105,3 +110,26 @@ def test_networks_have_a_thin_line_each_and_their_median(axis):
 def test_running_means_begin_with_what_is_there():
     values = np.array([[1.0], [3.0], [5.0], [7.0]])
     np.testing.assert_array_equal(smooth(values, 2)[:, 0], [1, 2, 4, 6])
+
+
+def test_the_style_is_left_as_it_was_found():
+    before = mpl.rcParams.copy()
+    with pytest.raises(ZeroDivisionError), plots.style():
+        assert not mpl.rcParams["axes.spines.top"]
+        raise ZeroDivisionError
+    assert mpl.rcParams == before
+
+
+def test_what_the_backend_of_a_notebook_sets_stays(tmp_path):
+    """It is loaded with the first figure, which is made in our style, and makes later figures appear."""
+    backend = "from matplotlib.backends.backend_agg import *\nimport matplotlib as mpl\nmpl.interactive(True)"
+    (tmp_path / "notebook.py").write_text(backend)
+    code = (
+        "import matplotlib as mpl; from flossing import plots; "
+        "plots.drawn(None, plots.spectrum, [0.0]); print(mpl.is_interactive())"
+    )
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"MPLBACKEND": "module://notebook", "PYTHONPATH": path}
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "True"

@@ -30,8 +30,13 @@ _STYLE: Any = {
 @contextmanager
 def style() -> Iterator[None]:
     """The look of all figures, within a context."""
-    with mpl.rc_context(_STYLE):
+    # Not mpl.rc_context, which takes back all that a notebook's backend sets when a first figure loads it.
+    before = {name: mpl.rcParams[name] for name in _STYLE}
+    mpl.rcParams.update(_STYLE)
+    try:
         yield
+    finally:
+        mpl.rcParams.update(before)
 
 
 def drawn(ax: Any, panel: Any, *numbers: Any, **options: Any) -> Any:
