@@ -170,14 +170,6 @@ def library(name: str, task: str) -> Any:
         ) from None
 
 
-def given_axes(ax: Any, count: int) -> list[Any]:
-    """Axes of Matplotlib as a list; raises ``ValueError`` if there are not so many."""
-    axes = np.ravel(np.asarray(ax, dtype=object)).tolist()
-    if len(axes) != count:
-        raise ValueError(f"ax: expected {count} Axes, one for each panel, got {len(axes)}.")
-    return axes
-
-
 def as_dataset(variables: dict[str, tuple], coordinates: dict[str, Any], **attributes: Any) -> Any:
     """An ``xarray.Dataset``; attributes that are ``None`` are left out, as files cannot hold them.
 

@@ -114,9 +114,11 @@ def test_running_means_begin_with_what_is_there():
 
 def test_the_style_is_left_as_it_was_found():
     before = mpl.rcParams.copy()
-    with pytest.raises(ZeroDivisionError), plots.style():
+    with plots.style():
         assert not mpl.rcParams["axes.spines.top"]
-        raise ZeroDivisionError
+    assert mpl.rcParams == before
+    with pytest.raises(TypeError, match="got 3"):
+        plots.drawn(3, plots.spectrum, [0.0])
     assert mpl.rcParams == before
 
 

@@ -25,6 +25,7 @@ from .lines import networks_and_median as networks_and_median
 from .style import (
     COLOURS as COLOURS,
     drawn as drawn,
+    given_axes as given_axes,
     letter_panels as letter_panels,
     style as style,
     zero_line as zero_line,

@@ -4,9 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from .._readable import library
 
 mpl = library("matplotlib", "a figure")
+mpl_axes = library("matplotlib.axes", "a figure")
 ticker = library("matplotlib.ticker", "a figure")
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -45,6 +48,7 @@ def drawn(ax: Any, panel: Any, *numbers: Any, **options: Any) -> Any:
         if ax is None:  # of pyplot, which notebooks show
             pyplot = library("matplotlib.pyplot", "a figure")
             ax = pyplot.subplots(figsize=(4.2, 3.3), layout="constrained")[1]
+        (ax,) = given_axes(ax)
         panel(ax, *numbers, **options)
     return ax
 
@@ -66,6 +70,22 @@ def plain_log(side: Any) -> None:
 def whole_numbers(side: Any) -> None:
     """Ticks of an axis at whole numbers: one, two or five apart, or ten times that."""
     side.set_major_locator(ticker.MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+
+
+def given_axes(ax: Any, count: int = 1) -> list[Any]:
+    """What was given as ``ax``, as a list of Axes.
+
+    Raises:
+        TypeError: these are no Axes of Matplotlib. ValueError: there are not so many.
+    """
+    axes = np.ravel(np.asarray(ax, dtype=object)).tolist()
+    for axis in axes:
+        if not isinstance(axis, mpl_axes.Axes):
+            got = f"{axis!r} ({type(axis).__name__})"
+            raise TypeError(f"ax: expected Axes of Matplotlib, as plt.subplots() makes, got {got}.")
+    if len(axes) != count:
+        raise ValueError(f"ax: expected {count} Axes, one for each panel, got {len(axes)}.")
+    return axes
 
 
 def zero_line(axis: Any, level: float = 0) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .._readable import Summary, chosen, given_axes, library, readable, with_dots
+from .._readable import Summary, chosen, library, readable, with_dots
 from .config import RunConfig
 from .summary import NetworkSummary, headline, summarise
 
@@ -39,6 +39,7 @@ class RunResult:
         Raises:
             ValueError: ``ax`` has another number of them, or nothing was measured.
         """
+        from ..plots import given_axes
         from .plots import draw, panels_of, run_figure
 
         runs = {"": self.data}

@@ -9,8 +9,8 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from .._readable import given_axes, library
-from ..plots import COLOURS, style, zero_line
+from .._readable import library
+from ..plots import COLOURS, given_axes, style, zero_line
 from ..plots.series import average, quartiles
 from ..runs.summary import Headline, headline
 from .data import (
