@@ -148,9 +148,9 @@ def as_numpy(values: Any) -> np.ndarray:
     return array if array.dtype.kind in "biuf" else array.astype(np.float32)
 
 
-def trajectory_dims(count: int) -> tuple[str, ...]:
-    """Names of so many leading axes of several trajectories."""
-    return ("trajectory",) if count == 1 else tuple(f"trajectory_{i + 1}" for i in range(count))
+def leading_dims(count: int, name: str) -> tuple[str, ...]:
+    """Names of so many leading axes: that name, numbered if there are several."""
+    return (name,) if count == 1 else tuple(f"{name}_{i + 1}" for i in range(count))
 
 
 def library(name: str, task: str) -> Any:

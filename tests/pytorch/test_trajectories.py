@@ -304,9 +304,9 @@ def test_a_spectrum_prints_itself(network):
     np.testing.assert_allclose(one.time_constants, constants, rtol=1e-6)
     np.testing.assert_allclose([float(row[3]) for row in rows], constants, rtol=6e-3)
     many = ft.lyapunov_spectrum(step, states, inputs, num_exponents=2)
-    assert "4 trajectories" in str(many)
+    assert "4 examples" in str(many)
     data = many.to_xarray()
-    assert data["exponents"].dims == ("trajectory", "exponent")
+    assert data["exponents"].dims == ("example", "exponent")
     np.testing.assert_array_equal(data["finite_time"], many.finite_time)
     (line,) = many.plot().get_lines()[4:5]
     np.testing.assert_allclose(line.get_ydata(), np.median(many.exponents, 0), rtol=1e-6)

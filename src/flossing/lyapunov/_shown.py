@@ -11,8 +11,8 @@ from .._readable import (
     as_dataset,
     as_numpy,
     chosen,
+    leading_dims,
     short,
-    trajectory_dims,
     with_dots,
 )
 
@@ -28,6 +28,8 @@ class ShownSpectrum:
     state_dimension: int
     time_step: float | None
     kaplan_yorke_dimension: Any
+    _many = "trajectory", "trajectories"
+    """What leading axes are called."""
 
     @property
     def num_steps(self) -> int:
@@ -59,7 +61,7 @@ class ShownSpectrum:
         values = values.reshape(-1, values.shape[-1])
 
         def panel(axis: Any) -> None:
-            label = f"median of {len(values)} trajectories"
+            label = f"median of {len(values)} {self._many[1]}"
             plots.spectrum(axis, values, unit=self.unit, label=label)
             axis.legend()
 
@@ -76,7 +78,7 @@ class ShownSpectrum:
         Raises:
             ModuleNotFoundError: xarray is not installed.
         """
-        many = trajectory_dims(as_numpy(self.exponents).ndim - 1)
+        many = leading_dims(as_numpy(self.exponents).ndim - 1, self._many[0])
         time = "steps" if self.time_step is None else "units of time"
         each = (*many, "exponent")
         variables = {
@@ -125,7 +127,7 @@ class ShownSpectrum:
         )
         if values.ndim > 1:
             values = values.reshape(-1, k)[:, shown]
-            title += f", {len(values)} trajectories"
+            title += f", {len(values)} {self._many[1]}"
             names = ["median", "lowest", "highest"]
             columns = [aligned(pick(values, axis=0)) for pick in (np.median, np.min, np.max)]
         else:

@@ -16,9 +16,9 @@ from .._readable import (
     as_dataset,
     as_numpy,
     chosen,
+    leading_dims,
     readable,
     short,
-    trajectory_dims,
     with_dots,
 )
 from .._warn import refuse_old_names
@@ -71,7 +71,7 @@ class CovariantVectors(eqx.Module):
         Raises:
             ModuleNotFoundError: xarray is not installed.
         """
-        many = trajectory_dims(self.vectors.ndim - 3)
+        many = leading_dims(self.vectors.ndim - 3, "trajectory")
         unit, text = "nats per step", "growth of each vector"
         variables = {
             "vectors": ((*many, "time", "variable", "exponent"), self.vectors, "vectors", "1"),

@@ -37,7 +37,7 @@ class RunResult:
             An array of the Axes.
 
         Raises:
-            ValueError: ``ax`` has another number of them, or nothing was measured.
+            ValueError, TypeError: other Axes than there are panels, or nothing was measured.
         """
         from ..plots import given_axes
         from .plots import draw, panels_of, run_figure

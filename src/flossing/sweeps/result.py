@@ -34,7 +34,7 @@ class SweepResult:
             An array of the Axes.
 
         Raises:
-            ValueError: no field of that name, no result yet, or another number of Axes.
+            ValueError, TypeError: no field of that name, nothing swept, or other Axes than there are panels.
         """
         from .plots import draw_results
 

@@ -1,7 +1,7 @@
 """What a spectrum of a PyTorch step is; the fields are those of ``fl.LyapunovSpectrum``."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -42,6 +42,7 @@ class LyapunovSpectrum(ShownSpectrum):
     time_step: float | None
     engine: str
     """How tangents were moved; see ``mode`` of ``ft.lyapunov_spectrum``."""
+    _many: ClassVar = ("example", "examples")
 
     @property
     def kaplan_yorke_dimension(self) -> Tensor:
