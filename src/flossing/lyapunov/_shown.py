@@ -73,7 +73,7 @@ class ShownSpectrum:
         Returns:
             ``exponents``, ``standard_errors``, ``time_constants`` and ``lost`` along ``exponent``, which
             counts from 1; ``finite_time`` along ``window`` and ``exponent``; ``window_steps``. A leading axis
-            of several trajectories is ``trajectory`` (``trajectory_1``, ``trajectory_2`` if they are two).
+            is ``trajectory`` (``trajectory_1`` and so on of several), in PyTorch ``example``.
 
         Raises:
             ModuleNotFoundError: xarray is not installed.
