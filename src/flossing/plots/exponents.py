@@ -48,7 +48,7 @@ def spectrum(
         if known.any() or not finite.all():
             axis.legend()
     zero_line(axis)
-    axis.set(xlabel="index $i$", ylabel=f"Lyapunov exponent $\\lambda_i$ ({unit})")
+    axis.set(xlabel="index $i$", ylabel=f"exponent $\\lambda_i$ ({unit})")
     whole_numbers(axis.xaxis)
 
 

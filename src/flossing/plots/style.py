@@ -26,7 +26,6 @@ _STYLE: Any = {
     "legend.frameon": False,
     "legend.fontsize": 8,
     "pdf.fonttype": 42,
-    "savefig.dpi": 200,
 }
 
 
