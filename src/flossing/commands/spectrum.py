@@ -15,10 +15,11 @@ from .._checks import check_integer, check_seed
 from ..cells import CellSpec
 from ..lyapunov import LyapunovSpectrum, condition_number, lyapunov_spectrum
 from ..lyapunov._propagate import RenormaliseEvery
+from ..plots import style
 from ..runs import directory as files, parts
 from ..runs.config import RunConfig, to_mapping
 from ..runs.console import say
-from ..runs.plots import COLOURS, save, style
+from ..runs.plots import save
 from ..runs.train import load
 from ..training import Network
 from ._parts import parse as parse_parts
@@ -152,31 +153,9 @@ def _or_reason(value: Any) -> Any:
 
 def figure(spectrum: LyapunovSpectrum, title: str) -> Figure:
     """The spectrum with its standard errors."""
-    exponents = np.asarray(spectrum.exponents, dtype=float)
-    index = np.arange(1, exponents.size + 1)
-    finite = np.isfinite(exponents)
     with style():
         fig = Figure(figsize=(4.5, 3.3), layout="constrained")
-        axis = fig.subplots()
-        axis.errorbar(
-            index[finite],
-            exponents[finite],
-            np.asarray(spectrum.standard_errors)[finite],
-            fmt=".",
-            color=COLOURS[0],
-            ecolor="0.6",
-            markersize=4,
-            label="exponents, bars: standard errors",
-        )
-        axis.axhline(0, color="0.6", linewidth=0.8, linestyle=":")
-        axis.set(
-            xlabel="index i",
-            ylabel=f"Lyapunov exponent $\\lambda_i$ ({spectrum.unit})",
-            title=title,
-        )
-        if not finite.all():
-            axis.plot([], [], " ", label=f"{(~finite).sum()} lost directions not shown")
-        axis.legend()
+        spectrum.plot(fig.subplots()).set_title(title)
     return fig
 
 
