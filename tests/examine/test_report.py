@@ -67,7 +67,7 @@ def test_the_figure_holds_the_numbers_on_given_axes():
     assert list(drawn) == list(axes)
     np.testing.assert_allclose(spectrum.lines[0].get_ydata(), SICK.measured.exponents)
     np.testing.assert_allclose(gradient.lines[0].get_ydata()[0], 0)
-    np.testing.assert_allclose(gradient.lines[1].get_ydata()[0], SICK.measured.decades, rtol=1e-6)
+    np.testing.assert_allclose(gradient.lines[-1].get_ydata()[-1], SICK.measured.decades, rtol=1e-6)
     assert sum(p.get_height() for p in kept.patches) == 20
     plt.close("all")
 
