@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("MPLBACKEND", "Agg")
 # Not one cache for all processes: one of them reads what another has half written.
 os.environ.setdefault("FLOSSING_CACHE", "")
 

@@ -1,5 +1,6 @@
 """flossing: measure, control and understand error gradients in recurrent and spiking networks."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from . import (
@@ -73,12 +74,15 @@ from .optimisers import SGD as SGD, Adam as Adam
 from .training import Network as Network
 
 if TYPE_CHECKING:
+    from . import plots as plots
     from .runs import train as train
     from .sweeps import sweep as sweep
 
 
 def __getattr__(name: str) -> Any:
-    """``train`` and ``sweep`` are loaded when used: figures, datasets and Dask would slow the import down."""
+    """Loads what needs figures, datasets and Dask when it is used; these would slow the import down."""
+    if name == "plots":
+        return importlib.import_module(".plots", __name__)
     if name == "train":
         from .runs import train
 

@@ -15,6 +15,20 @@ def is_concrete(value: Any) -> bool:
     return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
 
 
+def has_values(*arrays: Any) -> bool:
+    """Whether these are arrays that can be read here: not traced, given away or on another process."""
+    return all(
+        isinstance(x, np.ndarray)
+        or (
+            isinstance(x, jax.Array)
+            and is_concrete(x)
+            and not x.is_deleted()
+            and x.is_fully_addressable
+        )
+        for x in arrays
+    )
+
+
 def check_integer(
     name: str, value: Any, minimum: int | None = None, maximum: int | None = None
 ) -> int:

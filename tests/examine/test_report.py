@@ -66,13 +66,13 @@ def test_the_figure_holds_the_numbers_on_given_axes():
     spectrum, gradient, kept = drawn
     assert list(drawn) == list(axes)
     np.testing.assert_allclose(spectrum.lines[0].get_ydata(), SICK.measured.exponents)
-    np.testing.assert_allclose(gradient.lines[0].get_ydata()[-1], 0)
-    np.testing.assert_allclose(gradient.lines[1].get_ydata()[0], SICK.measured.decades, rtol=1e-6)
+    np.testing.assert_allclose(gradient.lines[0].get_ydata()[0], 0)
+    np.testing.assert_allclose(gradient.lines[-1].get_ydata()[-1], SICK.measured.decades, rtol=1e-6)
     assert sum(p.get_height() for p in kept.patches) == 20
     plt.close("all")
 
 
 def test_a_wrong_number_of_axes_is_refused():
-    with pytest.raises(ValueError, match="axes: expected three matplotlib Axes, got 2"):
+    with pytest.raises(ValueError, match="ax: expected 3 Axes, one for each panel, got 2"):
         SICK.plot(plt.subplots(1, 2)[1])
     plt.close("all")

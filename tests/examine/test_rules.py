@@ -25,7 +25,7 @@ PATIENTS = {
     "batch": healthy(rows=4),
     "forgotten": healthy(exponents=np.full(8, -np.inf), log_singular_values=np.full(8, -np.inf)),
     "no input": healthy(response=np.zeros(N)),
-    "silent": spiking(rates=np.where(np.arange(N) < 12, 0, 0.02)),
+    "silent": spiking(rates=np.where(np.arange(N) < 18, 0, 0.02)),
     "dead": healthy(
         states=np.where(half, 0, healthy().states),
         sensitivity=np.where(half, 0, 1.0),

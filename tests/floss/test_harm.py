@@ -170,7 +170,11 @@ def test_exploding_perturbations_are_told_with_their_exponent(key):
     (text,) = fl.flossing_harm(-0.1, 0.1, jnp.zeros(3), inputs, **options)
     assert "first exponent is 0.1 nats per step after flossing, -0.1 before" in text
     assert "10^4 over 100 steps" in text
-    assert fl.flossing_harm(0.2, 0.1, jnp.zeros(3), inputs, **options) == []
+    calmer = fl.flossing_harm(0.2, 0.1, jnp.zeros(3), inputs, **options)
+    assert calmer == []
+    first, *_, last = repr(calmer).splitlines()
+    assert first == "harm done by flossing: none"
+    assert last.split()[-2:] == ["0.2", "0.1"]
 
 
 def test_a_step_without_inputs_has_a_number_of_steps(key):

@@ -57,4 +57,4 @@ def test_a_looped_block_has_windows(capsys, untyped):
     run(_BLOCK)
     text = capsys.readouterr().out
     assert "(4, 3, 2)" in text
-    assert "2 of 40 Lyapunov exponents, nats per step, 4 examples" in text
+    assert "2 of 40 Lyapunov exponents, nats per step, 10 steps, 4 examples" in text

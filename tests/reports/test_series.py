@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from flossing.reports.series import average, quartiles, quartiles_with_never, rounded
-from flossing.reports.words import as_csv, exponent, percent, rows_of, scientific
+from flossing.plots.series import average, quartiles
+from flossing.reports.words import as_csv, exponent, percent, rounded, rows_of, scientific
+from flossing.sweeps.data import quartiles_with_never
 
 
 def test_short_series_stay_as_they_are():

@@ -17,8 +17,8 @@ from made_up import made_up_list, made_up_sweep, write_sweep
 
 from flossing.cli import main
 from flossing.reports import write_report
-from flossing.reports.sweep_data import fields_of, never_reached, results_of
-from flossing.reports.sweep_figures import colour_field, sweep_figures
+from flossing.sweeps.data import fields_of, never_reached, results_of
+from flossing.sweeps.plots import colour_field, sweep_figures
 
 TWO = {"task.delay": [10, 20, 40, 80], "schedule": ["none", "phases"]}
 THREE = {

@@ -101,12 +101,11 @@ def test_without_a_directory_nothing_is_written(tmp_path, monkeypatch, capsys):
     assert list(tmp_path.iterdir()) == []
     assert result.directory is None
     assert "train: training 15/15, accuracy" in capsys.readouterr().err
-    text = repr(result)
-    assert text.startswith(
-        "copy task, d = 3, tanh N = 6, flossing: phases; 10 epochs, networks: 2\n1: accuracy "
-    )
-    assert len(text.splitlines()) == 3
-    assert [axis.get_xlabel() for axis in result.plot().axes][:2] == ["training epoch"] * 2
+    first, second, _, *rows = repr(result).splitlines()
+    assert first == "copy task, d = 3, tanh N = 6, flossing: phases"
+    assert second.startswith("10 epochs, networks: 2, ")
+    assert len(rows) == 2
+    assert result.seconds > 0
 
 
 def test_an_interrupt_loses_nothing(capfd):

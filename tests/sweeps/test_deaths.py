@@ -33,7 +33,7 @@ class Background:
 
     def work(self, arguments, options):
         try:
-            self.result = fl.sweep(*arguments, **options)
+            self.result = fl.sweep(*arguments, **options).data
         except BaseException as error:
             self.error = error
 

@@ -180,7 +180,7 @@ def batch_system(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_a_sweep_with_jobs_as_workers(batch_system, tmp_path):
-    data = fl.sweep(
+    result = fl.sweep(
         SMALL,
         {"seed": [1, 2]},
         tmp_path / "sweep",
@@ -188,5 +188,5 @@ def test_a_sweep_with_jobs_as_workers(batch_system, tmp_path):
         cluster_options=OPTIONS,
         host="127.0.0.1",
     )
-    assert (data["status"] == "finished").all()
+    assert (result.data["status"] == "finished").all()
     assert "export OPENBLAS_NUM_THREADS=1" in (batch_system / "sbatch.job").read_text()

@@ -25,7 +25,7 @@ OVER = {"cell.gain": [0.8, 1.0], "schedule": ["none", "before"]}
 @pytest.fixture(scope="module")
 def swept(workers, tmp_path_factory):
     path = tmp_path_factory.mktemp("sweeps") / "grid"
-    return path, fl.sweep(BASE, OVER, path, client=workers)
+    return path, fl.sweep(BASE, OVER, path, client=workers).data
 
 
 def test_the_dataset_has_the_swept_fields_as_dimensions(swept):
@@ -87,7 +87,7 @@ def test_the_provenance_is_written(swept):
 def test_a_restart_leaves_finished_runs_alone(swept, workers):
     path, data = swept
     times = {p: p.stat().st_mtime_ns for p in path.glob("runs/*/*")}
-    again = fl.sweep(BASE, OVER, path, client=workers)
+    again = fl.sweep(BASE, OVER, path, client=workers).data
     xr.testing.assert_equal(again, data)
     assert {p: p.stat().st_mtime_ns for p in path.glob("runs/*/*")} == times
     assert len(json.loads((path / "sweep.json").read_text())["starts"]) >= 2
@@ -115,7 +115,7 @@ def test_a_failing_run_is_recorded_and_the_others_go_on(workers, tmp_path):
     (obstacle / "metrics.nc").touch()
     (obstacle / "checkpoint.eqx").touch()
 
-    data = fl.sweep(SMALL, over, path, client=workers)
+    data = fl.sweep(SMALL, over, path, client=workers).data
     assert data["status"].values.tolist() == ["finished", "failed", "finished"]
     assert "other settings" in str(data["error"].values[1])
     assert data["error"].values[0] == ""
@@ -127,7 +127,7 @@ def test_a_failing_run_is_recorded_and_the_others_go_on(workers, tmp_path):
         *["finished"] * 2,
     ]
     (obstacle / "config.yaml").unlink()
-    whole = fl.sweep(SMALL, over, path, client=workers)
+    whole = fl.sweep(SMALL, over, path, client=workers).data
     assert (whole["status"] == "finished").all()
     assert not (obstacle / "error.txt").exists()
 
@@ -135,7 +135,7 @@ def test_a_failing_run_is_recorded_and_the_others_go_on(workers, tmp_path):
 @pytest.mark.slow
 def test_a_list_of_settings_has_one_dimension(workers, tmp_path):
     settings = [{"seed": 1}, {"seed": 2, "epochs": 20}]
-    data = fl.sweep(SMALL, settings, tmp_path / "sweep", client=workers)
+    data = fl.sweep(SMALL, settings, tmp_path / "sweep", client=workers).data
     assert data["accuracy"].dims == ("setting", "epoch", "realisation")
     assert data["seed"].dims == data["epochs"].dims == ("setting",)
     assert data["epochs"].values.tolist() == [60, 20]

@@ -21,8 +21,8 @@ from ..runs.console import (
     say,
     say_how_to_go_on,
 )
-from ..runs.job import RunResult
 from ..runs.plots import run_figure, save
+from ..runs.result import RunResult
 from ..runs.train import run
 from ..tasks import DelayedXOR
 

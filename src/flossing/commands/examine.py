@@ -25,7 +25,7 @@ from ..runs.examining import (
     horizon_of,
     write_examination,
 )
-from ..runs.summary import one_line_each
+from ..runs.summary import headline, summarise
 from ..runs.train import read_config, read_metrics
 from ._findings import show
 from ._parts import parse as parse_parts
@@ -145,8 +145,9 @@ def _about(options: Arguments, config: RunConfig) -> list[str]:
         ]
     lines = [f"network {options.realisation} of {options.run}: {made_of}"]
     with contextlib.suppress(ValueError):  # without metrics, there is nothing to say of them
-        data = read_metrics(options.run).isel(realisation=[options.realisation - 1])
-        lines += [line.removeprefix("1: ") for line in one_line_each(data)]
+        data = read_metrics(options.run)
+        main, test = headline(data), summarise(data)[options.realisation - 1].test
+        lines += [] if test is None else [f"held-out {main.name} {main.show(test)}"]
     return lines
 
 
@@ -186,7 +187,8 @@ def _figure(report: Report, path: Path) -> list[Path]:
     """Draws the report; returns the files."""
     from matplotlib.figure import Figure
 
-    from ..runs.plots import save, style
+    from ..plots import style
+    from ..runs.plots import save
 
     with style():
         figure = Figure(figsize=(10.5, 3.1), layout="constrained")

@@ -22,8 +22,8 @@ from ..runs.console import (
     say,
     say_how_to_go_on,
 )
-from ..runs.job import RunResult
 from ..runs.plots import run_figure, save
+from ..runs.result import RunResult
 from ..runs.summary import first_that_did_not_learn
 from ..runs.trackers import TrackerName
 from ..runs.train import read_config, resume, run

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .._readable import library
 from .finding import Finding
 from .measured import Measured
 
@@ -94,11 +95,11 @@ class Report:
         rows.append(("trajectory in parallel", _parallel(m)))
         return rows
 
-    def plot(self, axes: Any = None) -> Any:
+    def plot(self, ax: Any = None) -> Any:
         """Draws exponents, gradient norms against lag, and what a step keeps of the state.
 
         Args:
-            axes: three matplotlib Axes; default a new figure.
+            ax: three matplotlib Axes; default a new figure.
 
         Returns:
             The three Axes.
@@ -106,9 +107,10 @@ class Report:
         Raises:
             ModuleNotFoundError: matplotlib is not installed.
         """
+        library("matplotlib", "plot")
         from .plot import draw
 
-        return draw(self.measured, axes)
+        return draw(self.measured, ax)
 
     def to_xarray(self) -> Any:
         """The numbers as an ``xarray.Dataset`` with named dimensions.
@@ -116,12 +118,10 @@ class Report:
         Raises:
             ModuleNotFoundError: xarray is not installed.
         """
-        import xarray as xr
-
         m = self.measured
         lags = np.arange(m.horizon, -1, -1)
         variable = [leaf.name for leaf in m.leaves for _ in range(leaf.start, leaf.stop)]
-        return xr.Dataset(
+        return library("xarray", "to_xarray").Dataset(
             {
                 "exponents": ("exponent", m.exponents, {"units": "nats per step"}),
                 "standard_errors": ("exponent", m.standard_errors, {"units": "nats per step"}),

@@ -19,8 +19,8 @@ MOVED = 0.05
 """An input moves such a unit by less than this, where its bound is 1."""
 ERASED = 0.2
 """A cell state of which a step keeps less than this is erased."""
-SILENT = 0.5
-"""Share of neurons that do not spike once, of which something is said."""
+SILENT = 0.9
+"""Share of neurons that do not spike once, of which something is said: half of them may rest without harm."""
 LOUD = 100.0
 """Mean rate in Hz above which neurons drive each other up; 0.1 spikes per step without a time step."""
 SHARP, WIDE = 0.01, 0.5
@@ -122,7 +122,7 @@ def silent(m: Measured) -> Found | None:
 
     def say(layer: Spikes) -> tuple[str, str] | None:
         quiet = layer.rates == 0
-        if quiet.mean() <= SILENT:
+        if quiet.mean() < SILENT:
             return None
         spread = "" if layer.spread is None else f" Membranes vary by {layer.spread:.2g} (std)."
         return (

@@ -14,6 +14,7 @@ from .flosser import (
     flossing_optimiser as flossing_optimiser,
 )
 from .harm import (
+    FlossingHarm as FlossingHarm,
     FlossingHarmWarning as FlossingHarmWarning,
     flossing_harm as flossing_harm,
 )

@@ -11,7 +11,8 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
-from .._checks import check_integer, check_key
+from .._checks import check_integer, check_key, has_values
+from .._readable import Summary, in_a_line, readable
 from ..lyapunov._check_run import as_state
 from ..lyapunov._propagate import RenormaliseEvery
 from ..lyapunov._steps import dimension
@@ -28,6 +29,7 @@ from .objective import Penalty, flossing_loss
 from .window import Window
 
 
+@readable
 class FlossInfo(NamedTuple):
     """What one flossing step found before it changed anything."""
 
@@ -40,6 +42,9 @@ class FlossInfo(NamedTuple):
     """Loss or gradient was not finite, so the step was left out."""
     num_skipped: Int[Array, ""]
     """How many steps were left out so far, this one included."""
+
+    def _summary(self) -> Summary | None:
+        return in_a_line(self) if has_values(*self) else None
 
 
 class FlosserState(NamedTuple):

@@ -1,6 +1,6 @@
 """What flossing did to a model besides moving its exponents, and whether that was harm."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from .._checks import check_key
+from .._readable import Summary, readable
 from ..cells import Cell
 from ..lyapunov._check_run import check_run
 from ..lyapunov._steps import Step, flatten
@@ -51,6 +52,34 @@ class Signs(NamedTuple):
     """The first Lyapunov exponent, nats per step."""
 
 
+@readable
+class FlossingHarm(list[str]):
+    """What ``flossing_harm`` found: sentences, none if all is well. Prints itself with the numbers."""
+
+    before: Signs
+    after: Signs
+
+    def __init__(self, findings: Iterable[str], before: Signs, after: Signs):
+        super().__init__(findings)
+        self.before, self.after = before, after
+
+    def _summary(self) -> Summary:
+        names = {
+            "change": "change from step to step",
+            "response": "response to another input",
+            "sensitivity": "sensitivity to states",
+            "influence": "influence on states",
+            "activity": "mean activity",
+            "exponent": "first exponent (nats per step)",
+        }
+        rows = [
+            [text, *(_value(jnp.median(getattr(x, name))) for x in (self.before, self.after))]
+            for name, text in names.items()
+        ]
+        title = f"harm done by flossing: {len(self) or 'none'}"
+        return Summary(title, ["medians over state variables", "before", "after"], rows, self)
+
+
 def flossing_harm(
     before: Any,
     after: Any,
@@ -60,7 +89,7 @@ def flossing_harm(
     num_steps: int | None = None,
     step: Callable[[Any], Step] = lambda model: model,
     key: PRNGKeyArray,
-) -> list[str]:
+) -> FlossingHarm:
     """What flossing did to a model that keeps it from learning; an empty list if all is well.
 
     Both models run along the same inputs. Looked for are
@@ -85,7 +114,8 @@ def flossing_harm(
 
     Returns:
         Of the first three the first that is found, and the last if it is; each a few sentences: what is
-        measured, and what to do. To give it as a warning, there is ``fl.FlossingHarmWarning``.
+        measured, and what to do. To give it as a warning, there is ``fl.FlossingHarmWarning``. The list
+        prints itself with what was measured ``before`` and ``after``.
 
     Raises:
         ValueError, TypeError: step, state and inputs that do not fit.
@@ -96,7 +126,7 @@ def flossing_harm(
     counted = steps - steps // _SETTLE
     told = _shut(was, now) or _saturated(was, now) or _loud(was, now)
     found = told, _exploded(was, now, counted)
-    return [text for text in found if text is not None]
+    return FlossingHarm((text for text in found if text is not None), was, now)
 
 
 def _signs(

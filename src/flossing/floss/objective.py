@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
-from .._checks import check_choice, check_finite, check_integer, check_key, is_concrete
+from .._checks import check_choice, check_finite, check_integer, check_key, has_values, is_concrete
+from .._readable import Summary, in_a_line, readable
 from .._warn import refuse_old_names
 from ..lyapunov._check_run import as_state, check_run
 from ..lyapunov._compute import Plan, compute_spectrum
@@ -22,6 +23,7 @@ from ..surrogates import second_derivative_needed
 Penalty = Literal["two-sided", "above", "below"]
 
 
+@readable
 class FlossingInfo(NamedTuple):
     """What a flossing loss was computed from."""
 
@@ -29,6 +31,9 @@ class FlossingInfo(NamedTuple):
     """Averaged over the starts; minus infinity for lost directions."""
     num_lost: Int[Array, ""]
     """How many directions were lost, along any of the starts."""
+
+    def _summary(self) -> Summary | None:
+        return in_a_line(self) if has_values(*self) else None
 
 
 @refuse_old_names

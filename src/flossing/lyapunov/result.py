@@ -8,7 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
+from .._checks import has_values
+from .._readable import readable
 from .._warn import warn
+from ._shown import ShownSpectrum
 from .measures import entropy_rate, kaplan_yorke_dimension
 
 
@@ -16,10 +19,12 @@ class LostDirectionsWarning(UserWarning):
     """Some tangent directions were mapped to zero: their exponents are minus infinity."""
 
 
-class LyapunovSpectrum(eqx.Module):
+@readable
+class LyapunovSpectrum(ShownSpectrum, eqx.Module):
     """Lyapunov exponents, largest first as the algorithm finds them, and how well they are known.
 
-    Exponents are in nats per step, or per unit of time when a ``time_step`` was given (see ``unit``).
+    Exponents are in nats per step, or per unit of time when a ``time_step`` was given (see ``unit``). Prints
+    itself as a table; ``plot()`` draws it, ``to_xarray()`` is for plots of one's own.
     """
 
     exponents: Float[Array, " k"]
@@ -38,16 +43,6 @@ class LyapunovSpectrum(eqx.Module):
     time_step: float | None = eqx.field(static=True)
 
     @property
-    def num_steps(self) -> int:
-        """Number of counted steps."""
-        return sum(self.window_steps)
-
-    @property
-    def unit(self) -> str:
-        """``"nats per step"`` or ``"nats per unit time"``."""
-        return "nats per step" if self.time_step is None else "nats per unit time"
-
-    @property
     def kaplan_yorke_dimension(self) -> Float[Array, ""]:
         """See ``fl.kaplan_yorke_dimension``."""
         return kaplan_yorke_dimension(self.exponents, self.state_dimension)
@@ -56,6 +51,9 @@ class LyapunovSpectrum(eqx.Module):
     def entropy_rate(self) -> Float[Array, ""]:
         """See ``fl.entropy_rate``; in ``unit``."""
         return entropy_rate(self.exponents, self.state_dimension)
+
+    def _known(self) -> bool:
+        return has_values(self.exponents, self.standard_errors, self.lost)
 
 
 def check_result(spectrum: LyapunovSpectrum, log_growth: Array, start: int, every: int) -> None:

@@ -1,12 +1,26 @@
 """Covariant Lyapunov vectors: the tangent modes that grow with one exponent each, forward and backward."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from .._checks import check_integer, check_key, is_concrete
+from .._checks import check_integer, check_key, has_values, is_concrete
 from .._norms import log_norm, norm
+from .._readable import (
+    Summary,
+    aligned,
+    as_dataset,
+    as_numpy,
+    chosen,
+    leading_dims,
+    readable,
+    short,
+    with_dots,
+)
 from .._warn import refuse_old_names
 from ._basis import Basis
 from ._check_run import check_run
@@ -14,8 +28,9 @@ from ._propagate import propagate
 from ._steps import Step, dimension, flatten, run, take, whole
 
 
+@readable
 class CovariantVectors(eqx.Module):
-    """Covariant vectors along a stretch of trajectory, from ``covariant_vectors``."""
+    """Covariant vectors along a stretch of trajectory. They print themselves as a table."""
 
     vectors: Float[Array, "times n k"]
     """Unit vectors in the columns; ``vectors[t]`` belongs to ``states[t]``."""
@@ -25,9 +40,60 @@ class CovariantVectors(eqx.Module):
     """Log growth of each vector over each step between them, nats per step; ``times - 1`` rows."""
 
     @property
-    def exponents(self) -> Float[Array, " k"]:
+    def exponents(self) -> Float[Array, "*trajectories k"]:
         """Mean growth of each vector, nats per step: the Lyapunov exponents."""
-        return self.local_exponents.mean(0)
+        return self.local_exponents.mean(-2)
+
+    @property
+    def alignment(self) -> Float[Array, "*trajectories k k"]:
+        """Absolute cosine of the angle between each two vectors, mean over time; 1 for parallel ones."""
+        return jnp.abs(jnp.swapaxes(self.vectors, -1, -2) @ self.vectors).mean(-3)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draws ``alignment``, each vector with each, on given Axes of Matplotlib or new ones; returns them.
+
+        Raises:
+            ModuleNotFoundError: Matplotlib is not installed.
+        """
+        from .. import plots
+
+        cosines = as_numpy(self.alignment)
+        return plots.drawn(ax, plots.alignments, cosines.reshape(-1, *cosines.shape[-2:]).mean(0))
+
+    def to_xarray(self) -> Any:
+        """The numbers as an ``xarray.Dataset``, without the states.
+
+        Returns:
+            ``vectors`` along ``time``, ``variable`` (of the state) and ``exponent``, which counts from 1;
+            ``local_exponents`` along ``step`` and ``exponent``; ``exponents``. Leading axes of several
+            trajectories are ``trajectory`` (``trajectory_1``, ``trajectory_2``, ... if they are more).
+
+        Raises:
+            ModuleNotFoundError: xarray is not installed.
+        """
+        many = leading_dims(self.vectors.ndim - 3, "trajectory")
+        unit, text = "nats per step", "growth of each vector"
+        variables = {
+            "vectors": ((*many, "time", "variable", "exponent"), self.vectors, "vectors", "1"),
+            "local_exponents": ((*many, "step", "exponent"), self.local_exponents, text, unit),
+            "exponents": ((*many, "exponent"), self.exponents, f"mean {text}", unit),
+        }
+        index = np.arange(1, self.vectors.shape[-1] + 1)
+        return as_dataset(variables, {"exponent": index}, title="covariant Lyapunov vectors")
+
+    def _summary(self) -> Summary | None:
+        if not has_values(self.vectors, self.local_exponents) or self.vectors.ndim > 3:
+            return None
+        _, n, k = self.vectors.shape
+        cosines = as_numpy(self.alignment)[~np.eye(k, dtype=bool)].reshape(k, k - 1)
+        shown = chosen(k)
+        columns = [aligned(as_numpy(self.exponents)[shown])]
+        if k > 1:
+            columns += [[short(x) for x in pick(cosines, 1)[shown]] for pick in (np.mean, np.max)]
+        names = ["i", "exponent", "mean |cos|", "largest |cos|"][: 1 + len(columns)]
+        title = f"{k} covariant vectors in {n} dimensions, nats per step, {len(self.local_exponents)} steps"
+        notes = ["|cos|: of the angle to each other vector, mean over time"] * (k > 1)
+        return Summary(title, names, with_dots([str(i + 1) for i in shown], columns), notes)
 
 
 @refuse_old_names

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from ..plots import COLOURS
 from ..runs.directory import FIGURES
-from ..runs.plots import COLOURS
 from .diagnosis import Diagnosis
 from .words import size
 

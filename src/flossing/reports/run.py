@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from ..plots.series import average, quartiles
 from ..runs import directory as files
 from ..runs.config import RunConfig
 from ..runs.job import phases
@@ -14,7 +15,7 @@ from . import words
 from .diagnosis import diagnose
 from .page import Page, figure_files
 from .provenance import environment_rows
-from .series import average, quartiles, rounded
+from .words import rounded
 
 _HEADER = [
     "|dL/dh₀| first 10 epochs",

@@ -6,13 +6,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from ..plots.series import average, quartiles
 from ..runs.summary import Headline, headline
-from . import words
-from .page import Page, figure_files
-from .provenance import environment_rows
-from .run import described, lines
-from .series import average, quartiles, rounded
-from .sweep_data import (
+from ..sweeps.data import (
     METRICS,
     SWEEP,
     Field,
@@ -25,6 +21,11 @@ from .sweep_data import (
     results_of,
     statistics,
 )
+from . import words
+from .page import Page, figure_files
+from .provenance import environment_rows
+from .run import described, lines
+from .words import rounded
 
 _MOST_NUMBERS = 400_000
 _MOST_ERRORS = 5

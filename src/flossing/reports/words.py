@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..runs.summary import Headline
 
 
@@ -69,3 +71,14 @@ def as_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     writer.writerow(header)
     writer.writerows(["" if value is None else value for value in row] for row in rows)
     return text.getvalue()
+
+
+def rounded(values: Any, digits: int = 4) -> Any:
+    """Nested lists of numbers with so many significant digits; ``None`` where not finite."""
+    array = np.asarray(values, dtype=float)
+    if array.ndim:
+        return [rounded(part, digits) for part in array]
+    if not np.isfinite(array):
+        return None
+    number = float(f"{float(array):.{digits}g}")
+    return int(number) if number.is_integer() and abs(number) < 1e15 else number

@@ -3,16 +3,17 @@
 from pathlib import Path
 
 import xarray as xr
+from matplotlib.figure import Figure
 
 from ..runs import directory as files
-from ..runs.plots import save
+from ..runs.plots import gradient, leading, loss, metric, run_figure, save, spectra
+from ..runs.summary import headline
 from ..runs.train import read_config, read_metrics
-from .figures import run_figures
+from ..sweeps.data import SWEEP, read_sweep
+from ..sweeps.plots import sweep_figures
 from .page import Page, check_libraries, figure_files, render
 from .run import run_page
 from .sweep import sweep_page
-from .sweep_data import SWEEP, read_sweep
-from .sweep_figures import sweep_figures
 
 PAGE = "report.html"
 
@@ -55,6 +56,22 @@ def _run(folder: Path, figures: bool) -> Page:
         for name, figure in run_figures(data, config.describe()).items():
             save(figure, folder / files.FIGURES, name)
     return run_page(folder, config, data)
+
+
+def run_figures(data: xr.Dataset, title: str) -> dict[str, Figure]:
+    """The figures that the data of a run allow, by file name without its ending.
+
+    Args:
+        data: metrics of a run; may lack any variable.
+        title: of each figure.
+    """
+    found, runs = {}, {"": data}
+    if "loss" in data:
+        panels = [loss, gradient] if headline(data).name == "loss" else [metric, loss, gradient]
+        found["report-training"] = run_figure(runs, title, panels)
+    if "exponents" in data:
+        found["report-spectrum"] = run_figure(runs, title, [spectra, leading])
+    return found
 
 
 def _sweep(folder: Path, figures: bool) -> Page:

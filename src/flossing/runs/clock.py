@@ -64,3 +64,11 @@ def read_clock(directory: str | Path) -> list[Block]:
         blocks = [b for b in blocks if b.kind != block.kind or b.first < block.first]
         blocks.append(block)
     return blocks
+
+
+def seconds_of(directory: str | Path) -> float | None:
+    """Time on the clock of all blocks of a run; ``None`` without a clock that can be read."""
+    try:
+        return sum(block.wall_seconds for block in read_clock(directory))
+    except ValueError:
+        return None

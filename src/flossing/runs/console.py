@@ -23,7 +23,8 @@ from rich.table import Table
 from rich.text import Text
 
 from .._system import command_line
-from .job import COMPILING, RunResult
+from .job import COMPILING
+from .result import RunResult
 from .summary import headline, summarise
 
 

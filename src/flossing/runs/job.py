@@ -1,7 +1,6 @@
 """A run under way: its phases in blocks, what is recorded after each, and how it ends."""
 
 import contextlib
-import dataclasses
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -29,10 +28,11 @@ from ..training import (
 from ..training.devices import placed
 from ..training.streams import Stream, fold
 from . import checkpoint, directory as files
-from .clock import BlockKind, Moment, add_to_clock
+from .clock import BlockKind, Moment, add_to_clock, seconds_of
 from .config import RunConfig, to_mapping, to_yaml
 from .record import Measurement, Record, tell
-from .summary import Headline, one_line_each
+from .result import RunResult
+from .summary import Headline
 from .trackers import JsonLines, Tracker, TrackerName, make_trackers
 
 BLOCK = 50
@@ -68,36 +68,6 @@ class Silent:
 
     def message(self, text: str) -> None:
         """Nothing."""
-
-
-@dataclasses.dataclass(repr=False)
-class RunResult:
-    """What a run leaves: the numbers, the trained networks, and where they are."""
-
-    config: RunConfig
-    data: xr.Dataset
-    networks: Any
-    """Realisations along the leading axis."""
-    directory: Path | None
-    finished: bool
-    """False after an interrupt."""
-
-    def __repr__(self) -> str:
-        epochs = self.data.sizes.get("epoch", 0)
-        count = self.data.sizes["realisation"]
-        lines = [f"{self.config.describe()}; {epochs} epochs, networks: {count}"]
-        lines += one_line_each(self.data)
-        if self.directory is not None:
-            lines.append(f"directory: {self.directory}")
-        if not self.finished:
-            lines.append("stopped early")
-        return "\n".join(lines)
-
-    def plot(self) -> Any:
-        """Metric and gradient norm against epoch, and spectra, as a Matplotlib figure."""
-        from .plots import run_figure
-
-        return run_figure({self.config.schedule_name: self.data}, self.config.describe())
 
 
 def _number(i: int, networks: Any) -> Any:
@@ -142,6 +112,7 @@ class Job:
         self.keys = config.keys()
         self.trainer = config.trainer
         self.compiled: set[BlockKind] = set()
+        self.seconds = 0.0
         self.phases = phases(config)
         self.total = sum(phase.stop - phase.start for phase in self.phases)
         self.measured = min(config.measure_exponents or 128, self._dimension())
@@ -188,7 +159,10 @@ class Job:
             found = evaluate(self.state.networks, self.keys, self.trainer, self.config.test_trials)
             self.record.evaluation = jax.tree.map(np.asarray, found)
         self._save(last=True)
-        return RunResult(self.config, self._dataset(), self.state.networks, self.path, finished)
+        seconds = self.seconds if self.path is None else seconds_of(self.path)
+        return RunResult(
+            self.config, self._dataset(), self.state.networks, self.path, finished, seconds
+        )
 
     @contextlib.contextmanager
     def _compiled_ahead(self) -> Iterator[None]:
@@ -288,8 +262,10 @@ class Job:
         return dimension(self.config.state(_number(0, self.state.networks)))
 
     def _time(self, kind: BlockKind, first: int, count: int, start: Moment) -> None:
+        block = start.block(kind, first, count)
+        self.seconds += block.wall_seconds
         if self.path is not None:
-            add_to_clock(self.path, start.block(kind, first, count))
+            add_to_clock(self.path, block)
 
     def _after_block(self, phase: str, status: str) -> None:
         done = int(self.state.epochs) + int(self.state.floss_steps)

@@ -1,42 +1,24 @@
-"""Figures of runs: labelled with units, readable in print, safe for colour-blind readers."""
+"""Figures of runs: one of them, or several beside each other, from their datasets."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import xarray as xr
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from ..plots import COLOURS, letter_panels, networks_and_median, spectrum, style, zero_line
+from ..plots.series import average
 from .directory import write_atomically
 from .summary import headline
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Okabe & Ito's colours, in the order of use."""
+Runs = Mapping[str, xr.Dataset]
+"""Datasets of runs by label; each gets a colour."""
 
-_STYLE: Any = {
-    "font.size": 9,
-    "axes.titlesize": 9,
-    "axes.titleweight": "bold",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.8,
-    "lines.linewidth": 1.8,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "pdf.fonttype": 42,
-    "savefig.dpi": 200,
-}
-
-
-@contextmanager
-def style() -> Iterator[None]:
-    """The look of all figures, within a context."""
-    with mpl.rc_context(_STYLE):
-        yield
+_POINTS = 200
+"""Of a curve, at most; longer ones are means of several epochs."""
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
@@ -49,143 +31,127 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     return paths
 
 
-def smooth(values: np.ndarray, width: int) -> np.ndarray:
-    """Running mean over ``width`` rows (fewer at the start), along the leading axis."""
-    sums = np.cumsum(np.concatenate([np.zeros((1, *values.shape[1:])), values]), axis=0)
-    stop = np.arange(1, len(values) + 1)
-    start = np.maximum(stop - width, 0)
-    return (sums[stop] - sums[start]) / (stop - start)[:, None]
+def metric(axis: Any, runs: Runs) -> None:
+    """The number that says most about the runs against the epoch, and chance as a dotted line."""
+    main = headline(next(iter(runs.values())))
+    _curves(axis, runs, main.name, main.factor, log=main.name == "loss")
+    axis.set_ylabel(main.label)
+    if main.chance is not None:
+        zero_line(axis, main.factor * main.chance)
+    if main.is_fraction:
+        drawn = np.concatenate([np.ravel(line.get_ydata()) for line in axis.get_lines()])
+        axis.set_ylim(min(np.nanmin(drawn) - 2, 90 * (main.chance or 0)), 102)
+    if len(runs) > 1:
+        axis.legend()
 
 
-def networks_and_median(
-    axis: Any, x: Any, values: Any, colour: str, label: str = "", line: str = "-"
-) -> None:
-    """A thin line for each network and a thick one for their median.
-
-    Args:
-        axis: where to draw.
-        x: shape (points,).
-        values: shape (networks, points); what is not finite is left out.
-        colour, label, line: of the curve; the label is that of the median.
-    """
-    values = np.where(np.isfinite(values), values, np.nan)
-    axis.plot(x, values.T, line, color=colour, linewidth=0.4, alpha=0.5)
-    axis.plot(x, np.median(values, 0), line, color=colour, linewidth=1.6, label=label)
+def loss(axis: Any, runs: Runs) -> None:
+    """The loss on batches against the epoch."""
+    _curves(axis, runs, "loss", log=True)
+    axis.set_ylabel("loss (nats)")
 
 
-def spectrum_panel(
-    axis: Any, spectra: Mapping[str, Any], unit: str = "nats per step", colours: Any = COLOURS
-) -> None:
-    """Exponents against their index: thin lines for networks, thick ones for their median, dotted zero.
-
-    Args:
-        axis: where to draw.
-        spectra: by label, shape (networks, exponents).
-        unit: of the exponents.
-        colours: one for each label.
-    """
-    for (label, values), colour in zip(spectra.items(), colours, strict=False):
-        index = np.arange(1, np.shape(values)[1] + 1)
-        networks_and_median(axis, index, values, colour, label)
-    axis.axhline(0, color="0.6", linewidth=0.8, linestyle=":")
-    axis.set(xlabel="index i", ylabel=f"exponent $\\lambda_i$ ({unit})")
+def gradient(axis: Any, runs: Runs) -> None:
+    """The norm of the gradient at the start of a trial against the epoch."""
+    _curves(axis, runs, "gradient_norm", log=True)
+    axis.set_ylabel("gradient norm $|\\partial L / \\partial h_0|$")
 
 
-def letter_panels(axes: Any) -> None:
-    """Letters a, b, c, ... at the upper left of panels."""
-    for axis, letter in zip(axes, "abcdefghijklmnop", strict=False):
-        axis.text(-0.17, 1.03, letter, transform=axis.transAxes, fontweight="bold", fontsize=11)
+def _curves(axis: Any, runs: Runs, name: str, factor: float = 1, log: bool = False) -> None:
+    width = 1
+    for (label, data), colour in zip(runs.items(), COLOURS, strict=False):
+        series = average(factor * data[name].values, data["epoch"].values, _POINTS)
+        width = max(width, series.width)
+        networks_and_median(axis, series.epoch, series.values.T, colour, label, shaded=True)
+        if log and np.nanmax(series.values, initial=-np.inf) > 0:
+            axis.set_yscale("log")
+    axis.set_xlabel("training epoch" if width == 1 else f"training epoch (means of {width})")
 
 
-def run_figure(runs: Mapping[str, xr.Dataset], title: str) -> Figure:
-    """Headline metric and gradient norm against epoch, and spectra, of one run or several to compare.
+_MOMENTS = {
+    "start": (":", "start"),
+    "before training": ("--", "before training"),
+    "end": ("-", "after training"),
+}
 
-    Args:
-        runs: label and dataset of each run; each gets a colour.
-        title: of the whole figure.
-    """
+
+def spectra(axis: Any, runs: Runs) -> None:
+    """Spectra at the start, after flossing and after training; those of several runs share their start."""
+    for (label, data), colour in zip(runs.items(), COLOURS, strict=False):
+        labels = data["measurement_label"].values.tolist()
+        moments = [moment for moment in _MOMENTS if moment in labels] or labels[-1:]
+        for moment, own in zip(moments, COLOURS, strict=False):
+            line, word = _MOMENTS.get(moment, ("-", moment))
+            values = data["exponents"].values[labels.index(moment)]
+            look: dict[str, Any] = {"colour": own, "label": word, "shaded": True}
+            if len(runs) > 1:
+                if moment == "start" and colour != COLOURS[0]:
+                    continue
+                shared = moment == "start"
+                look = {
+                    "colour": "0.45" if shared else colour,
+                    "label": "start (all)" if shared else f"{label}, {word}",
+                    "line": line,
+                }
+                values = np.median(values, axis=0, keepdims=True)
+            spectrum(axis, values, **look)
+    axis.legend(loc="lower left")
+
+
+def leading(axis: Any, runs: Runs) -> None:
+    """The first exponent against the epoch."""
+    for (label, data), colour in zip(runs.items(), COLOURS, strict=False):
+        epochs, first = data["measurement_epoch"].values, data["exponents"].values[..., 0]
+        networks_and_median(axis, epochs, first.T, colour, label, ".-", shaded=True)
+    zero_line(axis)
+    axis.set(xlabel="training epoch", ylabel="first exponent $\\lambda_1$ (nats per step)")
+
+
+Panel = Callable[[Any, Runs], None]
+
+
+def panels_of(runs: Runs) -> list[Panel]:
+    """The panels that say most about runs: metric, gradient norm, spectra, as far as all runs have them."""
+    needed: dict[Panel, str] = {metric: "loss", gradient: "gradient_norm", spectra: "exponents"}
+    return [panel for panel, name in needed.items() if all(name in data for data in runs.values())]
+
+
+def draw(axes: Sequence[Any], panels: Sequence[Panel], runs: Runs) -> None:
+    """Draws panels on as many Axes."""
     with style():
-        figure = Figure(figsize=(10.5, 3.3), layout="constrained")
-        metric, gradient, spectra = figure.subplots(1, 3)
-        for (label, data), colour in zip(runs.items(), COLOURS, strict=False):
-            _metric(metric, data, label, colour)
-            _gradient(gradient, data, label, colour)
-        _spectra(spectra, runs)
-        metric.legend(loc="center right")
-        letter_panels((metric, gradient, spectra))
-        figure.suptitle(title, fontsize=10)
+        for axis, panel in zip(axes, panels, strict=True):
+            panel(axis, runs)
+
+
+def run_figure(
+    runs: Runs,
+    title: str,
+    panels: Sequence[Panel] | None = None,
+    *,
+    make: Callable[..., Figure] = Figure,
+) -> Figure:
+    """One run, or several to compare.
+
+    Args:
+        runs: by label.
+        title: of the whole figure; what lines are is said below it.
+        panels: default those that say most.
+        make: makes the figure.
+    """
+    panels = panels_of(runs) if panels is None else panels
+    with style():
+        figure = make(figsize=(3.5 * len(panels), 3.4), layout="constrained")
+        axes = figure.subplots(1, len(panels), squeeze=False)[0]
+        draw(axes, panels, runs)
+        if len(panels) > 2:
+            letter_panels(axes)
+        figure.suptitle(f"{title}\n{legend_text(runs)}", fontsize=9)
     return figure
 
 
-def _metric(axis: Any, data: xr.Dataset, label: str, colour: str) -> None:
-    """The number that says most about the run, as in its table."""
-    main = headline(data)
-    values = main.factor * smooth(data[main.name].values, 10)
-    axis.plot(values, color=colour, alpha=0.35, linewidth=0.7)
-    axis.plot(np.median(values, 1), color=colour, label=label)
-    if main.chance is not None:
-        axis.axhline(main.factor * main.chance, color="0.6", linewidth=0.8, linestyle=":")
-    axis.set(
-        xlabel="training epoch",
-        ylabel=f"{main.label}, mean of 10 epochs",
-        title="thin: single networks, thick: median",
-    )
-    if main.is_fraction:
-        low = 90 * main.chance if main.chance is not None else 0
-        axis.set_ylim(low, 102)
-    else:
-        axis.set_yscale("log" if (values > 0).all() else "linear")
-
-
-def _gradient(axis: Any, data: xr.Dataset, label: str, colour: str) -> None:
-    values = data["gradient_norm"].values
-    with np.errstate(divide="ignore"):
-        logs = np.log10(np.where(np.isfinite(values), values, np.nan))
-    logs = np.where(np.isfinite(logs), logs, np.nan)
-    axis.plot(10 ** smooth_nan(logs), color=colour, alpha=0.35, linewidth=0.7)
-    axis.plot(10 ** np.nanmedian(smooth_nan(logs), 1), color=colour, label=label)
-    axis.set(
-        yscale="log",
-        xlabel="training epoch",
-        ylabel="gradient norm $|\\partial L / \\partial h_0|$",
-        title="error signal at the start of a trial",
-    )
-
-
-def smooth_nan(logs: np.ndarray, width: int = 10) -> np.ndarray:
-    """``smooth``, with missing values replaced by the last one before them."""
-    filled = logs.copy()
-    for i in range(1, len(filled)):
-        filled[i] = np.where(np.isnan(filled[i]), filled[i - 1], filled[i])
-    return smooth(np.nan_to_num(filled, nan=float(np.nanmin(filled, initial=0))), width)
-
-
-_MARKERS = {"start": ":", "before training": "--", "end": "-"}
-_WORDS = {"start": "start", "before training": "before training", "end": "after training"}
-
-
-def _spectra(axis: Any, runs: Mapping[str, xr.Dataset]) -> None:
-    for (label, data), colour in zip(runs.items(), COLOURS, strict=False):
-        labels = data["measurement_label"].values.tolist()
-        for moment, line in _MARKERS.items():
-            if moment not in labels or (
-                moment == "start" and colour != COLOURS[0] and len(runs) > 1
-            ):
-                continue
-            values = np.median(data["exponents"].values[labels.index(moment)], axis=0)
-            shared = moment == "start" and len(runs) > 1
-            axis.plot(
-                np.arange(1, len(values) + 1),
-                np.where(np.isfinite(values), values, np.nan),
-                line,
-                color="0.45" if shared else colour,
-                linewidth=1.4,
-                label="start (both)" if shared else f"{label}, {_WORDS[moment]}",
-            )
-    axis.axhline(0, color="0.6", linewidth=0.8, linestyle=":")
-    axis.set(
-        xlabel="index i",
-        ylabel="Lyapunov exponent $\\lambda_i$ (nats per step)",
-        title="spectra (median of networks)",
-    )
-    axis.legend(loc="lower left")
+def legend_text(runs: Runs) -> str:
+    """What lines and shades are."""
+    counts = [data.sizes["realisation"] for data in runs.values()]
+    if max(counts) == 1:
+        return "one network" if len(counts) == 1 else "one network each"
+    return f"thin: {max(counts)} single networks, thick: median, shaded: quartiles"

@@ -130,25 +130,6 @@ def first_that_did_not_learn(data: xr.Dataset) -> int | None:
     return next((i for i, x in enumerate(values, 1) if grade(x, main) == "not"), None)
 
 
-_SHOWN = 10
-"""Networks of which each gets a line."""
-
-
-def one_line_each(data: xr.Dataset) -> list[str]:
-    """A line for each of the first networks: held-out metric, first exponent, gradient norm."""
-    main, found = headline(data), summarise(data)
-    lines = []
-    for row in found[:_SHOWN]:
-        words = [] if row.test is None else [f"{main.name} {main.show(row.test)}"]
-        if row.leading_start is not None and row.leading_end is not None:
-            words.append(f"lambda_1 {row.leading_start:+.3f} to {row.leading_end:+.3f}")
-        if row.gradient_first is not None and row.gradient_last is not None:
-            words.append(f"|dL/dh_0| {row.gradient_first:.1e} to {row.gradient_last:.1e}")
-        lines.append(f"{row.network}: {', '.join(words) or 'not measured yet'}")
-    more = len(found) - _SHOWN
-    return [*lines, f"and {more} more"] if more > 0 else lines
-
-
 def leading(data: xr.Dataset, label: str) -> np.ndarray | None:
     """Largest exponent of each network at the measurement of that label; shape (realisations,)."""
     labels = data["measurement_label"].values.tolist() if "exponents" in data else []

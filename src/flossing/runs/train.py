@@ -18,9 +18,11 @@ from ..tasks import Task
 from ..training import begin
 from ..training.trainer import cell_of, start_of
 from . import checkpoint, directory as files, parts, yaml_files
+from .clock import seconds_of
 from .config import RunConfig, check_network, differences, from_yaml, to_yaml
-from .job import Job, Reporter, RunResult, Silent
+from .job import Job, Reporter, Silent
 from .record import Record
+from .result import RunResult
 from .trackers import Tracker, TrackerName
 
 
@@ -151,7 +153,7 @@ def load(directory: str | Path) -> RunResult:
     config = read_config(path)
     networks = files.read_arrays(path / files.WEIGHTS, config.networks())
     data = read_metrics(path)
-    return RunResult(config, data, networks, path, "test_loss" in data)
+    return RunResult(config, data, networks, path, "test_loss" in data, seconds_of(path))
 
 
 def train(
@@ -200,8 +202,8 @@ def train(
 
     Returns:
         A ``RunResult`` with ``data`` (an xarray dataset), ``networks`` (realisations along the leading axis
-        of every array), ``plot()``, and ``finished``: after Ctrl-C, the current block ends and what was done
-        so far is returned, with ``finished`` false. A second Ctrl-C interrupts at once.
+        of every array), ``plot()``, ``seconds`` and ``finished``: after Ctrl-C, the current block ends and
+        what was done so far is returned, with ``finished`` false. A second Ctrl-C interrupts at once.
 
     Raises:
         ValueError, TypeError: arguments that do not fit; a directory with another run.

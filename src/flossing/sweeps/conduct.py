@@ -16,6 +16,7 @@ from ..runs.config import RunConfig
 from . import folder, grid as grids, provenance
 from .board import no_display
 from .grid import Piece
+from .result import SweepResult
 
 if TYPE_CHECKING:
     from distributed import Client, Security
@@ -61,7 +62,7 @@ def sweep(
     host: str | None = None,
     dashboard_address: str = "127.0.0.1:0",
     security: Any = None,
-) -> xr.Dataset:
+) -> SweepResult:
     """Runs a configuration with other values of some of its fields, many at once.
 
     The directory can be that of the same sweep, interrupted or killed: finished runs are left alone,
@@ -86,7 +87,8 @@ def sweep(
         security: a ``distributed.Security`` for TLS.
 
     Returns:
-        The dataset of ``sweep.nc``: swept fields are dimensions (``setting`` for a list).
+        A ``SweepResult`` with ``data``, the dataset of ``sweep.nc``: swept fields are dimensions (``setting``
+        for a list); ``directory``; and ``plot()``. ``flossing.sweeps.load`` reads it again.
 
     Raises:
         ValueError, TypeError: wrong fields or values, or a directory of another sweep.
@@ -97,7 +99,8 @@ def sweep(
     where = Where(
         workers, scheduler, cluster, cluster_options or {}, host, dashboard_address, security
     )
-    return conduct(grids.grid(base, over), directory, where, retries, client=client)
+    data = conduct(grids.grid(base, over), directory, where, retries, client=client)
+    return SweepResult(data, Path(directory))
 
 
 def require_extra() -> None:

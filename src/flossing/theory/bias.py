@@ -4,7 +4,7 @@ Source: Gygax & Zenke 2025: surrogate gradients are biased even for differentiab
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from .._checks import check_fraction, check_integer, check_positive, check_single
+from .._readable import Summary, as_dataset, readable, short
 from ._parts import as_network, as_vector, split
 from .line_integrals import along_path, inner
 from .paths import move
@@ -41,8 +42,9 @@ def sign_agreement(first: PyTree, second: PyTree) -> float:
     return float(np.mean(one == two))
 
 
+@readable
 class BiasProfile(NamedTuple):
-    """The result of ``bias_profile``; arrays along the path."""
+    """The result of ``bias_profile``; arrays along the path. Prints itself in a few lines."""
 
     positions: np.ndarray
     """The path's argument, 0 to 1."""
@@ -84,6 +86,56 @@ class BiasProfile(NamedTuple):
         wrong = (np.sign(self.gradient) != np.sign(self.surrogate))[counted]
         return float(wrong.mean()) if wrong.size else float("nan")
 
+    def plot(self, ax: Any = None) -> Any:
+        """Draws output and integral, with a dotted line at the minimum of each.
+
+        Around a closed path, such as ``circle``, the output comes back to where it began; where the integral
+        ends beside it, the surrogate gradient is no gradient.
+
+        Args:
+            ax: Axes of Matplotlib; default new ones.
+
+        Returns:
+            The Axes.
+
+        Raises:
+            ModuleNotFoundError: Matplotlib is not installed.
+        """
+        from .. import plots
+
+        curves = {"integral of the surrogate gradient": self.integrated}
+        return plots.drawn(
+            ax, plots.path_integrals, self.positions, self.output, curves, minima=True
+        )
+
+    def to_xarray(self) -> Any:
+        """All fields but ``positions`` as an ``xarray.Dataset`` along the dimension ``position``.
+
+        Raises:
+            ModuleNotFoundError: xarray is not installed.
+        """
+        texts = {
+            "output": "the function",
+            "gradient": "true derivative along the path",
+            "surrogate": "surrogate gradient along the path",
+            "integrated": "integral of the surrogate gradient",
+        }
+        variables = {n: (("position",), getattr(self, n), text, "1") for n, text in texts.items()}
+        return as_dataset(variables, {"position": self.positions}, title="bias along a path")
+
+    def _summary(self) -> Summary:
+        lines = [
+            f"{name}: {_number(values[0])} at the start, {_number(values[-1])} at the end, lowest at "
+            f"position {_number(lowest)}"
+            for name, values, lowest in (
+                ("output", self.output, self.minimum),
+                ("integral", self.integrated, self.surrogate_minimum),
+            )
+        ]
+        lines.append(f"wrong sign: {_percent(self.wrong_sign())} of the positions")
+        title = f"surrogate gradient integrated along a path, {self.positions.size} points"
+        return Summary(title, notes=lines)
+
 
 def bias_profile(
     function: Callable[[PyTree], Array],
@@ -114,8 +166,9 @@ def bias_profile(
     return BiasProfile(s, output, gradient, declared, integrated)
 
 
+@readable
 class BiasMap(NamedTuple):
-    """The result of ``bias_map``; the leading axes are first and second direction."""
+    """The result of ``bias_map``; the leading axes are first and second direction. Prints itself."""
 
     first: np.ndarray
     """Displacements along the first direction, shape ``(n,)``."""
@@ -139,6 +192,57 @@ class BiasMap(NamedTuple):
         dot = (self.gradient * self.surrogate).sum(-1)
         norms = np.linalg.norm(self.gradient, axis=-1) * np.linalg.norm(self.surrogate, axis=-1)
         return np.divide(dot, norms, out=np.full_like(dot, np.nan), where=norms > 0)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draws where both gradients descend (surrogate: orange), over the cosine of their angle.
+
+        Args:
+            ax: Axes of Matplotlib; default new ones.
+
+        Returns:
+            The Axes.
+
+        Raises:
+            ModuleNotFoundError: Matplotlib is not installed.
+        """
+        from .. import plots
+
+        axis = plots.drawn(ax, plots.cosines, self.first, self.second, self.cosine)
+        arrows = self.first, self.second, self.gradient, self.surrogate
+        return plots.drawn(axis, plots.descents, *arrows)
+
+    def to_xarray(self) -> Any:
+        """Output, both gradients and their cosine as an ``xarray.Dataset``.
+
+        Returns:
+            ``output`` and ``cosine`` along ``first`` and ``second``; ``gradient`` and ``surrogate`` along
+            these and ``component``.
+
+        Raises:
+            ModuleNotFoundError: xarray is not installed.
+        """
+        plane = ("first", "second")
+        variables = {
+            "output": (plane, self.output, "the function", "1"),
+            "gradient": ((*plane, "component"), self.gradient, "true gradient", "1"),
+            "surrogate": ((*plane, "component"), self.surrogate, "surrogate gradient", "1"),
+            "cosine": (plane, self.cosine, "cosine of the angle between them", "1"),
+        }
+        coordinates = {"first": self.first, "second": self.second, "component": [*plane]}
+        return as_dataset(variables, coordinates, title="bias in a plane")
+
+    def _summary(self) -> Summary:
+        wrong = [_percent(share) for share in self.wrong_sign]
+        cosine = self.cosine[np.isfinite(self.cosine)]
+        lines = [
+            f"output: {_number(self.output.min())} to {_number(self.output.max())}",
+            f"wrong sign: {wrong[0]} of the points along the first direction, {wrong[1]} along the second",
+        ]
+        if cosine.size:
+            low, mean = _number(cosine.min()), _number(cosine.mean())
+            lines.append(f"cosine of the angle between both gradients: mean {mean}, lowest {low}")
+        shape = " x ".join(map(str, self.output.shape))
+        return Summary(f"true and surrogate gradient in a plane, {shape} points", notes=lines)
 
 
 def bias_map(
@@ -178,6 +282,14 @@ def bias_map(
         axis, axis, output.reshape(square),
         gradient.reshape(*square, 2), declared.reshape(*square, 2),
     )  # fmt: skip
+
+
+def _number(value: Any) -> str:
+    return short(value, 4)
+
+
+def _percent(share: Any) -> str:
+    return f"{100 * float(share):.1f} %"
 
 
 @eqx.filter_jit

@@ -10,14 +10,16 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._checks import as_numbers, check_integer, check_key, check_positive, check_single
+from .._readable import Summary, readable, short
 from ._estimator import Draw, Estimator, Gradient
 from .stochastic_net import Loss, StochasticNet, exact_gradient, patterns
 
 _MOST = 16
 
 
+@readable
 class Comparison(NamedTuple):
-    """An estimator beside the exact gradient; vectors are flattened as ``ravel_pytree`` does."""
+    """An estimator beside the exact gradient; vectors are flattened as by ``ravel_pytree``. Prints itself."""
 
     exact: np.ndarray
     """The gradient, shape ``(P,)``."""
@@ -62,6 +64,18 @@ class Comparison(NamedTuple):
         check_single(relative_error=relative_error)
         left = (relative_error - self.bias) * (relative_error + self.bias)
         return max(self.variance / left, 1.0) if left > 0 else float("inf")
+
+    def _summary(self) -> Summary:
+        each = "1 pass" if self.passes == 1 else f"{self.passes} passes"
+        bias, error = short(self.bias, 4), short(self.bias_error, 2)
+        title = f"{self.num_samples} samples of {each} each, {self.mean.size} parameters"
+        lines = [
+            f"bias: {bias}, standard error {error}, of the gradient's norm; z score {short(self.z_score)}",
+            f"variance of a sample: {short(self.variance, 4)} of the squared norm",
+            f"cosine to the gradient: {short(self.cosine, 4)} of the mean, {short(self.sample_cosine, 4)} of "
+            "single samples (mean)",
+        ]
+        return Summary(title, notes=lines)
 
 
 def compare(

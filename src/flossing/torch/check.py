@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from .._readable import Summary, readable
 from .._warn import warn
 from ..lyapunov._check_run import StepWarning
 from ..surrogates import NoSecondDerivativeWarning
@@ -37,6 +38,7 @@ class Finding(NamedTuple):
         )
 
 
+@readable
 class Report(tuple[Finding, ...]):
     """What ``ft.check`` found; prints itself."""
 
@@ -45,8 +47,9 @@ class Report(tuple[Finding, ...]):
         """Names of the findings."""
         return {finding.name for finding in self}
 
-    def __str__(self) -> str:
-        return "\n".join(f"{name}: {text}" for name, text in self) or "nothing found"
+    def _summary(self) -> Summary:
+        title = f"findings: {len(self)}" if self else "nothing found"
+        return Summary(title, notes=[f"{name}: {text}" for name, text in self])
 
 
 def check(

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from .._checks import check_integer
+from .._readable import Summary, in_a_line, readable
 from ..floss.window import check_window
 from ._check_run import has_batch
 from ._tree import Layout, Step, map_tensors, tensors
@@ -15,6 +16,7 @@ from .optimiser import flossing_optimiser
 from .spectrum import lyapunov_spectrum
 
 
+@readable
 class FlossInfo(NamedTuple):
     """What one flossing step found before it changed anything."""
 
@@ -27,6 +29,9 @@ class FlossInfo(NamedTuple):
     """Loss or gradient was not finite, so the step was left out."""
     num_skipped: int
     """How many steps were left out so far, this one included."""
+
+    def _summary(self) -> Summary | None:
+        return in_a_line(self)
 
 
 class Flosser:

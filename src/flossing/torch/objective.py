@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from .._checks import check_choice, check_finite, check_integer
+from .._readable import Summary, in_a_line, readable
 from .._warn import refuse_old_names
 from ._check_run import check_run
 from ._tree import Step
@@ -17,6 +18,7 @@ from .spectrum import Plan, StoreEvery, compute_spectrum, start_basis
 Penalty = Literal["two-sided", "above", "below"]
 
 
+@readable
 class FlossingInfo(NamedTuple):
     """What a flossing loss was computed from."""
 
@@ -24,6 +26,9 @@ class FlossingInfo(NamedTuple):
     """Averaged over the examples of a batch, shape (k,); minus infinity for lost directions."""
     num_lost: Tensor
     """How many directions were lost, along any of the trajectories."""
+
+    def _summary(self) -> Summary | None:
+        return in_a_line(self)
 
 
 @refuse_old_names

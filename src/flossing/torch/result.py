@@ -1,22 +1,26 @@
 """What a spectrum of a PyTorch step is; the fields are those of ``fl.LyapunovSpectrum``."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from .._readable import Summary, readable
 from .._warn import warn
+from ..lyapunov._shown import ShownSpectrum
 from ..lyapunov.result import LostDirectionsWarning, lost_directions
 from ._tree import tensors
 
 
-@dataclasses.dataclass(frozen=True)
-class LyapunovSpectrum:
+@readable
+@dataclasses.dataclass(frozen=True, repr=False)
+class LyapunovSpectrum(ShownSpectrum):
     """Lyapunov exponents, largest first as the algorithm finds them, and how well they are known.
 
     Exponents are in nats per step, or per unit of time when a ``time_step`` was given (see ``unit``).
-    Of a batch, each field has the batch as its first axis: one spectrum per example.
+    Of a batch, each field has the batch as its first axis: one spectrum per example. Prints itself as a
+    table; ``plot()`` draws it, ``to_xarray()`` is for plots of one's own.
     """
 
     exponents: Tensor
@@ -38,22 +42,11 @@ class LyapunovSpectrum:
     time_step: float | None
     engine: str
     """How tangents were moved; see ``mode`` of ``ft.lyapunov_spectrum``."""
-
-    @property
-    def num_steps(self) -> int:
-        """Number of counted steps."""
-        return sum(self.window_steps)
-
-    @property
-    def unit(self) -> str:
-        """``"nats per step"`` or ``"nats per unit time"``."""
-        return "nats per step" if self.time_step is None else "nats per unit time"
+    _many: ClassVar = ("example", "examples")
 
     @property
     def kaplan_yorke_dimension(self) -> Tensor:
-        """The Kaplan-Yorke dimension; see ``fl.kaplan_yorke_dimension``. NaN where k is too small to "
-        "tell.
-        """
+        """The Kaplan-Yorke dimension; see ``fl.kaplan_yorke_dimension``. NaN where k is too small to tell."""
         ordered = self.exponents.sort(-1, descending=True)[0]
         k = ordered.shape[-1]
         sums = ordered.cumsum(-1)
@@ -72,30 +65,10 @@ class LyapunovSpectrum:
             return rate
         return torch.where(self.exponents.amin(-1) > 0, torch.nan, rate)
 
-    def __str__(self) -> str:
-        k, batch = self.exponents.shape[-1], self.exponents.shape[:-1]
-        of = f", {batch[0]} examples (means and spreads over them)" if batch else ""
-        lines = [f"{k} of {self.state_dimension} Lyapunov exponents, {self.unit}{of}"]
-        lines += _rows(self.exponents, self.standard_errors)
-        if bool(self.lost.any()):
-            lines.append(f"{int(self.lost.sum())} directions were lost")
-        lines.append(f"{self.num_steps} steps counted; {self.engine}")
-        return "\n".join(lines)
-
-
-_SHOWN = 8
-
-
-def _rows(exponents: Tensor, errors: Tensor) -> list[str]:
-    if exponents.ndim > 1:
-        errors = exponents.std(0)
-        exponents = exponents.mean(0)
-    pairs = list(zip(exponents.tolist(), errors.tolist(), strict=True))
-    kept = pairs if len(pairs) <= _SHOWN else pairs[: _SHOWN - 1]
-    rows = [f"  {i + 1:>4}  {value: .4f} +- {error:.4f}" for i, (value, error) in enumerate(kept)]
-    if len(kept) < len(pairs):
-        rows += ["   ...", f"  {len(pairs):>4}  {pairs[-1][0]: .4f} +- {pairs[-1][1]:.4f}"]
-    return rows
+    def _summary(self) -> Summary | None:
+        summary = super()._summary()
+        assert summary is not None
+        return summary._replace(title=f"{summary.title}; {self.engine}")
 
 
 def _index(number: Tensor) -> Tensor:

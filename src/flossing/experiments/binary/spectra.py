@@ -10,7 +10,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from ...floss import Before
-from ...runs.plots import COLOURS, style
+from ...plots import COLOURS, style
 from ...tasks import DelayedXOR
 from ..lab.claims import Claim
 from ..lab.data import Data

@@ -8,8 +8,9 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
+from ...plots import COLOURS, networks_and_median, style
+from ...plots.series import smooth, smooth_nan
 from ...runs import RunConfig
-from ...runs.plots import COLOURS, networks_and_median, smooth, smooth_nan, style
 from ..lab.claims import Claim
 from ..lab.data import Data
 from ..lab.experiment import Experiment

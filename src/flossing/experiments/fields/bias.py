@@ -12,7 +12,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from ... import theory
-from ...runs.plots import COLOURS, style
+from ...plots import COLOURS, cosines, descents, style
 from ..lab.claims import Claim
 from ..lab.data import Data
 from ..lab.experiment import Experiment, Report
@@ -179,7 +179,7 @@ class Bias(Experiment):
             _profiles(top, profiles)
             _output_panel(figure, bottom[0], next(iter(planes.values())))
             for axis, (beta, part) in zip(bottom[1:], planes.items(), strict=False):
-                _directions(figure, axis, part)
+                _directions(axis, part)
                 axis.set_title(f"$\\beta_{{SG}} = {beta:g}$: true (black), surrogate (orange)")
         return figure
 
@@ -215,17 +215,9 @@ def _output_panel(figure: Figure, axis: Any, part: xr.Dataset) -> None:
     figure.colorbar(image, ax=axis, shrink=0.85, label="y")
 
 
-def _directions(figure: Figure, axis: Any, part: xr.Dataset) -> None:
+def _directions(axis: Any, part: xr.Dataset) -> None:
     """Directions in which both gradients descend, over the cosine of the angle between them."""
-    image = axis.pcolormesh(
-        part["first"], part["second"], part["cosine"].values.T, cmap="Blues_r", vmin=0, vmax=1,
-        rasterized=True,
-    )  # fmt: skip
-    grid = np.meshgrid(part["arrow_first"], part["arrow_second"], indexing="ij")
-    for name, colour in (("gradient", "0.1"), ("surrogate", COLOURS[4])):
-        arrows = -part[name].values
-        lengths = np.linalg.norm(arrows, axis=-1, keepdims=True)
-        arrows = np.divide(arrows, lengths, out=np.zeros_like(arrows), where=lengths > 0)
-        axis.quiver(*grid, arrows[..., 0], arrows[..., 1], color=colour, scale=16, width=0.006)
-    axis.set(xlabel="$v_1$", ylabel="$v_2$", aspect="equal")
-    figure.colorbar(image, ax=axis, shrink=0.85, label="cosine of the angle")
+    cosines(axis, part["first"], part["second"], part["cosine"].values)
+    arrows = (part[name].values for name in ("gradient", "surrogate"))
+    descents(axis, part["arrow_first"], part["arrow_second"], *arrows)
+    axis.set(xlabel="$v_1$", ylabel="$v_2$")

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from ...runs.plots import COLOURS, style
+from ...plots import COLOURS, path_integrals, style
 
 
 def draw(
@@ -33,16 +33,15 @@ def draw(
 
 def _circle_panels(along: Any, convergence: Any, circles: Mapping[float, xr.Dataset]) -> None:
     shown = next(iter(circles.values()))
-    along.plot(shown["turn"], shown["output"], color="0.4", label="output y")
-    for (beta, part), colour in zip(circles.items(), COLOURS, strict=False):
-        label = f"$\\beta_{{SG}} = {beta:g}$"
-        start = part["output"].values[0]
-        along.plot(part["turn"], start + part["integrated"], color=colour, label=label)
+    curves = {f"$\\beta_{{SG}} = {beta:g}$": part for beta, part in circles.items()}
+    start = shown["output"].values[0]
+    integrated = {label: start + part["integrated"] for label, part in curves.items()}
+    path_integrals(along, shown["turn"], shown["output"], integrated)
+    for (label, part), colour in zip(curves.items(), COLOURS, strict=False):
         errors = np.abs(part["trapezoid"] - part["integral"])
         convergence.loglog(part["intervals"], errors, "o-", color=colour, markersize=3, label=label)
     along.set(
         xlabel="position on the circle (turns)",
-        ylabel="integral of the surrogate gradient",
         title="integrated around the circle",
     )
     along.set_ylim(-0.2, 4.3)

@@ -8,7 +8,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ...runs.plots import COLOURS, style
+from ...plots import COLOURS, style
 from ..lab.statistics import Estimate
 
 MARKERS = "os^Dvp"

@@ -14,7 +14,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from ... import surrogates, theory
-from ...runs.plots import style
+from ...plots import style
 from ..lab.claims import Claim
 from ..lab.data import Data
 from ..lab.experiment import Experiment, Report

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ...runs.plots import COLOURS
+from ...plots import COLOURS
 from ..lab.statistics import median_over
 
 _SHOWN = ("sigmoid, 10", "exponential, hidden", "exponential hazard", "Triangular")

@@ -10,9 +10,9 @@ from scipy.stats import binomtest
 from ...cells import CellSpec
 from ...floss import Schedule
 from ...optimisers import Adam
+from ...plots import COLOURS
 from ...runs import RunConfig, RunResult, epochs_to
 from ...runs.clock import read_clock
-from ...runs.plots import COLOURS
 from ...tasks import Task
 
 SOLVED = 0.95

@@ -11,8 +11,8 @@ from scipy.stats import mannwhitneyu
 
 from ...cells import TanhSpec
 from ...floss import Adaptive, Before, Joint, Phases, Schedule
+from ...plots import COLOURS, style
 from ...runs import RunConfig
-from ...runs.plots import COLOURS, style
 from ...tasks import DelayedXOR
 from ..lab.claims import Claim
 from ..lab.data import Data

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from ...cells import CellSpec, GRUSpec, LSTMSpec, TanhSpec
 from ...floss import Adaptive
+from ...plots import style
 from ...runs import RunConfig
-from ...runs.plots import style
 from ...tasks import Task
 from ..lab.claims import Claim
 from ..lab.data import Data

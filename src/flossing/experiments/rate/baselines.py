@@ -11,9 +11,9 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from ...optimisers import Adam
+from ...plots.series import smooth
 from ...runs import RunConfig, RunResult, epochs_to
 from ...runs.clock import Block, read_clock
-from ...runs.plots import smooth
 from ...tasks import DelayedXOR
 from ..lab.claims import Claim
 from ..lab.data import Data

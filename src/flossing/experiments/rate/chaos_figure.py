@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from ...runs.plots import COLOURS, letter_panels, style
+from ...plots import COLOURS, letter_panels, style
 from ..lab import mean_field
 
 PUBLISHED = {

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from ...runs.plots import COLOURS, style
+from ...plots import COLOURS, condition_numbers, style
 from .flossed_tanh import Flossed
 from .tangent_modes import effective_rank, log_condition
 
@@ -97,11 +97,13 @@ def _condition(
     axis: Any, part: xr.Dataset, m: int, slope_from: int, colour: str, label: str
 ) -> None:
     """Measured condition numbers, and lines of the predicted slope through the long horizons."""
-    times = part["horizon"].values
-    logs = log_condition(part["log_singular_values"].values, m) / np.log(10)
     exponents = part["exponents"].values
-    predicted = (exponents[:, 0] - exponents[:, m - 1]).mean() / np.log(10)
-    offset = (logs.mean(0) - predicted * times)[times >= slope_from].mean()
-    axis.plot(times, logs.T, color=colour, linewidth=0.4, alpha=0.6)
-    axis.plot(times, logs.mean(0), "o", color=colour, markersize=3.5, label=label)
-    axis.plot(times, offset + predicted * times, color=colour, linewidth=1.2)
+    condition_numbers(
+        axis,
+        part["horizon"].values,
+        log_condition(part["log_singular_values"].values, m),
+        slope=(exponents[:, 0] - exponents[:, m - 1]).mean(),
+        slope_from=slope_from,
+        colour=colour,
+        label=label,
+    )

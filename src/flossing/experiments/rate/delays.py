@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from ...cells import CellSpec, TanhSpec
 from ...floss import Schedule
+from ...plots import COLOURS, style
 from ...runs import RunConfig
-from ...runs.plots import COLOURS, style
 from ...tasks import Task
 from ..lab.claims import Claim
 from ..lab.data import Data

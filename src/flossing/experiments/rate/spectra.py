@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from ...runs.plots import COLOURS, spectrum_panel, style
+from ...plots import COLOURS, spectra, style
 from ...training import Network, begin, train_block
 from ..lab.claims import Claim
 from ..lab.data import Data
@@ -94,7 +94,7 @@ class Spectra(FlossedTanh):
 
     def figure(self, data: Data, published: Published) -> Figure:
         """Spectra, the same near zero, and some exponents during training."""
-        spectra = {
+        by_number = {
             "before" if case.num_exponents == 0 else f"k = {case.num_exponents}": part["exponents"]
             for case, part in data.items()
         }
@@ -102,7 +102,7 @@ class Spectra(FlossedTanh):
             figure = Figure(figsize=(10.5, 3.4), layout="constrained")
             whole, near_zero, training = figure.subplots(1, 3)
             for axis in (whole, near_zero):
-                spectrum_panel(axis, spectra, colours=("0.4", *COLOURS))
+                spectra(axis, by_number, colours=("0.4", *COLOURS))
             whole.legend(loc="lower left")
             whole.set_title(f"spectra of {self.hidden_size} exponents")
             near_zero.set(ylim=(-0.5, 0.1), title="the same, near zero")

@@ -48,7 +48,7 @@ def along_trajectories(
             for h in horizons
         ]
         norms = gradient_norms(cell, start, following[: max(horizons)], log=True, key=basis_key)
-        vectors = covariant_vectors(
+        cosines = covariant_vectors(
             cell,
             start,
             following,
@@ -56,8 +56,7 @@ def along_trajectories(
             warmup=_WARMUP,
             tail=_WARMUP,
             key=basis_key,
-        ).vectors
-        cosines = jnp.abs(jnp.swapaxes(vectors, 1, 2) @ vectors).mean(0)
+        ).alignment
         return {
             "log_singular_values": jnp.stack(values),
             "log_gradient_norms": norms[::-1],

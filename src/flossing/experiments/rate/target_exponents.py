@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from ..._norms import tree_norm, with_norm
 from ...cells import Cell, TanhCell, TanhSpec
 from ...floss import Before, Flosser
-from ...runs.plots import COLOURS, style
+from ...plots import COLOURS, style
 from ...tasks import DelayedXOR
 from ...training import Network, measure_exponents
 from ...training.streams import Stream, fold

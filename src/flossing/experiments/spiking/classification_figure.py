@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from ...runs.plots import COLOURS, style
+from ...plots import COLOURS, style
 from ..lab.classifier import METHODS
 
 SWAPPED: dict[str, str] = dict(

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from ...cells import LIFCell
 from ...lyapunov import gradient_norms
-from ...runs.plots import COLOURS, networks_and_median, style
+from ...plots import COLOURS, networks_and_median, style
 from ...tasks import binary_cross_entropy
 from ...training.devices import over_realisations
 from ..lab.claims import Claim

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ...runs.plots import networks_and_median
+from ...plots import time_constants
 
 MEMBRANE, SYNAPSE = 10.0, 5.0
 """Time constants of the published minimal example, in ms."""
@@ -20,18 +20,12 @@ def time_scales(axis: Any, exponents: Mapping[str, Any], colours: Sequence[str])
         colours: one for each label.
     """
     for (label, values), colour in zip(exponents.items(), colours, strict=True):
-        index = np.arange(1, np.shape(values)[1] + 1)
-        with np.errstate(divide="ignore"):
-            scale = np.where(np.isfinite(values), 1 / np.abs(values), np.nan)
-        networks_and_median(axis, index, scale, colour, label, ".-")
+        time_constants(axis, values, unit="ms", colour=colour, label=label)
     last = max(np.shape(values)[1] for values in exponents.values())
     for value, name in ((MEMBRANE, "mem"), (SYNAPSE, "syn")):
         axis.axhline(value, color="k", linewidth=0.8, linestyle=":")
         place = {"textcoords": "offset points", "xytext": (2, 2)}
         axis.annotate(f"$\\tau_{{{name}}}$", (last, value), **place)
-    axis.set(
-        xlabel="index i", ylabel="time scale $1/|\\lambda_i|$ (ms)", yscale="log",
-        title="tangent modes, and time constants",
-    )  # fmt: skip
+    axis.set_title("tangent modes, and time constants")
     axis.set_ylim(top=10 * axis.get_ylim()[1])
     axis.legend(loc="upper center", ncols=2)

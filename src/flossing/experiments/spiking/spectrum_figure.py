@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from ...runs.plots import COLOURS, networks_and_median, style
+from ...plots import COLOURS, networks_and_median, style
 from .panels import MEMBRANE, time_scales
 
 

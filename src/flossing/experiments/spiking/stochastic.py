@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from ...cells import BinaryCell, LIFCell, with_escape
 from ...escape_noise import EscapeNoise, Noisy, SigmoidNoise
-from ...runs.plots import COLOURS, spectrum_panel, style
+from ...plots import COLOURS, spectra as spectra_panel, style
 from ...surrogates import Sigmoid, Surrogate
 from ...tasks import Copy
 from ..lab.claims import Claim
@@ -261,7 +261,7 @@ class Stochastic(Experiment):
             steep.legend()
             self._small_noise(small, data[SmallNoise()])
             modes = {w: data[Flossing()][f"exponents_{w}"].values for w in ("before", "after")}
-            spectrum_panel(spectrum, modes, "per ms", ("0.4", COLOURS[0]))
+            spectra_panel(spectrum, modes, unit="per ms", colours=("0.4", COLOURS[0]))
             spectrum.axvline(self.flossed + 0.5, color="k", linewidth=0.6, linestyle=":")
             spectrum.set_title(f"noisy LIF, k = {self.flossed} flossed, fresh noise")
             spectrum.legend(loc="lower left")

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 
 from ...cells import LIFSpec
 from ...floss import Before, Flosser, Heights, Schedule
+from ...plots.series import smooth, smooth_nan
 from ...runs import RunConfig, RunResult, run
-from ...runs.plots import smooth, smooth_nan
 from ...tasks import SpikingBits
 from ...training import measure_exponents
 from ..lab.careful import CarefulAdam

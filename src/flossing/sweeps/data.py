@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from ..plots.series import quartiles
 from ..runs.summary import headline
-from .series import quartiles, quartiles_with_never
 
 SWEEP = "sweep.nc"
 
@@ -153,3 +153,22 @@ def never_reached(data: xr.Dataset) -> np.ndarray:
 def statistics(metric: str, values: np.ndarray) -> np.ndarray:
     """Quartiles of a metric over networks, shape (3, ...)."""
     return quartiles_with_never(values) if metric == "epochs_to_95" else quartiles(values)
+
+
+def quartiles_with_never(values: np.ndarray) -> np.ndarray:
+    """Quartiles of epochs until something happened, where NaN means that it never did.
+
+    Networks that never get there count as later than all others, so the median is NaN (never) when
+    half of the networks or more do not get there.
+
+    Args:
+        values: shape (..., networks).
+
+    Returns:
+        Shape (3, ...).
+    """
+    late = np.where(np.isnan(values), np.inf, np.asarray(values, dtype=float))
+    if not late.shape[-1]:
+        return np.full((3, *late.shape[:-1]), np.nan)
+    found = np.percentile(late, [25, 50, 75], axis=-1, method="higher")
+    return np.where(np.isfinite(found), found, np.nan)

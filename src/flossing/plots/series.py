@@ -1,6 +1,6 @@
-"""Numbers made small enough for a page, and medians with quartiles that leave out what is missing."""
+"""Long series made short, and medians with quartiles that leave out what is missing."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -57,31 +57,17 @@ def quartiles(values: np.ndarray) -> np.ndarray:
     return np.where(some, np.nanpercentile(filled, [25, 50, 75], axis=-1), np.nan)
 
 
-def quartiles_with_never(values: np.ndarray) -> np.ndarray:
-    """Quartiles of epochs until something happened, where NaN means that it never did.
-
-    Networks that never get there count as later than all others, so the median is NaN (never) when
-    half of the networks or more do not get there.
-
-    Args:
-        values: shape (..., networks).
-
-    Returns:
-        Shape (3, ...).
-    """
-    late = np.where(np.isnan(values), np.inf, np.asarray(values, dtype=float))
-    if not late.shape[-1]:
-        return np.full((3, *late.shape[:-1]), np.nan)
-    found = np.percentile(late, [25, 50, 75], axis=-1, method="higher")
-    return np.where(np.isfinite(found), found, np.nan)
+def smooth(values: np.ndarray, width: int) -> np.ndarray:
+    """Running mean over ``width`` rows (fewer at the start), along the leading axis."""
+    sums = np.cumsum(np.concatenate([np.zeros((1, *values.shape[1:])), values]), axis=0)
+    stop = np.arange(1, len(values) + 1)
+    start = np.maximum(stop - width, 0)
+    return (sums[stop] - sums[start]) / (stop - start)[:, None]
 
 
-def rounded(values: Any, digits: int = 4) -> Any:
-    """Nested lists of numbers with so many significant digits; ``None`` where not finite."""
-    array = np.asarray(values, dtype=float)
-    if array.ndim:
-        return [rounded(part, digits) for part in array]
-    if not np.isfinite(array):
-        return None
-    number = float(f"{float(array):.{digits}g}")
-    return int(number) if number.is_integer() and abs(number) < 1e15 else number
+def smooth_nan(logs: np.ndarray, width: int = 10) -> np.ndarray:
+    """``smooth``, with missing values replaced by the last one before them."""
+    filled = logs.copy()
+    for i in range(1, len(filled)):
+        filled[i] = np.where(np.isnan(filled[i]), filled[i - 1], filled[i])
+    return smooth(np.nan_to_num(filled, nan=float(np.nanmin(filled, initial=0))), width)

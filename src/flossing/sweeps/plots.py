@@ -1,18 +1,19 @@
 """Publication figures of a sweep: results against each swept field, and learning curves."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ..runs.plots import COLOURS, style
+from .._readable import library
+from ..plots import COLOURS, given_axes, style, zero_line
+from ..plots.series import average, quartiles
 from ..runs.summary import Headline, headline
-from .series import average, quartiles
-from .sweep_data import (
+from .data import (
     METRICS,
     Field,
     fields_of,
@@ -43,12 +44,8 @@ def sweep_figures(data: xr.Dataset) -> dict[str, Figure]:
             if metric not in names:
                 continue
             if np.isfinite(results[metric]).any() or (metric == "epochs_to_95" and never.any()):
-                if is_list(data):
-                    indices = indices_of(data, fields)
-                    figure = listed_figure(fields, x, indices, metric, results[metric], never, main)
-                else:
-                    figure = field_figure(fields, x, metric, results[metric], never, main)
-                found[f"report-{name}-{x.name.replace('/', '-')}"] = figure
+                shown = Shown(data, x, metric, results[metric], never)
+                found[f"report-{name}-{x.name.replace('/', '-')}"] = field_figure(shown)
     if main.name in data and np.isfinite(data[main.name].values).any():
         if is_list(data):
             fields = [Field("setting", list(range(data.sizes["setting"])), False)]
@@ -58,7 +55,7 @@ def sweep_figures(data: xr.Dataset) -> dict[str, Figure]:
 
 def colour_field(fields: list[Field], x: Field | None = None) -> Field | None:
     """The field that gets colours: a categorical one if there is, else another than ``x``."""
-    others = [f for f in fields if f is not x and 1 < len(f.values) <= len(COLOURS)]
+    others = [f for f in fields if f != x and 1 < len(f.values) <= len(COLOURS)]
     return next((f for f in others if not f.numeric), others[0] if others else None)
 
 
@@ -72,55 +69,131 @@ def _panels(fields: list[Field], apart: list[Field | None]) -> list[tuple[dict[s
     return found
 
 
+class Shown(NamedTuple):
+    """One metric of the networks of a sweep, and the field that it is drawn against."""
+
+    data: xr.Dataset
+    x: Field
+    metric: str
+    """A key of ``METRICS``."""
+    values: np.ndarray
+    """Shape (swept..., realisations)."""
+    never: np.ndarray
+    """Networks that did not reach 95 %, same shape; drawn on a line of their own."""
+
+    @property
+    def main(self) -> Headline:
+        """The headline of the sweep."""
+        return headline(self.data)
+
+    @property
+    def top(self) -> float | None:
+        """Where networks are drawn that never got there."""
+        late = self.metric == "epochs_to_95" and bool(self.never.any())
+        return _top(self.values) if late else None
+
+    @property
+    def panels(self) -> list[tuple[dict[str, int], str]]:
+        """Index and name of what each panel shows."""
+        if is_list(self.data):
+            return [({}, "")]
+        fields = fields_of(self.data)
+        return _panels(fields, [self.x, colour_field(fields, self.x)])
+
+    def draw(self, axes: Sequence[Any]) -> None:
+        """Draws all panels."""
+        if is_list(self.data):
+            _draw_list(axes[0], self)
+        else:
+            _draw_grid(axes, self)
+
+    def caption(self) -> str:
+        """What points, lines and shades are."""
+        if is_list(self.data):
+            return "small: single networks, large: median of a setting"
+        return _caption(len(self.panels), self.values.shape[-1])
+
+
+def draw_results(data: xr.Dataset, x: Field, ax: Any = None) -> np.ndarray:
+    """The held-out result against a field, on given Axes or on those of a new figure; an array of them.
+
+    Raises:
+        ValueError: another number of Axes than there are panels.
+    """
+    shown = Shown(data, x, "test", results_of(data)["test"], never_reached(data))
+    count = min(len(shown.panels), _MOST_PANELS)
+    with style():
+        if ax is None:
+            figure, axes = _grid(count, (4.2, 3.4), library("matplotlib.pyplot", "a figure").figure)
+            figure.suptitle(shown.caption(), fontsize=9)
+        else:
+            axes = given_axes(ax, count)
+        shown.draw(axes)
+    return np.asarray(axes, dtype=object)
+
+
 def _grid(
-    panels: list[tuple[dict[str, int], str]], size: tuple[float, float]
-) -> tuple[Figure, Iterator[Any]]:
-    count = min(len(panels), _MOST_PANELS)
+    panels: int, size: tuple[float, float], make: Callable[..., Figure] = Figure
+) -> tuple[Figure, list[Any]]:
+    count = min(panels, _MOST_PANELS)
     columns = min(count, 3)
     rows = -(-count // columns)
-    figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
+    figure = make(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
     for axis in grid.flat[count:]:
         axis.remove()
-    return figure, iter(grid.flat[:count])
+    return figure, list(grid.flat[:count])
 
 
-def field_figure(
-    fields: list[Field],
-    x: Field,
-    metric: str,
-    values: np.ndarray,
-    never: np.ndarray,
-    main: Headline,
-) -> Figure:
-    """One metric against one field: single networks as points, median, quartiles shaded.
-
-    Args:
-        fields: all swept fields.
-        x: the one on the abscissa.
-        metric: a key of ``METRICS``.
-        values: shape (swept..., realisations).
-        never: networks that did not reach 95 %, same shape; drawn on a line of their own.
-        main: the headline of the sweep.
-    """
-    by_colour = colour_field(fields, x)
-    panels = _panels(fields, [x, by_colour])
+def field_figure(shown: Shown) -> Figure:
+    """One metric against one field: single networks as points, median, quartiles shaded."""
     with style():
-        figure, axes = _grid(panels, (4.2, 3.4))
-        late = metric == "epochs_to_95" and bool(never.any())
-        top = _top(values)
-        for (at, title), axis in zip(panels, axes, strict=False):
-            for c in range(len(by_colour.values)) if by_colour else [None]:
-                chosen = at if by_colour is None or c is None else at | {by_colour.name: c}
-                index = tuple(chosen.get(f.name, slice(None)) for f in fields)
-                label = "" if by_colour is None or c is None else str(by_colour.values[c])
-                _points(axis, x, metric, values[index], never[index], (c or 0, label, top))
-            _axes(axis, x, (metric, main), values, top if late else None)
-            axis.set_title(title, fontsize=8, fontweight="normal")
-            if axis is figure.axes[0] and by_colour:
-                axis.legend(title=by_colour.name, title_fontsize=8, loc="best")
-        figure.suptitle(_caption(len(panels), values.shape[-1]), fontsize=9)
+        figure, axes = _grid(len(shown.panels), (4.4, 3.4))
+        shown.draw(axes)
+        figure.suptitle(shown.caption(), fontsize=9)
     return figure
+
+
+def _draw_grid(axes: Sequence[Any], shown: Shown) -> None:
+    fields = fields_of(shown.data)
+    by_colour = colour_field(fields, shown.x)
+    for (at, title), axis in zip(shown.panels, axes, strict=False):
+        for c in range(len(by_colour.values)) if by_colour else [None]:
+            chosen = at if by_colour is None or c is None else at | {by_colour.name: c}
+            index = tuple(chosen.get(f.name, slice(None)) for f in fields)
+            label = "" if by_colour is None or c is None else str(by_colour.values[c])
+            look = (c or 0, label, _top(shown.values))
+            _points(axis, shown.x, shown.metric, shown.values[index], shown.never[index], look)
+        _axes(axis, shown)
+        axis.set_title(title, fontsize=8, fontweight="normal")
+        if axis is axes[0] and by_colour:
+            axis.legend(title=by_colour.name, title_fontsize=8, loc="best")
+
+
+def _draw_list(axis: Any, shown: Shown) -> None:
+    """Single networks small, medians large."""
+    x, fields = shown.x, fields_of(shown.data)
+    by_colour = colour_field(fields, x)
+    ticks = x.values if x.numeric else np.arange(len(x.values))
+    seen = set()
+    for index, row, lost in zip(
+        indices_of(shown.data, fields), shown.values, shown.never, strict=True
+    ):
+        c = index[fields.index(by_colour)] if by_colour else 0
+        at = ticks[index[fields.index(x)]]
+        colour = COLOURS[c]
+        label = str(by_colour.values[c]) if by_colour and c not in seen else ""
+        seen.add(c)
+        axis.plot([at] * len(row), row, "o", color=colour, markersize=3, alpha=0.5, mew=0)
+        if shown.metric == "epochs_to_95":
+            top = _top(shown.values)
+            axis.plot([at] * lost.sum(), [top] * lost.sum(), "x", color=colour, markersize=4)
+            row = row[np.isfinite(row) | lost]
+        median = statistics(shown.metric, row)[1]
+        axis.plot(at, median, "o", color=colour, markersize=6, label=label)
+    _axes(axis, shown)
+    if by_colour:
+        axis.legend(title=by_colour.name, title_fontsize=8, loc="best")
 
 
 def _caption(panels: int, networks: int) -> str:
@@ -172,65 +245,13 @@ def _spacing(place: np.ndarray) -> float:
     return float(gaps.min()) if gaps.size and gaps.min() > 0 else 1.0
 
 
-def listed_figure(
-    fields: list[Field],
-    x: Field,
-    indices: list[tuple[int, ...]],
-    metric: str,
-    values: np.ndarray,
-    never: np.ndarray,
-    main: Headline,
-) -> Figure:
-    """One metric of listed settings against one field: single networks small, medians large.
-
-    Args:
-        fields: all swept fields.
-        x: the one on the abscissa.
-        indices: which value of each field each setting has.
-        metric: a key of ``METRICS``.
-        values: shape (settings, realisations).
-        never: networks that did not reach 95 %, same shape; drawn on a line of their own.
-        main: the headline of the sweep.
-    """
-    by_colour = colour_field(fields, x)
-    top = _top(values)
-    late = metric == "epochs_to_95" and bool(never.any())
-    with style():
-        figure = Figure(figsize=(4.6, 3.4), layout="constrained")
-        axis = figure.subplots()
-        ticks = x.values if x.numeric else np.arange(len(x.values))
-        seen = set()
-        for index, row, lost in zip(indices, values, never, strict=True):
-            c = index[fields.index(by_colour)] if by_colour else 0
-            at = ticks[index[fields.index(x)]]
-            colour = COLOURS[c]
-            label = str(by_colour.values[c]) if by_colour and c not in seen else ""
-            seen.add(c)
-            axis.plot([at] * len(row), row, "o", color=colour, markersize=3, alpha=0.5, mew=0)
-            if metric == "epochs_to_95":
-                axis.plot([at] * lost.sum(), [top] * lost.sum(), "x", color=colour, markersize=4)
-                row = row[np.isfinite(row) | lost]
-            axis.plot(at, statistics(metric, row)[1], "o", color=colour, markersize=6, label=label)
-        _axes(axis, x, (metric, main), values, top if late else None)
-        if by_colour:
-            axis.legend(title=by_colour.name, title_fontsize=8, loc="best")
-        figure.suptitle("small: single networks, large: median of a setting", fontsize=9)
-    return figure
-
-
 def _top(values: np.ndarray) -> float:
     finite = values[np.isfinite(values)]
     return 1.12 * float(finite.max() if finite.size else 1)
 
 
-def _axes(
-    axis: Any,
-    x: Field,
-    shown: tuple[str, Headline],
-    values: np.ndarray,
-    never_at: float | None,
-) -> None:
-    metric, main = shown
+def _axes(axis: Any, shown: Shown) -> None:
+    x, metric, main, values, never_at = shown.x, shown.metric, shown.main, shown.values, shown.top
     label = f"held-out {main.label}" if metric == "test" else METRICS[metric]
     place = places(x)
     room = 0.4 * _spacing(place)
@@ -258,8 +279,7 @@ def _axes(
 def _chance(axis: Any, main: Headline) -> None:
     """A line where networks are that have learned nothing."""
     if main.chance is not None:
-        level = main.factor * main.chance
-        axis.axhline(level, color="0.5", linewidth=0.8, linestyle=":", zorder=0)
+        zero_line(axis, main.factor * main.chance)
 
 
 def curves_figure(data: xr.Dataset, fields: list[Field]) -> Figure:
@@ -267,7 +287,7 @@ def curves_figure(data: xr.Dataset, fields: list[Field]) -> Figure:
     by_colour, main = colour_field(fields), headline(data)
     panels = _panels(fields, [by_colour])
     with style():
-        figure, axes = _grid(panels, (3.6, 2.8))
+        figure, axes = _grid(len(panels), (3.6, 2.8))
         for (at, title), axis in zip(panels, axes, strict=False):
             for c in range(len(by_colour.values)) if by_colour else [None]:
                 chosen = at if by_colour is None or c is None else at | {by_colour.name: c}

@@ -1,0 +1,90 @@
+"""What a run prints and draws: the numbers of its dataset."""
+
+import dataclasses
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import xarray as xr
+from test_runs import SMALL
+
+from flossing.runs.result import RunResult, duration
+
+
+@pytest.fixture
+def made():
+    """A result of nine networks with random numbers, 40 epochs of 50."""
+    rng = np.random.default_rng(3)
+    by_epoch = ("epoch", "realisation")
+    reading = {"units": "1", "higher_is_better": 1, "chance": 0.5}
+    data = xr.Dataset(
+        {
+            "loss": (by_epoch, rng.random((40, 9))),
+            "accuracy": (by_epoch, rng.random((40, 9)), reading),
+            "gradient_norm": (by_epoch, rng.random((40, 9))),
+            "skipped": (by_epoch, np.zeros((40, 9), np.int8)),
+            "exponents": (("measurement", "realisation", "exponent"), rng.normal(size=(2, 9, 5))),
+            "test_accuracy": ("realisation", rng.random(9)),
+        },
+        {
+            "epoch": np.arange(40),
+            "measurement_label": ("measurement", ["start", "end"]),
+            "measurement_epoch": ("measurement", [0, 40]),
+        },
+        {"metrics": "accuracy"},
+    )
+    config = dataclasses.replace(SMALL, epochs=50, realisations=9)
+    return RunResult(config, data, None, Path("runs/mine"), False, 5400.0)
+
+
+def test_a_result_prints_a_row_per_network_in_ten_lines(made):
+    lines = repr(made).splitlines()
+    assert len(lines) == 10
+    assert lines[1] == "40 epochs, networks: 9, 90 min"
+    assert lines[-2:] == [f"directory: {Path('runs/mine')}", "stopped early: 40 of 50 epochs"]
+    assert lines[2].split("  ")[-1].strip() == "|dL/dh_0| last"
+    rows = [line.replace(" %", "").split() for line in lines[3:-2]]
+    assert [row[0] for row in rows] == ["1", "2", "3", "...", "9"]
+    for row in rows[:3] + rows[4:]:
+        i = int(row[0]) - 1
+        network = made.data.isel(realisation=i)
+        np.testing.assert_allclose(float(row[1]), 100 * network["test_accuracy"], atol=0.06)
+        assert row[2] == "-"
+        np.testing.assert_allclose([*map(float, row[3:5])], network["exponents"][:, 0], atol=6e-4)
+        norms = network["gradient_norm"].values
+        expected = norms[:10].mean(), norms[-10:].mean()
+        np.testing.assert_allclose([*map(float, row[5:])], expected, rtol=0.06)
+    assert made._repr_html_().count("<tr>") == 6
+
+
+def test_a_result_draws_metric_gradient_and_spectra(made):
+    metric, gradient, spectra = made.plot()
+    for axis, values in (
+        (metric, 100 * made.data["accuracy"]),
+        (gradient, made.data["gradient_norm"]),
+    ):
+        *thin, thick = axis.get_lines()[:10]
+        np.testing.assert_allclose([line.get_ydata() for line in thin], values.values.T)
+        np.testing.assert_allclose(thick.get_ydata(), np.median(values, 1))
+        assert axis.get_xlabel() == "training epoch"
+    medians = [line.get_ydata() for line in spectra.get_lines() if line.get_linewidth() > 1]
+    np.testing.assert_allclose(medians, np.median(made.data["exponents"], 1))
+    assert made.to_xarray() is made.data
+    given = plt.figure().subplots(1, 3)
+    assert [*made.plot(given)] == [*given]
+    with pytest.raises(ValueError, match=r"ax: expected 3 Axes, one for each panel, got 1"):
+        made.plot(given[0])
+    made.data = made.data[["exponents"]]
+    assert len(made.plot()) == 1
+    made.data = xr.Dataset()
+    with pytest.raises(ValueError, match="nothing was measured yet"):
+        made.plot()
+    plt.close("all")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.25, "0.25 s"), (99, "99 s"), (150, "2.5 min"), (7200, "2 h")]
+)
+def test_durations_have_the_unit_that_suits_them(seconds, text):
+    assert duration(seconds) == text
