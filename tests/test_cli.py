@@ -1,6 +1,5 @@
 """The command line, as a newcomer uses it."""
 
-import json
 import os
 import signal
 import subprocess
@@ -36,9 +35,7 @@ def test_help_is_there(arguments, capsys):
 def test_no_command_shows_the_commands(capsys):
     assert main([]) == 2
     out = capsys.readouterr().out
-    assert all(
-        name in out for name in ("demo", "train", "sweep", "spectrum", "reproduce", "report")
-    )
+    assert all(name in out for name in ("demo", "examine", "train", "sweep", "reproduce", "report"))
 
 
 def test_train_writes_its_directory_and_a_table(tmp_path, capsys):
@@ -50,12 +47,6 @@ def test_train_writes_its_directory_and_a_table(tmp_path, capsys):
     assert {"figures/run.png", "figures/run.pdf", "log.txt", "metrics.nc", "weights.eqx"} <= names
     assert (path / "figures/run.png").read_bytes().startswith(b"\x89PNG")
     assert not any(p.name.startswith(".") for p in path.rglob("*"))
-    spectrum = tmp_path / "spectrum"
-    command = ["spectrum", "--run", str(path), "--realisation", "2", "--steps", "50"]
-    assert main([*command, "--directory", str(spectrum)]) == 0
-    report = json.loads((spectrum / "spectrum.json").read_text())
-    assert len(report["exponents"]) == len(report["standard_errors"]) == 6
-    assert report["kaplan_yorke_dimension"] == 0
 
 
 def test_settings_go_from_the_command_line_to_a_file_and_back(tmp_path):

@@ -1,4 +1,4 @@
-"""The command line: ``floss demo``, ``train``, ``sweep``, ``spectrum``, ``reproduce``, ``report``."""
+"""The command line: ``floss demo``, ``examine``, ``train``, ``sweep``, ``reproduce``, ``report``."""
 
 import io
 import os
@@ -7,12 +7,16 @@ from collections.abc import Sequence
 
 _COMMANDS = {
     "demo": "train networks with and without flossing from the same start, and compare (under two minutes)",
+    "examine": "how gradients travel in a network, what is wrong with it, and what to do about it",
     "train": "train networks on a task, with a flossing schedule",
     "sweep": "many runs over a grid of settings, on all cores, a Dask cluster or a batch system",
-    "spectrum": "the Lyapunov spectrum of a fresh network or of a run's networks",
     "reproduce": "a published figure, with its numbers beside the published ones",
     "report": "figures and one HTML page of a run or a sweep",
 }
+
+
+_FORMER = {"spectrum": "examine"}
+"""Commands of an earlier version, and what has taken their place."""
 
 
 def _usage() -> str:
@@ -53,6 +57,9 @@ def _main(arguments: list[str]) -> int:
 
         print(f"flossing {version('flossing')}")
         return 0
+    if new := _FORMER.get(arguments[0]):
+        print(f"floss {arguments[0]}: is now floss {new}. See floss {new} --help.", file=sys.stderr)
+        return 2
     if arguments[0] not in _COMMANDS:
         known = ", ".join(_COMMANDS)
         print(

@@ -7,6 +7,7 @@ import pytest
 
 import flossing as fl
 from flossing.runs import RunConfig, run
+from flossing.runs.examining import examine_run
 
 SMALL = RunConfig(
     task=fl.tasks.Copy(3, num_steps=12),
@@ -32,6 +33,17 @@ SMALL = RunConfig(
 def trained(tmp_path_factory):
     path = tmp_path_factory.mktemp("runs") / "small"
     run(dataclasses.replace(SMALL, directory=str(path)))
+    examine_run(path, SMALL, [1, 2])  # kept in the directory, so that no copy does it again
+    return path
+
+
+@pytest.fixture(scope="session")
+def shut(tmp_path_factory):
+    """A run of GRU networks whose gates hold the state, whatever the input is."""
+    path = tmp_path_factory.mktemp("runs") / "shut"
+    cell = fl.GRUSpec(8, update_bias=6.0)
+    changes = {"cell": cell, "schedule": None, "epochs": 3, "test_trials": 64}
+    run(dataclasses.replace(SMALL, **changes, directory=str(path)))
     return path
 
 

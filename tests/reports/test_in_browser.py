@@ -35,8 +35,9 @@ def open_page(browser):
     """Opens a page offline; afterwards, checks that nothing went wrong and nothing was fetched."""
     troubles, fetched, contexts = [], [], []
 
-    def open_it(path, width=1200, height=900):
-        context = browser.new_context(viewport={"width": width, "height": height}, offline=True)
+    def open_it(path, width=1200, height=900, scheme="light"):
+        view = {"width": width, "height": height}
+        context = browser.new_context(viewport=view, color_scheme=scheme, offline=True)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: troubles.append(f"{message.type}: {message.text}"))
@@ -140,7 +141,7 @@ def test_everything_is_reached_by_keyboard(open_page, run_page):
         reached.append(page.evaluate("document.activeElement.id || document.activeElement.tagName"))
     assert reached[0] == "A"
     assert {"network", "moment", "part", "SUMMARY"} <= set(reached)
-    page.locator("summary").focus()
+    page.get_by_text("Settings as YAML").focus()
     page.keyboard.press("Enter")
     assert page.get_by_text("name: copy").is_visible()
     page.locator("#network").focus()
@@ -176,6 +177,59 @@ def test_selects_of_a_sweep(open_page, sweep_page):
     assert "not measured" in page.locator("#moment-text").inner_text()
 
 
+@pytest.fixture(scope="module")
+def shut_page(shut, tmp_path_factory):
+    directory = shutil.copytree(shut, tmp_path_factory.mktemp("page") / "shut")
+    return write_report(directory, figures=False)
+
+
+def test_the_diagnosis_is_what_one_sees_first_on_a_phone(open_page, shut_page):
+    page = open_page(shut_page, width=390, height=844)
+    verdict = page.locator(".verdict")
+    assert "0 of 2 networks learned" in verdict.inner_text()
+    assert verdict.bounding_box()["y"] + verdict.bounding_box()["height"] < 844
+    code = page.locator(".finding pre").first
+    assert not code.is_visible()
+    page.locator(".finding summary").first.click()
+    assert code.is_visible()
+    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+LUMINANCE = """(colour) => {
+    const parts = colour.match(/[0-9.]+/g).map((x) => Number(x) / 255).slice(0, 3);
+    const linear = parts.map((x) => (x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_from_the_page_in_light_and_dark(open_page, shut_page, scheme):
+    """Contrast of at least 4.5, as WCAG 2 asks for text."""
+    page = open_page(shut_page, scheme=scheme)
+    style = "(e, name) => getComputedStyle(e).getPropertyValue(name)"
+    paper = page.locator("html").evaluate(style, "background-color")
+    behind = page.evaluate(LUMINANCE, paper)
+    assert (behind < 0.05) == (scheme == "dark")
+    for part in (".verdict", ".diagnosis h2", ".severity", ".finding .soft", ".subtitle", "a", "p"):
+        for element in page.locator(part).all():
+            ink = page.evaluate(LUMINANCE, element.evaluate(style, "color"))
+            light, dark = max(ink, behind), min(ink, behind)
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, part
+
+
+def test_charts_follow_the_page_from_light_to_dark_and_back_on_paper(open_page, shut_page):
+    page = open_page(shut_page)
+    paper = "document.getElementById('loss').layout.paper_bgcolor"
+    assert page.evaluate(paper) == "#fff"
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function(f"{paper} === '#16181c'")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate(paper) == "#fff"
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate(paper) == "#16181c"
+
+
 @pytest.mark.parametrize("kind", ["run", "sweep"])
 def test_a_phone_has_no_sideways_scroll(open_page, run_page, sweep_page, kind):
     page = open_page(run_page if kind == "run" else sweep_page, width=390, height=844)
@@ -188,10 +242,11 @@ def test_print_fits_the_paper(open_page, run_page):
     page = open_page(run_page)
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     page.wait_for_function("document.getElementById('loss').layout.width === 660")
-    assert page.locator("details").get_attribute("open") is not None
+    everything = page.locator("details").count()
+    assert page.locator("details[open]").count() == everything > 1
     assert page.pdf(format="A4").startswith(b"%PDF")
     page.evaluate("dispatchEvent(new Event('afterprint'))")
-    assert page.locator("details").get_attribute("open") is None
+    assert page.locator("details[open]").count() == 0
     page.wait_for_function("document.querySelector('#loss .main-svg').clientWidth > 700")
 
 

@@ -95,14 +95,19 @@ def test_a_run_says_before_which_blocks_it_compiles():
 def test_directories_are_printed_as_they_are(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("flossing.commands.train.use_devices", lambda options: None)
+    monkeypatch.setattr("flossing.commands.train.first_that_did_not_learn", lambda data: 2)
     assert main(["train", *TINY, "--epochs", "2", "--directory", name]) == 0
     out = capsys.readouterr().out
     assert f"run:     {name}\n" in out
     assert f"figure:  {name}/figures/run.png\n" in out.replace("\\", "/")
     assert "train: compiling\n" in out
-    measured = ["spectrum", "--run", name, "--steps", "20", "--directory", f"{name}-spectrum"]
-    assert main(measured) == 0
-    assert f"written: {name}-spectrum/spectrum.json" in capsys.readouterr().out.replace("\\", "/")
+    command = out.split("network 2 did not learn; to see why:  ")[1].splitlines()[0]
+    assert shlex.split(command) == [*"floss examine --run".split(), name, "--realisation", "2"]
+    examined = ["examine", "--run", name, "--steps", "20", "--directory", f"{name}-examined"]
+    assert main(examined) == 0
+    out = capsys.readouterr().out.replace("\\", "/")
+    assert f"written: {name}-examined/examine.json" in out
+    assert f"network 1 of {name}: " in out
 
 
 def test_the_command_to_go_on_can_be_pasted(tmp_path, monkeypatch, capsys):

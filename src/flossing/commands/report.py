@@ -5,13 +5,17 @@ import sys
 from collections.abc import Sequence
 
 import tyro
+from rich.console import Console
 
 from ..reports.write import report_figures, write_report
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Figures (PNG, PDF) and one HTML page, readable without network, of a run or a sweep."""
+    """Figures (PNG, PDF) and one HTML page, readable without network, of a run or a sweep.
+
+    The page of a run begins with what fl.examine says of its networks, which examine.json keeps.
+    """
 
     directory: tyro.conf.Positional[str]
     """Of a run or a sweep; report.html and figures/report-* are written into it."""
@@ -23,7 +27,8 @@ def main(arguments: Sequence[str]) -> int:
     """Runs the command; returns the exit status."""
     options = tyro.cli(Arguments, args=list(arguments), prog="floss report")
     try:
-        page = write_report(options.directory, options.figures)
+        with Console(stderr=True).status("examining and drawing"):
+            page = write_report(options.directory, options.figures)
     except ModuleNotFoundError as error:
         print(f"floss report: {error}", file=sys.stderr)
         return 2

@@ -11,6 +11,7 @@ import tyro
 from rich.console import Console
 
 from .._checks import check_integer
+from .._system import command_line
 from ..runs import directory as files
 from ..runs.config import RunConfig, to_yaml
 from ..runs.console import (
@@ -23,6 +24,7 @@ from ..runs.console import (
 )
 from ..runs.plots import run_figure, save
 from ..runs.result import RunResult
+from ..runs.summary import first_that_did_not_learn
 from ..runs.trackers import TrackerName
 from ..runs.train import read_config, resume, run
 from ._cores import use_cores
@@ -131,6 +133,10 @@ def finish(console: Console, result: RunResult) -> int:
         paths = save(figure, result.directory / files.FIGURES, "run")
         say(console, f"figure:  {paths[0]}")
     say(console, f"run:     {result.directory}")
+    if (number := first_that_did_not_learn(result.data)) is not None:
+        other = [] if number == 1 else ["--realisation", str(number)]
+        command = command_line(["floss", "examine", "--run", str(result.directory), *other])
+        say(console, f"network {number} did not learn; to see why:  {command}")
     if not result.finished:
         say_how_to_go_on(console, result)
         return 1

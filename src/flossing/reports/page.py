@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from ..plots import COLOURS
 from ..runs.directory import FIGURES
+from .diagnosis import Diagnosis
 from .words import size
 
 _FOLDER = Path(__file__).parent / "templates"
@@ -41,6 +42,8 @@ class Page:
     files: list[Path] = field(default_factory=list)
     """Paths of files in ``folder``; those that do not exist are left out."""
     footnotes: list[str] = field(default_factory=list)
+    diagnosis: Diagnosis | None = None
+    """Of a run: did it learn, and why."""
 
 
 def check_libraries() -> None:

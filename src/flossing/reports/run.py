@@ -12,6 +12,7 @@ from ..runs.config import RunConfig
 from ..runs.job import phases
 from ..runs.summary import Headline, NetworkSummary, headline, summarise
 from . import words
+from .diagnosis import diagnose
 from .page import Page, figure_files
 from .provenance import environment_rows
 from .words import rounded
@@ -43,7 +44,9 @@ def run_page(directory: Path, config: RunConfig, data: xr.Dataset) -> Page:
             f"To keep the page small, {left_out} of {left_out + len(moments)} measurements of the "
             "spectrum are left out of the slider; metrics.nc holds all."
         )
-    chosen = [files.METRICS, files.CONFIG, files.ENVIRONMENT, files.WEIGHTS, files.LOG]
+    chosen = [
+        files.METRICS, files.EXAMINATION, files.CONFIG, files.ENVIRONMENT, files.WEIGHTS, files.LOG
+    ]  # fmt: skip
     return Page(
         kind="run",
         title=directory.resolve().name,
@@ -62,6 +65,7 @@ def run_page(directory: Path, config: RunConfig, data: xr.Dataset) -> Page:
             *figure_files(directory),
         ],
         footnotes=footnotes,
+        diagnosis=diagnose(directory, config, data),
     )
 
 

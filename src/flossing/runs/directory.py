@@ -29,6 +29,7 @@ CHECKPOINT = "checkpoint.eqx"
 ENVIRONMENT = "environment.json"
 LOG = "log.txt"
 CLOCK = "clock.jsonl"
+EXAMINATION = "examine.json"
 FIGURES = "figures"
 
 

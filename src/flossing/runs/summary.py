@@ -1,11 +1,17 @@
 """What came out of a run, one line per network."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import xarray as xr
 
 from .record import epochs_to
+
+Grade = Literal["learned", "in part", "not", "unknown"]
+LEARNED = 0.95
+"""Right answers, as a fraction, of networks that have learned; or how much of the error at chance is gone."""
+LITTLE = 0.1
+"""How much of the way from chance to perfection is nothing yet."""
 
 
 class NetworkSummary(NamedTuple):
@@ -73,6 +79,19 @@ def headline(data: xr.Dataset) -> Headline:
     return Headline(names[0], kept.get("units", "1"), higher, kept.get("chance"))
 
 
+def grade(value: float, main: Headline) -> Grade:
+    """Whether a network with this value of the headline metric has learned its task."""
+    if main.is_fraction and value >= LEARNED:
+        return "learned"
+    if main.chance is None or not (main.is_fraction or (main.chance and not main.higher_is_better)):
+        return "unknown"
+    perfect = 1.0 if main.is_fraction else 0.0
+    share = (value - main.chance) / (perfect - main.chance)
+    if not share >= LITTLE:  # nor where it is NaN
+        return "not"
+    return "in part" if main.is_fraction or share < LEARNED else "learned"
+
+
 def summarise(data: xr.Dataset) -> list[NetworkSummary]:
     """One summary per network of a run's dataset, finished or not."""
     count = data.sizes.get("realisation", 0)
@@ -101,6 +120,33 @@ def summarise(data: xr.Dataset) -> list[NetworkSummary]:
             )
         )
     return summaries
+
+
+def first_that_did_not_learn(data: xr.Dataset) -> int | None:
+    """Number of the first network that is no better than chance on held-out trials; ``None`` without one."""
+    main = headline(data)
+    test = data.get(f"test_{main.name}")
+    values = [] if test is None else test.values.tolist()
+    return next((i for i, x in enumerate(values, 1) if grade(x, main) == "not"), None)
+
+
+_SHOWN = 10
+"""Networks of which each gets a line."""
+
+
+def one_line_each(data: xr.Dataset) -> list[str]:
+    """A line for each of the first networks: held-out metric, first exponent, gradient norm."""
+    main, found = headline(data), summarise(data)
+    lines = []
+    for row in found[:_SHOWN]:
+        words = [] if row.test is None else [f"{main.name} {main.show(row.test)}"]
+        if row.leading_start is not None and row.leading_end is not None:
+            words.append(f"lambda_1 {row.leading_start:+.3f} to {row.leading_end:+.3f}")
+        if row.gradient_first is not None and row.gradient_last is not None:
+            words.append(f"|dL/dh_0| {row.gradient_first:.1e} to {row.gradient_last:.1e}")
+        lines.append(f"{row.network}: {', '.join(words) or 'not measured yet'}")
+    more = len(found) - _SHOWN
+    return [*lines, f"and {more} more"] if more > 0 else lines
 
 
 def leading(data: xr.Dataset, label: str) -> np.ndarray | None:

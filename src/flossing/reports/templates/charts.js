@@ -1,8 +1,26 @@
 "use strict";
 
 const data = JSON.parse(document.getElementById("data").textContent);
-const FONT = { family: "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", size: 13, color: "#1c1c1c" };
+const FONT = { family: "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", size: 13 };
 const COARSE = window.matchMedia("(pointer: coarse)").matches;
+
+/* The page's colours as they are now, light or dark. */
+function colours() {
+  const style = getComputedStyle(document.documentElement);
+  return Object.fromEntries(["ink", "soft", "grid", "paper"].map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
+}
+
+/* Gives the charts that are drawn the colours that the page has taken on. */
+function recolour() {
+  const { ink, soft, grid, paper } = colours();
+  document.querySelectorAll(".chart").forEach((chart) => {
+    if (!chart.layout) return;
+    const change = { paper_bgcolor: paper, plot_bgcolor: paper, "font.color": ink };
+    Object.keys(chart.layout).filter((name) => /^[xy]axis/.test(name)).forEach((name) => { change[`${name}.gridcolor`] = grid; });
+    (chart.layout.shapes ?? []).forEach((shape, i) => { if (shape.label) change[`shapes[${i}].label.font.color`] = soft; });
+    Plotly.relayout(chart, change);
+  });
+}
 
 /* Plotly is embedded compressed; the browser unpacks it. */
 async function loadPlotly() {
@@ -16,7 +34,7 @@ async function loadPlotly() {
 
 function axis(title, more = {}) {
   return {
-    title: { text: title, standoff: 8 }, automargin: true, gridcolor: "#ececec", linecolor: "#8c8c8c",
+    title: { text: title, standoff: 8 }, automargin: true, gridcolor: colours().grid, linecolor: "#8c8c8c",
     showline: true, ticks: "outside", tickcolor: "#8c8c8c", zeroline: false, exponentformat: "power", ...more,
   };
 }
@@ -32,7 +50,7 @@ function line(y, text = "") {
   return {
     type: "line", xref: "paper", x0: 0, x1: 1, yref: "y", y0: y, y1: y, layer: "below",
     line: { color: "#767676", width: 1, dash: "dot" },
-    label: { text, textposition: "end", xanchor: "right", font: { size: 11, color: "#595959" }, padding: 8 },
+    label: { text, textposition: "end", xanchor: "right", font: { size: 11, color: colours().soft }, padding: 8 },
   };
 }
 
@@ -65,7 +83,7 @@ function ensemble(x, curve, colour, hover, chosen = null) {
   const mode = x.length === 1 ? "markers" : "lines";
   const single = curve.networks.map((y, i) => ({
     x, y, mode, showlegend: false, name: `network ${i + 1}`,
-    line: { color: i === chosen ? "#D55E00" : transparent(colour, 0.45), width: i === chosen ? 2.5 : 0.8 },
+    line: { color: i === chosen ? "#D55E00" : transparent(colour, 0.6), width: i === chosen ? 2.5 : 0.8 },
     hovertemplate: `network ${i + 1}<br>${hover}<extra></extra>`,
   }));
   const median = {
@@ -80,9 +98,10 @@ function show(id, label, traces, layout) {
   const element = document.getElementById(id);
   element.setAttribute("role", "img");
   element.setAttribute("aria-label", label);
+  const { ink, paper } = colours();
   const base = {
-    font: FONT, margin: { l: 60, r: 12, t: 12, b: 44 }, hovermode: "closest", showlegend: false,
-    dragmode: COARSE ? false : "zoom", paper_bgcolor: "#fff", plot_bgcolor: "#fff",
+    font: { ...FONT, color: ink }, margin: { l: 60, r: 12, t: 12, b: 44 }, hovermode: "closest", showlegend: false,
+    dragmode: COARSE ? false : "zoom", paper_bgcolor: paper, plot_bgcolor: paper,
     legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 12 } },
   };
   return Plotly.react(element, traces, { ...base, ...layout }, { displayModeBar: false, responsive: true });
@@ -99,16 +118,20 @@ function padded(values, share = 0.05) {
   return [low - room, high + room];
 }
 
-/* On paper, charts take the width of the page and closed details are opened. */
+/* On paper, all is light, charts take the width of the page and closed details are opened. */
 function preparePrint() {
   const closed = [];
   addEventListener("beforeprint", () => {
     closed.push(...document.querySelectorAll("details:not([open])"));
     closed.forEach((element) => { element.open = true; });
+    document.documentElement.classList.add("light");
+    recolour();
     document.querySelectorAll(".chart").forEach((chart) => chart.layout && Plotly.relayout(chart, { width: 660, height: 260 }));
   });
   addEventListener("afterprint", () => {
     closed.splice(0).forEach((element) => { element.open = false; });
+    document.documentElement.classList.remove("light");
+    recolour();
     document.querySelectorAll(".chart").forEach((chart) => {
       if (chart.layout) Plotly.relayout(chart, { width: null, height: null, autosize: true });
     });
@@ -120,6 +143,7 @@ async function start(draw) {
     await loadPlotly();
     await draw();
     preparePrint();
+    window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolour);
     document.documentElement.dataset.ready = "yes";
   } catch (error) {
     const message = document.getElementById("charts-message");
