@@ -74,7 +74,9 @@ def _choose(
                 if differentiate and moved.requires_grad:
                     used = [x for x in leaf_tensors(moved) if x.requires_grad]
                     torch.autograd.grad(moved.sum(), used, allow_unused=True)
-            return as_batch, pusher.engine, saved.bytes_beside(leaf_tensors(moved)) + rows.nbytes
+            numbers = saved.bytes // rows.element_size()
+            engine = Engine(copies, plain_kernels=plain, numbers=numbers)
+            return as_batch, engine, saved.bytes_beside(leaf_tensors(moved)) + rows.nbytes
         except (RuntimeError, NotImplementedError, TypeError) as caught:
             error = error or caught
     if differentiate or mode == "forward":

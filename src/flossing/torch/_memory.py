@@ -44,6 +44,11 @@ class Saved:
     def __exit__(self, *error: Any) -> None:
         self._hooks.__exit__(*error)
 
+    @property
+    def bytes(self) -> int:
+        """So far."""
+        return sum(self._seen.values())
+
     def bytes_beside(self, parameters: list[Tensor]) -> int:
         """So far, without what these tensors hold anyway."""
         held = {x.untyped_storage().data_ptr() for x in parameters}

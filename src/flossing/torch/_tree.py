@@ -32,8 +32,8 @@ def is_inexact(leaf: Any) -> bool:
     return isinstance(leaf, Tensor) and (leaf.is_floating_point() or leaf.is_complex())
 
 
-def take(inputs: Any, step: int) -> Any:
-    """One step of inputs; ``None`` stays ``None``."""
+def take(inputs: Any, step: int | slice) -> Any:
+    """One step of inputs, or some; ``None`` stays ``None``."""
     if isinstance(inputs, Tensor):
         return inputs[step]
     return map_tensors(lambda x: x[step], inputs)

@@ -13,6 +13,7 @@ from torch import Tensor
 from .._checks import check_choice, check_integer, check_positive
 from .._warn import refuse_old_names
 from ._check_run import Mode, Run, check_run
+from ._engine import Engine, steps_at_once
 from ._memory import MOST_BYTES, check_memory
 from ._propagate import Basis, Course, Logs, Moment, propagate
 from ._reverse import propagate_back
@@ -129,6 +130,7 @@ class Plan(NamedTuple):
     time_step: float | None
     mask: Tensor | None
     differentiate: bool
+    engine: Engine
 
     @classmethod
     def of(
@@ -165,10 +167,11 @@ class Plan(NamedTuple):
         if time_step is not None:
             check_positive("time_step", time_step)
         _check_mask(mask, run, state_warmup + warmup)
-        between = _between_stores(run, k, store_every, differentiate)
+        engine = run.pusher.engine.fitted(run.rest, *run.rows.shape, k)
+        between = _between_stores(run, k, engine, store_every, differentiate)
         return cls(
             k, state_warmup, warmup, detach_warmup, detach_states, renormalise_every, between,
-            num_windows, time_step, mask, differentiate,
+            num_windows, time_step, mask, differentiate, engine,
         )  # fmt: skip
 
 
@@ -189,20 +192,24 @@ def _check_mask(mask: Tensor | None, run: Run, start: int) -> None:
         raise ValueError(f"mask: leaves no step of example {example} to count after the warm-up.")
 
 
-def _between_stores(run: Run, k: int, store_every: StoreEvery, differentiate: bool) -> int:
+def _between_stores(
+    run: Run, k: int, engine: Engine, store_every: StoreEvery, differentiate: bool
+) -> int:
     """Steps between stores, as a number; raises ``MemoryError`` if what is needed then is not there."""
     if isinstance(store_every, str):
         check_choice("store_every", store_every, ("auto",))
     else:
         check_integer("store_every", store_every, 1)
-    steps, of_step = run.num_steps, k * run.bytes_per_tangent
+    batch, n = run.rows.shape
+    at_once = steps_at_once(batch, n) if engine.dense else 2
+    steps, of_step = run.num_steps, (n if engine.dense else k) * run.bytes_per_tangent
     carried = run.rows.nbytes * (k + 1)
     between = 1 if store_every == "auto" else int(store_every)
     if store_every == "auto" and differentiate and steps * of_step > MOST_BYTES:
         between = max(2, int(np.ceil(np.sqrt(steps / 2))))
     stored = steps if between == 1 else between
-    needed = of_step * stored + carried * steps / between if differentiate else 2.0 * of_step
-    what = f"{k} tangents of {len(run.rows)} states of {run.pusher.layout.dimension} numbers"
+    needed = of_step * stored + carried * steps / between if differentiate else at_once * of_step
+    what = f"{k} tangents of {batch} states of {n} numbers"
     check_memory(needed, run.rows.device, what)
     return between
 
@@ -228,7 +235,9 @@ def compute_spectrum(run: Run, plan: Plan, basis: Basis) -> LyapunovSpectrum:
     """The spectrum of checked arguments."""
     pusher = run.pusher
     pusher.detach_states = plan.detach_states
-    course = Course(pusher, run.inputs, plan.mask, plan.renormalise_every)
+    pusher.engine = plan.engine
+    at_once = steps_at_once(*run.rows.shape)
+    course = Course(pusher, run.inputs, plan.mask, plan.renormalise_every, at_once)
     options: dict[str, Any] = {"store_every": plan.store_every, "parameters": run.parameters}
     with torch.set_grad_enabled(plan.differentiate), pusher.engine.kernels():
         early = plan.differentiate and not plan.detach_warmup
