@@ -28,7 +28,7 @@ _NUMBERS = 2**18
 
 @dataclasses.dataclass(frozen=True)
 class Engine:
-    """How tangents are pushed through a step; chosen by ``try_step``, and ``fitted`` to the number of tangents."""
+    """How tangents are pushed through a step; chosen by ``try_step``, and ``fitted`` to their number."""
 
     copies: bool = True
     """One copy of the state for each tangent, side by side; else one backward pass for each tangent."""
@@ -70,7 +70,7 @@ class Engine:
 
 def steps_at_once(batch: int, n: int) -> int:
     """Of how many steps Jacobians are made at once."""
-    return max(1, _NUMBERS // (batch * n * n))
+    return min(100, max(1, _NUMBERS // (batch * n * n)))
 
 
 @dataclasses.dataclass

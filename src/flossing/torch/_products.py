@@ -9,7 +9,7 @@ from ._orthonormalise import independent, pulled_back
 
 
 def products(
-    matrices: Tensor, vectors: Tensor, ends: list[int]
+    matrices: Tensor, vectors: Tensor, ends: set[int]
 ) -> tuple[Tensor, list[Tensor]] | None:
     """Tangents that were multiplied by matrices one after the other, and orthonormalised at times.
 
@@ -33,7 +33,7 @@ def products(
 class _Products(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, matrices: Tensor, vectors: Tensor, ends: list[int]
+        ctx: Any, matrices: Tensor, vectors: Tensor, ends: set[int]
     ) -> tuple[Tensor, Tensor, Tensor]:
         before, triangles = [vectors], []
         for t, matrix in enumerate(matrices.mT.unbind()):

@@ -115,11 +115,12 @@ class Course:
         self, moment: Moment, intervals: list[tuple[int, int]], differentiate: bool
     ) -> tuple[Moment, list[Tensor], list[Tensor]]:
         growth, lost = [], []
-        ends = [stop for _, stop in intervals]
-        for first in range(intervals[0][0], ends[-1], self.block):
-            last = min(first + self.block, ends[-1])
+        start, stop = intervals[0][0], intervals[-1][1]
+        ends = {end for _, end in intervals}
+        for first in range(start, stop, self.block):
+            last = min(first + self.block, stop)
             moment, matrices = self._jacobians(moment, first, last, differentiate)
-            within = [end - first for end in ends if first < end <= last]
+            within = {t - first for t in range(first + 1, last + 1) if t in ends}
             done = None
             if moment.basis.alive is None:
                 done = products(matrices, moment.basis.vectors, within)
