@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from .._warn import warn
 from ..lyapunov._check_run import StepWarning
@@ -33,6 +34,7 @@ class Finding(NamedTuple):
             "detached-input",
             "piecewise-constant",
             "saved-spike",
+            "no-surrogate",
             "second-derivative",
         )
 
@@ -71,6 +73,8 @@ def check(
           flows;
         - ``saved-spike``: a surrogate derivative that is a function of the spike, whose derivative is
           meaningless;
+        - ``no-surrogate``: spikes of a known spiking module that come from a plain comparison, so that
+          nothing passes a spike;
         - ``ignored-sharpness``: a surrogate that ignores the width it was given (SuperSpike of Norse 1.1);
         - ``batch-coupling``, ``random``: rows of a batch, or two calls, that do not give the same;
         - ``no-memory``: a next state that does not depend on the state;
@@ -97,7 +101,7 @@ def check(
             step, state, inputs, None if tensors(inputs) else 1, tangents=tangents, batched=many,
             mode="reverse",
         )  # fmt: skip
-    found += _findings(run)
+    found += _findings(step, run)
     if run.pusher.engine.forward:
         found += _memory(run)
         if getattr(step, "keep_row_means", False):  # its units spike
@@ -105,15 +109,36 @@ def check(
     return Report(found)
 
 
-def _findings(run: Run) -> list[Finding]:
+def _findings(step: Any, run: Run) -> list[Finding]:
     """Those that make gradients or exponents wrong."""
-    nodes = list(_nodes(run))
-    found: dict[tuple[str, str], Finding] = {}
-    for node in nodes:
-        if hasattr(type(node), "_forward_cls"):
-            for finding in _of_function(node):
-                found.setdefault((finding.name, finding.text), finding)
-    return [*found.values(), *_of_batch(run), *_of_precision(run, nodes)]
+    with _Comparisons() as comparisons:
+        nodes = list(_nodes(run))
+    functions = [node for node in nodes if hasattr(type(node), "_forward_cls")]
+    found = {finding: None for node in functions for finding in _of_function(node)}
+    if comparisons.seen and not functions and getattr(step, "keep_row_means", False):
+        found[_NO_SURROGATE] = None
+    return [*found, *_of_batch(run), *_of_precision(run, nodes)]
+
+
+_NO_SURROGATE = Finding(
+    "no-surrogate",
+    "spikes come from a comparison without a surrogate derivative: no perturbation and no gradient "
+    f"passes a spike, and exponents are those of units that do not act on each other. {_SMOOTH}",
+)
+
+
+class _Comparisons(TorchFunctionMode):
+    """Notes whether anything that needs gradients is compared, outside of custom functions."""
+
+    seen = False
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        out = function(*args, **(kwargs or {}))
+        if isinstance(out, Tensor) and out.dtype == torch.bool and torch.is_grad_enabled():
+            self.seen |= any(isinstance(x, Tensor) and x.requires_grad for x in args)
+        return out
 
 
 _checked: "weakref.WeakSet[Any]" = weakref.WeakSet()
@@ -127,7 +152,7 @@ def warn_at_first_use(step: Any, run: Run) -> None:
         _checked.add(step)
     except TypeError:  # cannot be remembered
         pass
-    for finding in _findings(run):
+    for finding in _findings(step, run):
         kind = NoSecondDerivativeWarning if finding.of_derivatives else StepWarning
         warn(f"step: {finding.text}", kind)
 
