@@ -137,11 +137,6 @@ class Layout:
         flat = [next(moving) if moved else next(others) for moved in self.moves]
         return pytree.tree_unflatten(flat, self.spec)
 
-    def signature(self, state: Any) -> Any:
-        """What must be the same of the state before and after a step."""
-        flat, spec = pytree.tree_flatten(state)
-        return spec, [(x.shape, x.dtype) if isinstance(x, Tensor) else type(x) for x in flat]
-
 
 def _like(piece: Tensor, shape: torch.Size, dtype: torch.dtype) -> Tensor:
     if dtype.is_complex:

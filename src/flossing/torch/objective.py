@@ -92,8 +92,9 @@ def flossing_loss(
     if differentiate:
         warn_at_first_use(step, run)
     plan = Plan.of(
-        run, num_exponents, None, state_warmup, warmup, detach_warmup, detach_states,
-        renormalise_every, store_every, 1, time_step, mask, differentiate,
+        run, num_exponents, None, store_every, state_warmup=state_warmup, warmup=warmup,
+        detach_warmup=detach_warmup, detach_states=detach_states, renormalise_every=renormalise_every,
+        num_windows=1, time_step=time_step, mask=mask, differentiate=differentiate,
     )  # fmt: skip
     goals, weights = _goals(targets, which, plan.k, run.rows)
     spectrum = compute_spectrum(run, plan, start_basis(run, plan.k, None, generator))

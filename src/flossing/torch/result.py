@@ -8,7 +8,6 @@ from torch import Tensor
 
 from .._warn import warn
 from ..lyapunov.result import LostDirectionsWarning, lost_directions
-from ._tree import tensors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,8 +126,3 @@ def warn_of_lost(lost: Tensor) -> None:
     flags = lost if lost.ndim == 1 else lost.any(0)
     if bool(flags.any()):
         warn(lost_directions(flags.cpu().numpy()), LostDirectionsWarning)
-
-
-def finite_state(state: Any) -> bool:
-    """Whether all tensors of a state are finite."""
-    return all(bool(torch.isfinite(x).all()) for x in tensors(state) if x.is_floating_point())

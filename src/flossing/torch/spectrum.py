@@ -107,8 +107,9 @@ def lyapunov_spectrum(
         differentiate=differentiate,
     )  # fmt: skip
     plan = Plan.of(
-        run, num_exponents, basis, state_warmup, warmup, detach_warmup, detach_states,
-        renormalise_every, store_every, num_windows, time_step, mask, differentiate,
+        run, num_exponents, basis, store_every, state_warmup=state_warmup, warmup=warmup,
+        detach_warmup=detach_warmup, detach_states=detach_states, renormalise_every=renormalise_every,
+        num_windows=num_windows, time_step=time_step, mask=mask, differentiate=differentiate,
     )  # fmt: skip
     vectors = start_basis(run, plan.k, basis, generator)
     spectrum = compute_spectrum(run, plan, vectors)
@@ -120,17 +121,17 @@ class Plan(NamedTuple):
     """What a spectrum is computed from, beside the run and the basis; see ``lyapunov_spectrum``."""
 
     k: int
+    engine: Engine
+    store_every: int
     state_warmup: int
     warmup: int
     detach_warmup: bool
     detach_states: bool
     renormalise_every: int
-    store_every: int
     num_windows: int
     time_step: float | None
     mask: Tensor | None
     differentiate: bool
-    engine: Engine
 
     @classmethod
     def of(
@@ -138,41 +139,32 @@ class Plan(NamedTuple):
         run: Run,
         num_exponents: int | None,
         basis: Tensor | None,
-        state_warmup: int,
-        warmup: int,
-        detach_warmup: bool,
-        detach_states: bool,
-        renormalise_every: int,
         store_every: StoreEvery,
-        num_windows: int,
-        time_step: float | None,
-        mask: Tensor | None,
-        differentiate: bool,
+        **settings: Any,
     ) -> "Plan":
-        """Checks all of it, and that the memory suffices."""
+        """Checks all of it, and that the memory suffices; ``settings`` are fields of the same names."""
         n, steps = run.pusher.layout.dimension, run.num_steps
         k = n if num_exponents is None else check_integer("num_exponents", num_exponents, 1)
         if basis is not None and num_exponents is None:
             k = basis.shape[-1]
         if k > n:
             raise ValueError(f"num_exponents: got {k}, but the state has only {n} dimensions.")
-        check_integer("state_warmup", state_warmup, 0)
-        check_integer("warmup", warmup, 0)
-        check_integer("renormalise_every", renormalise_every, 1)
-        check_integer("num_windows", num_windows, 1)
-        if steps - state_warmup - warmup < 1:
-            raise ValueError(
-                f"state_warmup, warmup: {state_warmup} + {warmup} steps leave none of {steps} to count."
-            )
-        if time_step is not None:
-            check_positive("time_step", time_step)
-        _check_mask(mask, run, state_warmup + warmup)
         engine = run.pusher.engine.fitted(run.rest, *run.rows.shape, k)
-        between = _between_stores(run, k, engine, store_every, differentiate)
-        return cls(
-            k, state_warmup, warmup, detach_warmup, detach_states, renormalise_every, between,
-            num_windows, time_step, mask, differentiate, engine,
-        )  # fmt: skip
+        plan = cls(k, engine, 1, **settings)
+        for name in ("state_warmup", "warmup"):
+            check_integer(name, settings[name], 0)
+        for name in ("renormalise_every", "num_windows"):
+            check_integer(name, settings[name], 1)
+        start = plan.state_warmup + plan.warmup
+        if steps - start < 1:
+            raise ValueError(
+                f"state_warmup, warmup: {plan.state_warmup} + {plan.warmup} steps leave none of {steps} "
+                "to count."
+            )
+        if plan.time_step is not None:
+            check_positive("time_step", plan.time_step)
+        _check_mask(plan.mask, run, start)
+        return plan._replace(store_every=_between_stores(run, plan, store_every))
 
 
 def _check_mask(mask: Tensor | None, run: Run, start: int) -> None:
@@ -192,17 +184,16 @@ def _check_mask(mask: Tensor | None, run: Run, start: int) -> None:
         raise ValueError(f"mask: leaves no step of example {example} to count after the warm-up.")
 
 
-def _between_stores(
-    run: Run, k: int, engine: Engine, store_every: StoreEvery, differentiate: bool
-) -> int:
+def _between_stores(run: Run, plan: Plan, store_every: StoreEvery) -> int:
     """Steps between stores, as a number; raises ``MemoryError`` if what is needed then is not there."""
     if isinstance(store_every, str):
         check_choice("store_every", store_every, ("auto",))
     else:
         check_integer("store_every", store_every, 1)
     batch, n = run.rows.shape
-    at_once = steps_at_once(batch, n) if engine.dense else 2
-    steps, of_step = run.num_steps, (n if engine.dense else k) * run.bytes_per_tangent
+    k, dense, differentiate = plan.k, plan.engine.dense, plan.differentiate
+    at_once = steps_at_once(batch, n) if dense else 2
+    steps, of_step = run.num_steps, (n if dense else k) * run.bytes_per_tangent
     carried = run.rows.nbytes * (k + 1)
     between = 1 if store_every == "auto" else int(store_every)
     if store_every == "auto" and differentiate and steps * of_step > MOST_BYTES:
