@@ -51,8 +51,8 @@ def lyapunov_spectrum(
 
     Tangent vectors are pushed through the step and orthonormalised: ``Q_t R_t = D_t Q_{t-1}`` with
     ``D_t`` the Jacobian of the step, ``lambda_i`` the mean of ``log |R_ii|`` over the counted steps.
-    The dense Jacobian is never formed. Works for any step whose backward pass can be differentiated,
-    and in reverse mode for others.
+    Dense Jacobians are formed of small states only. Works for any step whose backward pass can be
+    differentiated, and in reverse mode for others.
 
     Args:
         step: ``step(state, input) -> state``; ``ft.as_step`` makes one of a module.
@@ -82,12 +82,13 @@ def lyapunov_spectrum(
             tangents then rest, and its exponents are means over the steps before.
         batched: whether state and inputs have a batch axis. Default: by the axes of the inputs (three
             or more), or without inputs by those of the state (two or more).
-        mode: ``"forward"`` pushes tangents by two backward passes, ``"reverse"`` pulls them back by
-            one, from the end of the trajectory to its start, for modules whose backward pass cannot be
+        mode: ``"forward"`` pushes tangents by two backward passes, or multiplies them by Jacobians of many
+            steps at once where states are small; ``"reverse"`` pulls them back by one backward pass, from
+            the end of the trajectory to its start, for modules whose backward pass cannot be
             differentiated. The exponents agree over long times. ``"auto"`` tries the first, then the
             same without cuDNN and fused attention, then the second, with a warning. ``spectrum.engine``
             says what was used.
-        differentiable: the exponents can be differentiated in what the step uses, in ``state`` and in
+        differentiable: the exponents can be differentiated, once, in what the step uses, in ``state`` and in
             ``inputs``. By default nothing is stored for that.
         generator: random numbers of the start basis; default the global ones of PyTorch.
 
