@@ -6,9 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-MOST_BYTES = 2**30
-"""What the backward pass may find stored before ``"auto"`` makes segments."""
-
 
 def free_bytes(device: torch.device) -> int | None:
     """Free memory of a device; ``None`` where the system does not say."""

@@ -11,7 +11,8 @@ from torch.overrides import TorchFunctionMode
 from .._warn import warn
 from ..lyapunov._check_run import StepWarning
 from ..surrogates import NoSecondDerivativeWarning
-from ._check_run import Mode, Run, check_run
+from ._check_run import Run, check_run
+from ._choice import graph_nodes
 from ._tree import Step, map_tensors, take, tensors
 
 _SMOOTH = (
@@ -86,21 +87,15 @@ def check(
     many = None if inputs is None else batched
     if batched is None and not tensors(inputs):
         many = all(x.ndim > 1 for x in tensors(state))
-    mode: Mode = "forward"
+    arguments = step, state, inputs, None if tensors(inputs) else 1
     found = []
     try:
-        run = check_run(
-            step, state, inputs, None if tensors(inputs) else 1, tangents=tangents, batched=many,
-            mode=mode,
-        )  # fmt: skip
+        run = check_run(*arguments, tangents=tangents, batched=many, mode="forward")
     except ValueError as error:
         if "cannot be differentiated" not in str(error):
             raise
         found.append(Finding("second-derivative", str(error)))
-        run = check_run(
-            step, state, inputs, None if tensors(inputs) else 1, tangents=tangents, batched=many,
-            mode="reverse",
-        )  # fmt: skip
+        run = check_run(*arguments, tangents=tangents, batched=many, mode="reverse")
     found += _findings(step, run)
     if run.pusher.engine.forward:
         found += _memory(run)
@@ -112,7 +107,7 @@ def check(
 def _findings(step: Any, run: Run) -> list[Finding]:
     """Those that make gradients or exponents wrong."""
     with _Comparisons() as comparisons:
-        nodes = list(_nodes(run))
+        nodes = _nodes(run)
     functions = [node for node in nodes if hasattr(type(node), "_forward_cls")]
     found = {finding: None for node in functions for finding in _of_function(node)}
     if comparisons.seen and not functions and getattr(step, "keep_row_means", False):
@@ -157,20 +152,12 @@ def warn_at_first_use(step: Any, run: Run) -> None:
         warn(f"step: {finding.text}", kind)
 
 
-def _nodes(run: Run) -> Iterator[Any]:
+def _nodes(run: Run) -> list[Any]:
     """All nodes of the graph of one step, at states spread around the given one."""
     start = _spread(run).requires_grad_()
     with torch.enable_grad():
         new = run.pusher.step(run.pusher.layout.join(start, run.rest), take(run.inputs, 0))
-    todo = [x.grad_fn for x in tensors(new) if x.grad_fn is not None]
-    seen = set()
-    while todo:
-        node = todo.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        yield node
-        todo += [parent for parent, _ in node.next_functions if parent is not None]
+    return graph_nodes(tensors(new))
 
 
 def _spread(run: Run) -> Tensor:

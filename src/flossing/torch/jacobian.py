@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from .._checks import check_integer
+from ..lyapunov._segments import MOST_BYTES
 from ._check_run import Run, check_run
 from ._engine import Engine, steps_at_once
-from ._memory import MOST_BYTES
 from ._orthonormalise import power_of_two
 from ._propagate import Basis
 from ._tree import Step, take

@@ -8,11 +8,12 @@ from torch import Tensor
 
 from .._checks import check_choice, check_finite, check_integer
 from .._warn import refuse_old_names
+from ..lyapunov._segments import StoreEvery
 from ._check_run import check_run
 from ._tree import Step
 from .check import warn_at_first_use
 from .result import warn_of_lost
-from .spectrum import Plan, StoreEvery, compute_spectrum, start_basis
+from .spectrum import Plan, compute_spectrum, start_basis
 
 Penalty = Literal["two-sided", "above", "below"]
 

@@ -4,23 +4,22 @@ Algorithm: Benettin et al. 1980; Shimada & Nagashima 1979. As an objective: Enge
 """
 
 import itertools
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .._checks import check_choice, check_integer, check_positive
+from .._checks import check_integer, check_positive
 from .._warn import refuse_old_names
+from ..lyapunov._segments import MOST_BYTES, StoreEvery, check_store_every
 from ._check_run import Mode, Run, check_run
 from ._engine import Engine, steps_at_once
-from ._memory import MOST_BYTES, check_memory
+from ._memory import check_memory
 from ._propagate import Basis, Course, Logs, Moment, propagate
 from ._reverse import propagate_back
 from ._tree import Step, detached
 from .result import LyapunovSpectrum, check_result, warn_of_lost
-
-StoreEvery = int | Literal["auto"]
 
 
 @refuse_old_names
@@ -187,10 +186,7 @@ def _check_mask(mask: Tensor | None, run: Run, start: int) -> None:
 
 def _between_stores(run: Run, plan: Plan, store_every: StoreEvery) -> int:
     """Steps between stores, as a number; raises ``MemoryError`` if what is needed then is not there."""
-    if isinstance(store_every, str):
-        check_choice("store_every", store_every, ("auto",))
-    else:
-        check_integer("store_every", store_every, 1)
+    check_store_every("store_every", store_every)
     batch, n = run.rows.shape
     k, dense, differentiate = plan.k, plan.engine.dense, plan.differentiate
     at_once = steps_at_once(batch, n) if dense else 2
