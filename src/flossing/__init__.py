@@ -20,6 +20,8 @@ from .cells import (
     ConvLIFCell as ConvLIFCell,
     GRUCell as GRUCell,
     GRUSpec as GRUSpec,
+    IntegrateFireCell as IntegrateFireCell,
+    IntegratorCell as IntegratorCell,
     LeakyReadout as LeakyReadout,
     LIFCell as LIFCell,
     LIFSpec as LIFSpec,
@@ -72,12 +74,13 @@ from .optimisers import SGD as SGD, Adam as Adam
 from .training import Network as Network
 
 if TYPE_CHECKING:
+    from .nir import from_nir as from_nir, to_nir as to_nir
     from .runs import train as train
     from .sweeps import sweep as sweep
 
 
 def __getattr__(name: str) -> Any:
-    """``train`` and ``sweep`` are loaded when used: figures, datasets and Dask would slow the import down."""
+    """``train``, ``sweep`` and NIR are loaded when used: figures and Dask would slow the import down."""
     if name == "train":
         from .runs import train
 
@@ -86,4 +89,8 @@ def __getattr__(name: str) -> Any:
         from .sweeps import sweep
 
         return sweep
+    if name in ("from_nir", "to_nir"):
+        from . import nir
+
+        return getattr(nir, name)
     raise AttributeError(f"module 'flossing' has no attribute {name!r}")
