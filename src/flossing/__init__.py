@@ -74,7 +74,7 @@ from .optimisers import SGD as SGD, Adam as Adam
 from .training import Network as Network
 
 if TYPE_CHECKING:
-    from .nir import from_nir as from_nir, to_nir as to_nir
+    from .nir_graphs import from_nir as from_nir, to_nir as to_nir
     from .runs import train as train
     from .sweeps import sweep as sweep
 
@@ -90,7 +90,7 @@ def __getattr__(name: str) -> Any:
 
         return sweep
     if name in ("from_nir", "to_nir"):
-        from . import nir
+        from . import nir_graphs
 
-        return getattr(nir, name)
+        return getattr(nir_graphs, name)
     raise AttributeError(f"module 'flossing' has no attribute {name!r}")

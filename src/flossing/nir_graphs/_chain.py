@@ -29,7 +29,10 @@ class Layer(NamedTuple):
 def layers_of(graph: Any) -> list[Layer]:
     """The layers of a graph, bottom first; raises ``ValueError`` where it is no chain of known nodes."""
     nodes, edges = _flat(graph)
-    feedback, edges = _feedback(nodes, edges)
+    feedback = _feedback(nodes, edges)
+    maps = {name for name, _ in feedback.values()}
+    nodes = {name: node for name, node in nodes.items() if name not in maps}
+    edges = [edge for edge in edges if not maps.intersection(edge)]
     layers, shape, below = [], None, Map()
     for name in _way(nodes, edges):
         node = nodes[name]
@@ -40,7 +43,7 @@ def layers_of(graph: Any) -> list[Layer]:
         elif kind(node) in MAPS:
             below, shape = _then(name, node, below, shape)
         elif kind(node) in NEURONS:
-            layer = _layer(name, node, below, shape, feedback.get(name))
+            layer = _layer(name, node, below, shape, feedback.get(name, (None, None))[1])
             layers.append(layer)
             below, shape = Map(), (layer.size,)
     if below.weight is not None:
@@ -108,12 +111,12 @@ def _check_edges(nodes: dict[str, Any], edges: Edges) -> None:
             raise ValueError(f"graph: has the edge {edge} twice.")
 
 
-def _feedback(nodes: dict[str, Any], edges: Edges) -> tuple[dict[str, Map], Edges]:
-    """The maps that lead from neurons back to themselves, by neuron, and the edges without them."""
-    found: dict[str, Map] = {}
+def _feedback(nodes: dict[str, Any], edges: Edges) -> dict[str, tuple[str, Map]]:
+    """By neuron, the name of the map that leads from it back to it, and the map."""
+    found: dict[str, tuple[str, Map]] = {}
     for name, node in nodes.items():
         into, out = [a for a, b in edges if b == name], [b for a, b in edges if a == name]
-        if kind(node) not in MAPS or not len(into) == len(out) == 1 or into != out:
+        if kind(node) not in MAPS or len(into) != 1 or into != out:
             continue
         neuron = into[0]
         if kind(nodes[neuron]) not in FIRING or neuron in found:
@@ -121,9 +124,8 @@ def _feedback(nodes: dict[str, Any], edges: Edges) -> tuple[dict[str, Map], Edge
                 f"{_called(name, node)}: leads from {neuron!r} back to it; expected at most one such map, "
                 f"around {', '.join(FIRING)}."
             )
-        found[neuron] = _then(name, node, Map(), None)[0]
-        edges = [edge for edge in edges if name not in edge]
-    return found, edges
+        found[neuron] = name, _then(name, node, Map(), None)[0]
+    return found
 
 
 def _way(nodes: dict[str, Any], edges: Edges) -> list[str]:
@@ -145,8 +147,7 @@ def _way(nodes: dict[str, Any], edges: Edges) -> list[str]:
                 "before it, besides a map of its own spikes back to it."
             )
         way.append(out[0])
-    # The last node first has others in its way if it has some after it.
-    if lost := [name for name in nodes if name not in way and any(name in e for e in edges)]:
+    if lost := [name for name in nodes if name not in way]:
         raise ValueError(f"graph: {', '.join(map(repr, lost))} is not on the way to its output.")
     return way
 
@@ -155,15 +156,21 @@ def _shape(value: Any) -> tuple[int, ...] | None:
     return None if value is None else tuple(int(n) for n in np.atleast_1d(value))
 
 
+def _floats(value: Any) -> np.ndarray:
+    array = np.asarray(value)
+    return array if np.issubdtype(array.dtype, np.floating) else array.astype(float)
+
+
 def _flattened(name: str, node: Any, shape: tuple[int, ...] | None) -> tuple[int, ...]:
     shape = shape or _shape(node.input_type["input"])
     if shape is None:
         raise ValueError(f"{_called(name, node)}: the shape of its input is not known.")
-    first, last = (range(len(shape))[int(end)] for end in (node.start_dim, node.end_dim))
-    flat = (*shape[:first], int(np.prod(shape[first : last + 1])), *shape[last + 1 :])
-    if len(flat) != 1:
-        raise ValueError(f"{_called(name, node)}: makes {flat} of {shape}; expected one axis.")
-    return flat
+    first, last = (int(end) % len(shape) for end in (node.start_dim, node.end_dim))
+    if (first, last) != (0, len(shape) - 1):
+        raise ValueError(
+            f"{_called(name, node)}: flattens axes {first} to {last} of the shape {shape}; expected all."
+        )
+    return (int(np.prod(shape)),)
 
 
 def _then(
@@ -172,7 +179,7 @@ def _then(
     """One map after another, and the shape that it gives."""
     if kind(node) == "Flatten":
         raise ValueError(f"{_called(name, node)}: cannot feed spikes back.")
-    weight = np.asarray(node.scale if kind(node) == "Scale" else node.weight)
+    weight = _floats(node.scale if kind(node) == "Scale" else node.weight)
     weight = np.diag(weight) if kind(node) == "Scale" and weight.ndim == 1 else weight
     if weight.ndim != 2:
         raise ValueError(
@@ -182,7 +189,7 @@ def _then(
         raise ValueError(
             f"{_called(name, node)}: takes {weight.shape[1]} numbers, and gets the shape {shape}."
         )
-    bias = np.asarray(node.bias) if kind(node) == "Affine" else None
+    bias = _floats(node.bias) if kind(node) == "Affine" else None
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ValueError(
             f"{_called(name, node)}: bias: expected shape {weight.shape[:1]}, got {bias.shape}."

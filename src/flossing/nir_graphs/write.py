@@ -1,5 +1,6 @@
 """From a stack of cells to a graph of NIR."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ def to_nir(stack: Cell) -> Any:
     ends = nir.Input(np.array([first])), nir.Output(np.array([last]))
     nodes = {"input": ends[0], **nodes, "output": ends[1]}
     names = list(nodes)
-    return nir.NIRGraph(nodes, list(zip(names[:-1], names[1:], strict=True)))
+    return nir.NIRGraph(nodes, list(itertools.pairwise(names)))
 
 
 def _nir() -> Any:
@@ -58,6 +59,11 @@ def _nir() -> Any:
         raise ImportError(
             f"NIR graphs need the package nir ({error}); install it with: pip install 'flossing[nir]'"
         ) from error
+    if "v_reset" not in nir.LIF.__dataclass_fields__:
+        raise ImportError(
+            f"nir: version {nir.version} has no v_reset; install a later one with: "
+            "pip install 'flossing[nir]'"
+        )
     return nir
 
 

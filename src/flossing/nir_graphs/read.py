@@ -56,7 +56,7 @@ def from_nir(
 
     Source: Pedersen et al. 2024, Nature Communications 15, 8122.
     """
-    if not hasattr(graph, "nodes") or not hasattr(graph, "edges"):
+    if kind(graph) != "NIRGraph":
         raise TypeError(
             f"graph: expected a nir.NIRGraph such as nir.read(path), got {graph!r} "
             f"({type(graph).__name__}); NIR comes with: pip install 'flossing[nir]'"
@@ -80,7 +80,7 @@ def _settings(layer: Layer) -> dict[str, Any]:
     """The parameters of neurons by the names that cells have for them."""
     found: dict[str, Any] = {"membrane_time_constant": None, "synapse_time_constant": None}
     for name in NEURONS[kind(layer.neuron)]:
-        # Versions of NIR before 1.0.5 have no v_reset; then it is 0.
+        # Versions of NIR before 1.0.6 have no v_reset; then it is 0.
         value = np.asarray(getattr(layer.neuron, name, 0.0), float)
         title = f"graph: node {layer.name!r} ({kind(layer.neuron)}): {name}"
         if value.size != 1 and value.shape != (layer.size,):
@@ -100,7 +100,7 @@ def _cell(layer: Layer, settings: dict[str, Any]) -> Cell:
     make: Any = IntegratorCell
     if kind(layer.neuron) in FIRING:
         make = IntegrateFireCell
-        bias, recurrent = _both(bias, layer.recurrent)
+        bias, recurrent = _both(bias, layer.recurrent, weight.dtype)
         settings = settings | {"recurrent": recurrent}
     arrays = {k: jnp.asarray(v) if isinstance(v, np.ndarray) else v for k, v in settings.items()}
     cell = make(weight.shape[1], layer.size, bias=bias is not None, key=jax.random.key(0), **arrays)
@@ -110,13 +110,15 @@ def _cell(layer: Layer, settings: dict[str, Any]) -> Cell:
     return eqx.tree_at(lambda cell: cell.bias, cell, jnp.asarray(bias, cell.dtype))
 
 
-def _both(bias: np.ndarray | None, recurrent: Map | None) -> tuple[np.ndarray | None, Any]:
+def _both(
+    bias: np.ndarray | None, recurrent: Map | None, dtype: Any
+) -> tuple[np.ndarray | None, Any]:
     """The sum of two biases, and an initialiser that gives the recurrent weights."""
     if recurrent is None:
         return bias, None
     if recurrent.bias is not None:
         bias = recurrent.bias if bias is None else bias + recurrent.bias
-    return bias, lambda key, size: jnp.asarray(recurrent.weight)
+    return bias, lambda key, size: jnp.asarray(recurrent.weight, dtype)
 
 
 def _check_unit(settings: list[dict[str, Any]], time_step: float) -> None:
@@ -134,9 +136,9 @@ def _check_unit(settings: list[dict[str, Any]], time_step: float) -> None:
         )
     if shortest > 1000 * time_step:
         warn(
-            f"time_step: the shortest time constant of the graph, {shortest:g}, is {shortest / time_step:.0f} "
-            "steps. The step has to be in the unit of the graph, which is likely to be milliseconds: 1.0 for "
-            "a step of 1 ms.",
+            f"time_step: the shortest time constant of the graph, {shortest:g}, is "
+            f"{shortest / time_step:.0f} steps. The step has to be in the unit of the graph, which is likely "
+            "to be milliseconds: 1.0 for a step of 1 ms.",
             UserWarning,
         )
 
@@ -146,7 +148,7 @@ def _check_current(layer: Layer, time_step: float) -> None:
     if kind(layer.neuron) in ("IF", "I") and time_step < 0.1 and np.all(layer.neuron.r == 1):
         warn(
             f"graph: node {layer.name!r} ({kind(layer.neuron)}): r is 1, so that a current of 1 moves the "
-            f"membrane by {time_step:g}, the time step. Norse and sinabs write r = 1 and mean a movement of 1 "
-            "in a step; for their graphs divide r by the time step.",
+            f"membrane by {time_step:g}, the time step. Norse and sinabs write r = 1 and mean a movement of "
+            "1 in a step; for their graphs divide r by the time step.",
             UserWarning,
         )
