@@ -29,27 +29,19 @@ def to_nir(stack: Cell) -> Any:
             removes the current of the step after a spike.
         ValueError: stochastic spikes, or a synapse on a membrane without leak.
     """
+    layers: dict[str, Any] = {"stack": stack}
+    if isinstance(stack, Stack):
+        layers = {f"layers[{i}]": layer for i, layer in enumerate(stack.layers)}
+    kinds = [_kind(name, layer) for name, layer in layers.items()]
     nir = _nir()
-    layers = stack.layers if isinstance(stack, Stack) else (stack,)
     nodes: dict[str, Any] = {}
-    for index, layer in enumerate(layers):
-        name = f"layers[{index}]" if isinstance(stack, Stack) else "stack"
-        if not isinstance(layer, IntegrateFireCell | IntegratorCell):
-            raise TypeError(
-                f"{name}: expected an fl.IntegrateFireCell or fl.IntegratorCell, got "
-                f"{type(layer).__name__}, whose neurons cannot be said in NIR."
-            )
-        kind = _kind(name, layer)
-        bias = None if layer.bias is None else np.asarray(layer.bias)
-        weight = np.asarray(layer.input_weight)
-        linear = nir.Linear(weight) if bias is None else nir.Affine(weight, bias)
-        nodes[f"{type(linear).__name__.lower()}_{index}"] = linear
+    for index, (kind, layer) in enumerate(zip(kinds, layers.values(), strict=True)):
+        below = _map(nir, layer.input_weight, layer.bias)
+        nodes[f"{type(below).__name__.lower()}_{index}"] = below
         nodes[f"{kind.lower()}_{index}"] = _neurons(nir, kind, layer)
-    first, last = layers[0].input_size, layers[-1].hidden_size
-    ends = nir.Input(np.array([first])), nir.Output(np.array([last]))
+    ends = nir.Input(np.array([stack.input_size])), nir.Output(np.array([stack.hidden_size]))
     nodes = {"input": ends[0], **nodes, "output": ends[1]}
-    names = list(nodes)
-    return nir.NIRGraph(nodes, list(itertools.pairwise(names)))
+    return nir.NIRGraph(nodes, list(itertools.pairwise(nodes)))
 
 
 def _nir() -> Any:
@@ -67,8 +59,13 @@ def _nir() -> Any:
     return nir
 
 
-def _kind(name: str, layer: IntegrateFireCell | IntegratorCell) -> str:
+def _kind(name: str, layer: Any) -> str:
     """The primitive that has what a layer has."""
+    if not isinstance(layer, IntegrateFireCell | IntegratorCell):
+        raise TypeError(
+            f"{name}: expected an fl.IntegrateFireCell or fl.IntegratorCell, got {type(layer).__name__}, "
+            "which NIR cannot say."
+        )
     if getattr(layer, "escape", None) is not None:
         raise ValueError(
             f"{name}: fires stochastically, which NIR cannot say; take fl.with_escape(stack, None)."
@@ -82,6 +79,12 @@ def _kind(name: str, layer: IntegrateFireCell | IntegratorCell) -> str:
             f"{name}: has synapses and no leak, which NIR has not; give it a membrane_time_constant."
         )
     return leakless
+
+
+def _map(nir: Any, weight: Any, bias: Any) -> Any:
+    """The node of a dense layer."""
+    weight = np.array(weight)  # a copy: other libraries want arrays that can be written to
+    return nir.Linear(weight) if bias is None else nir.Affine(weight, np.array(bias))
 
 
 def _neurons(nir: Any, kind: str, layer: Any) -> Any:
@@ -100,7 +103,7 @@ def _neurons(nir: Any, kind: str, layer: Any) -> Any:
     nodes = {
         "input": nir.Input(size),
         "lif": neurons,
-        "w_rec": nir.Linear(np.asarray(weight)),
+        "w_rec": _map(nir, weight, None),
         "output": nir.Output(size),
     }
     edges = [("input", "lif"), ("lif", "w_rec"), ("w_rec", "lif"), ("lif", "output")]
