@@ -44,7 +44,6 @@ CELLS = {
         threshold=0.3,
         input_gain=30.0,
         synapse_time_constant=5.0,
-        leak_potential=0.1,
         reset_potential=-0.2,
         integration="euler",
         recurrent=Gaussian(),

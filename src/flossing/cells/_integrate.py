@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._checks import (
@@ -91,7 +92,7 @@ class Integrators(Cell):
             tau = getattr(self, name)
             if tau is None or not is_concrete(tau):
                 continue
-            if (shortest := float(jnp.min(jnp.asarray(tau)))) < self.time_step:
+            if (shortest := float(np.min(np.asarray(tau)))) < self.time_step:
                 raise ValueError(
                     f"time_step: an Euler step of {self.time_step:g} is longer than the shortest {name}, "
                     f'{shortest:g}, and would overshoot; use integration="exact" or a shorter step.'

@@ -118,7 +118,7 @@ def _both(
         return bias, None
     if recurrent.bias is not None:
         bias = recurrent.bias if bias is None else bias + recurrent.bias
-    return bias, lambda key, size: jnp.asarray(recurrent.weight, dtype)
+    return bias, lambda key, size: jnp.asarray(np.asarray(recurrent.weight, dtype))
 
 
 def _check_unit(settings: list[dict[str, Any]], time_step: float) -> None:
