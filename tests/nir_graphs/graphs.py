@@ -49,7 +49,7 @@ def neuron_of(node):
 
 def chain(*nodes):
     """Pairs of a map and neurons, with the names that ``fl.to_nir`` gives."""
-    names = [f"{type(neuron_of(x)).__name__.lower()}_{i // 2}" for i, x in enumerate(nodes)]
+    names = [f"layer_{i // 2}_{('map', 'neurons')[i % 2]}" for i in range(len(nodes))]
     size = next(iter(nodes[-1].output_type.values()))
     ends = nir.Input(np.array([nodes[0].weight.shape[1]])), nir.Output(np.array(size))
     named = {"input": ends[0], **dict(zip(names, nodes, strict=True)), "output": ends[1]}

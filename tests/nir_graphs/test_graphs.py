@@ -123,21 +123,29 @@ def test_cells_that_were_written_and_read_do_the_same(integration, key, tmp_path
     np.testing.assert_allclose(read[2], mine[2], rtol=1e-5)  # numbers become arrays of them
 
 
+def test_names_stand_in_the_order_of_the_layers(key):
+    """Also after a file, which sorts them: nirtorch reads graphs within graphs in this order only."""
+    cell = fl.IntegrateFireCell(2, 2, recurrent=fl.initialisers.Gaussian(), key=key)
+    names = list(fl.to_nir(fl.Stack([cell] * 11)).nodes)
+    assert names == sorted(names)
+    assert names[1::20] == ["layer_00_map", "layer_10_map"]
+
+
 def test_weights_that_were_changed_are_all_that_is_new(tmp_path):
     stack = fl.from_nir(network(), time_step=1e-3)
     stack = eqx.tree_at(lambda s: s.layers[1].recurrent_weight, stack, replace_fn=lambda w: w + 0.5)
     expected = network()
-    weight = expected.nodes["lif_1"].nodes["w_rec"].weight
+    weight = expected.nodes["layer_1_neurons"].nodes["w_rec"].weight
     weight += np.float32(0.5)
     assert_equal(through_a_file(fl.to_nir(stack), tmp_path).to_dict(), expected.to_dict())
 
 
 def test_recurrence_may_stand_in_the_graph_itself():
     nested = layer("LIF", loop=True)
-    inner = nested.nodes["lif_0"].nodes
-    nodes = {name: nested.nodes[name] for name in ("input", "affine_0", "output")}
+    inner = nested.nodes["layer_0_neurons"].nodes
+    nodes = {name: nested.nodes[name] for name in ("input", "layer_0_map", "output")}
     nodes |= {"cells": inner["lif"], "back": inner["w_rec"]}
-    way = ["input", "affine_0", "cells", "back", "cells", "output"]
+    way = ["input", "layer_0_map", "cells", "back", "cells", "output"]
     flat = nir.NIRGraph(nodes, list(itertools.pairwise(way)))
     one, other = (fl.from_nir(graph, time_step=1e-3) for graph in (nested, flat))
     assert eqx.tree_equal(one, other)
@@ -198,7 +206,7 @@ def test_one_number_serves_all_neurons():
 def test_a_bias_of_the_recurrence_is_one_of_the_input(x64):
     graph = layer("LIF", loop=True, bias=0.2, loop_bias=0.3, dtype=float)
     (cell,) = fl.from_nir(graph, time_step=1e-3).layers
-    biases = graph.nodes["affine_0"].bias + graph.nodes["lif_0"].nodes["w_rec"].bias
+    biases = graph.nodes["layer_0_map"].bias + graph.nodes["layer_0_neurons"].nodes["w_rec"].bias
     np.testing.assert_array_equal(cell.bias, biases)
 
 

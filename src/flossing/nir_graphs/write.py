@@ -13,9 +13,10 @@ def to_nir(stack: Cell) -> Any:
     """A stack of cells as a graph of the Neuromorphic Intermediate Representation (NIR).
 
     What ``fl.from_nir`` reads, it writes: the parameters of neurons as they are, and the weights that
-    training and flossing have changed. Each layer becomes Affine (Linear without a bias) and its neurons;
-    with recurrence the neurons become a graph of their own, with the nodes ``lif`` and ``w_rec``. The time
-    step, the integration and the surrogate are not part of a graph; say them beside the file.
+    training and flossing have changed. Each layer becomes Affine (Linear without a bias) and its neurons,
+    called ``layer_0_map`` and ``layer_0_neurons``. Neurons with recurrence are a graph of their own, with the
+    nodes ``lif`` and ``w_rec``. The time step, the integration and the surrogate are not part of a graph; say
+    them beside the file.
 
     Args:
         stack: a ``fl.Stack`` of ``fl.IntegrateFireCell`` and ``fl.IntegratorCell``, or one of them.
@@ -34,11 +35,13 @@ def to_nir(stack: Cell) -> Any:
         layers = {f"layers[{i}]": layer for i, layer in enumerate(stack.layers)}
     kinds = [_kind(name, layer) for name, layer in layers.items()]
     nir = _nir()
+    # Files sort nodes by name, and nirtorch 2.6 needs what feeds a graph within a graph before it.
     nodes: dict[str, Any] = {}
+    digits = len(str(len(kinds) - 1))
     for index, (kind, layer) in enumerate(zip(kinds, layers.values(), strict=True)):
-        below = _map(nir, layer.input_weight, layer.bias)
-        nodes[f"{type(below).__name__.lower()}_{index}"] = below
-        nodes[f"{kind.lower()}_{index}"] = _neurons(nir, kind, layer)
+        name = f"layer_{index:0{digits}d}"
+        nodes[f"{name}_map"] = _map(nir, layer.input_weight, layer.bias)
+        nodes[f"{name}_neurons"] = _neurons(nir, kind, layer)
     ends = nir.Input(np.array([stack.input_size])), nir.Output(np.array([stack.hidden_size]))
     nodes = {"input": ends[0], **nodes, "output": ends[1]}
     return nir.NIRGraph(nodes, list(itertools.pairwise(nodes)))
