@@ -71,6 +71,18 @@ def through_a_file(graph, tmp_path):
     return nir.read(tmp_path / "graph.nir")
 
 
+def assert_equal(one, other):
+    """Of dictionaries of arrays, bit by bit; edges may stand in another order."""
+    assert set(one) == set(other)
+    for name, value in one.items():
+        if isinstance(value, dict):
+            assert_equal(value, other[name])
+        elif name == "edges":
+            assert sorted(value) == sorted(other[name])
+        else:
+            np.testing.assert_array_equal(value, other[name])
+
+
 def spikes(steps, size, *, seed=2, share=0.3, dtype=np.float32):
     """Random input spikes."""
     return (np.random.default_rng(seed).random((steps, size)) < share).astype(dtype)

@@ -85,18 +85,6 @@ def test_a_network_that_was_imported_written_and_read_is_the_same(tmp_path):
     assert_equal(again.to_dict(), network().to_dict())
 
 
-def assert_equal(one, other):
-    """Of dictionaries of arrays, bit by bit; edges may stand in another order."""
-    assert set(one) == set(other)
-    for name, value in one.items():
-        if isinstance(value, dict):
-            assert_equal(value, other[name])
-        elif name == "edges":
-            assert sorted(value) == sorted(other[name])
-        else:
-            np.testing.assert_array_equal(value, other[name])
-
-
 @with_integration
 def test_cells_that_were_written_and_read_do_the_same(integration, key, tmp_path):
     own = {"time_step": 2.0, "integration": integration}
