@@ -14,6 +14,7 @@ import nir
 from graphs import (
     FIRING,
     KINDS,
+    assert_equal,
     chain,
     dense,
     layer,

@@ -38,22 +38,22 @@ class Integrators(Cell):
     input_size: int = eqx.field(static=True)
     hidden_size: int = eqx.field(static=True)
 
-    def _set_integration(
+    def __init__(
         self,
         input_size: int,
         hidden_size: int,
         *,
-        time_step: float,
-        integration: str,
-        membrane_time_constant: PerUnit | None,
-        synapse_time_constant: PerUnit | None,
-        resistance: PerUnit,
-        synapse_gain: PerUnit | None,
-        leak_potential: PerUnit | None,
-        input_gain: float,
-        bias: bool,
+        time_step: float = 1.0,
+        integration: Integration = "exact",
+        membrane_time_constant: PerUnit | None = 10.0,
+        synapse_time_constant: PerUnit | None = None,
+        resistance: PerUnit = 1.0,
+        synapse_gain: PerUnit | None = None,
+        leak_potential: PerUnit | None = None,
+        input_gain: float = 1.0,
+        bias: bool = False,
         key: PRNGKeyArray,
-    ) -> None:
+    ):
         self.input_size = check_integer("input_size", input_size, 1)
         self.hidden_size = n = check_integer("hidden_size", hidden_size, 1)
         check_positive("time_step", time_step)

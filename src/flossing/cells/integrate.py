@@ -88,7 +88,7 @@ class IntegrateFireCell(Integrators, SpikingNeurons):
     ):
         check_key("key", key)
         recurrent_key, input_key = jax.random.split(key)
-        self._set_integration(
+        super().__init__(
             input_size,
             hidden_size,
             time_step=time_step,
@@ -145,41 +145,10 @@ class IntegrateFireCell(Integrators, SpikingNeurons):
 class IntegratorCell(Integrators):
     """Leaky integrators without spikes, whose output is the membrane: a readout of spiking layers.
 
-    The equations are those of ``fl.IntegrateFireCell`` without spikes, and the arguments have their
-    meaning there. This is the form of LI, CubaLI and I of NIR (``fl.from_nir``). ``fl.LeakyReadout`` scales
-    its synapses in the way of ``fl.LIFCell``.
+    The equations are those of ``fl.IntegrateFireCell`` without spikes, and the arguments have the meaning
+    and the defaults that they have there. This is the form of LI, CubaLI and I of NIR (``fl.from_nir``).
+    ``fl.LeakyReadout`` scales its synapses in the way of ``fl.LIFCell``.
     """
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        *,
-        time_step: float = 1.0,
-        integration: Integration = "exact",
-        membrane_time_constant: PerUnit | None = 100.0,
-        synapse_time_constant: PerUnit | None = None,
-        resistance: PerUnit = 1.0,
-        synapse_gain: PerUnit | None = None,
-        leak_potential: PerUnit | None = None,
-        input_gain: float = 1.0,
-        bias: bool = False,
-        key: PRNGKeyArray,
-    ):
-        self._set_integration(
-            input_size,
-            hidden_size,
-            time_step=time_step,
-            integration=integration,
-            membrane_time_constant=membrane_time_constant,
-            synapse_time_constant=synapse_time_constant,
-            resistance=resistance,
-            synapse_gain=synapse_gain,
-            leak_potential=leak_potential,
-            input_gain=input_gain,
-            bias=bias,
-            key=key,
-        )
 
     def __call__(self, state: ReadoutState, input: Float[Array, " input"]) -> ReadoutState:
         """The next state."""

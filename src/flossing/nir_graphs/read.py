@@ -145,9 +145,9 @@ def _check_unit(settings: list[dict[str, Any]], time_step: float) -> None:
 
 def _check_current(layer: Layer, time_step: float) -> None:
     """Warns where a library that wrote the graph is likely to have meant currents per step."""
-    if kind(layer.neuron) in ("IF", "I") and time_step < 0.1 and np.all(layer.neuron.r == 1):
+    if kind(layer.neuron) == "IF" and time_step < 0.1 and np.all(layer.neuron.r == 1):
         warn(
-            f"graph: node {layer.name!r} ({kind(layer.neuron)}): r is 1, so that a current of 1 moves the "
+            f"graph: node {layer.name!r} (IF): r is 1, so that a current of 1 moves the "
             f"membrane by {time_step:g}, the time step. Norse and sinabs write r = 1 and mean a movement of "
             "1 in a step; for their graphs divide r by the time step.",
             UserWarning,
