@@ -196,3 +196,15 @@ def test_a_resistance_of_neurons_without_synapse_is_not_read_by_norse(theirs):
     found = theirs("norse", double, inputs)
     np.testing.assert_array_equal(found, ours(one, inputs, 1e-3))
     assert (found != ours(double, inputs, 1e-3)).any()
+
+
+def test_snntorch_takes_one_scale_of_currents_for_neurons_that_differ(theirs):
+    """With a resistance of 1 and other time constants each, theirs are the spikes under the smallest."""
+    time_step = TIME_STEPS["snntorch"]
+    below, own, shared = dense(10, 40, 12.0), *(lif(40, time_step, scaled=False) for _ in range(2))
+    own.tau[:] = shared.tau[:] = np.linspace(10, 30, 40) * time_step
+    shared.r[:] = shared.tau / shared.tau.max()
+    inputs = spikes(STEPS, 10)
+    found = theirs("snntorch", chain(below, own), inputs)
+    np.testing.assert_array_equal(found, ours(chain(below, shared), inputs, time_step))
+    assert (found != ours(chain(below, own), inputs, time_step)).any()
