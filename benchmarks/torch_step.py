@@ -2,8 +2,7 @@
 
 Aim: with the same weights, inputs, start state and start basis all ways give the same gradient
 (relative difference at most 1e-3 in float32), and ``flossing.torch``, which knows nothing of the
-step, takes at most three times as long as a loop with the analytic Jacobian. In small networks it takes
-more: see docs/pytorch.md.
+step, takes at most three times as long as a loop with the analytic Jacobian.
 
 Command (writes a table to the terminal; needs PyTorch)::
 
@@ -12,8 +11,8 @@ Command (writes a table to the terminal; needs PyTorch)::
 The ways, all with QR at every step, in float32 and with one thread each:
 
 - analytic: a loop with the dense Jacobian written down for the network, ``torch.linalg.qr``, ``backward``;
-- flossing.torch: ``ft.lyapunov_spectrum(step, ..., differentiable=True)``, two backward passes on
-  copies of the state;
+- flossing.torch: ``ft.lyapunov_spectrum(step, ..., differentiable=True)``, with Jacobians of many steps
+  at once in small networks, and two backward passes on copies of the state in large ones;
 - jacrev: the same loop as the first, with the Jacobian from ``torch.func.jacrev``;
 - JAX: ``fl.lyapunov_spectrum`` on the same cell, compiled; what ``ft.floss_in_jax`` uses.
 

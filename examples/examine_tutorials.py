@@ -46,19 +46,24 @@ def spirals(key, count: int, pause: int):
 
 
 class Classifier(eqx.Module):
+    """A GRU whose last state decides."""
+
     cell: eqx.nn.GRUCell
     readout: eqx.nn.Linear
 
     def __call__(self, points):
+        """The logit of a sequence of points, shape (time, 2)."""
         h = jax.lax.scan(lambda h, x: (self.cell(x, h), None), jnp.zeros(16), points)[0]
         return self.readout(h)[0]
 
 
 def gru_step(cell, h, x):
+    """The order that flossing uses: state, input."""
     return cell(x, h)
 
 
 def step_of(model):
+    """The step of a classifier, which holds the arrays that are flossed."""
     return jax.tree_util.Partial(gru_step, model.cell)
 
 
@@ -69,6 +74,7 @@ def opened(model):
 
 
 def equinox_gru(pause: int, steps: int, flossed: bool = False):
+    """Report before training, accuracy on new spirals, report after training."""
     keys = jax.random.split(KEY, 2)
     model = Classifier(eqx.nn.GRUCell(2, 16, key=keys[0]), eqx.nn.Linear(16, 1, key=keys[1]))
     optimiser = optax.adam(3e-3)
@@ -119,6 +125,7 @@ def equinox_gru(pause: int, steps: int, flossed: bool = False):
 
 
 def digits():
+    """Pixels from 0 to 1, shape (1797, 64), and classes, in random order."""
     from sklearn.datasets import load_digits
 
     data = load_digits()
@@ -128,6 +135,7 @@ def digits():
 
 
 def snntorch_leaky():
+    """Two layers without recurrent weights."""
     import snntorch
 
     torch.manual_seed(0)
@@ -138,6 +146,7 @@ def snntorch_leaky():
 
 
 def norse_lif():
+    """A recurrent hidden layer, and leaky integrators."""
     import norse.torch as norse
 
     torch.manual_seed(0)
@@ -146,6 +155,7 @@ def norse_lif():
 
 
 def classifier(make, shown: int, pause: int, steps: int):
+    """Report before training, accuracy on 397 new digits, report after training."""
     net, (pixels, target) = make(), digits()
     optimiser = torch.optim.Adam(net.parameters(), lr=2e-3)
 
@@ -185,6 +195,7 @@ def membrane(state):
 
 
 def main() -> None:
+    """Prints a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=300, help="training steps")
     steps = parser.parse_args().steps

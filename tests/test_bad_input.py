@@ -44,7 +44,10 @@ def test_calls(call, kind, message, untyped):
         "cell": cell,
         "state": cell.initial_state(),
         "inputs": jnp.zeros((50, 1)),
+        "ones": jnp.ones(2),
     }
+    if "nir." in call:
+        names["nir"] = pytest.importorskip("nir", minversion="1.0.7")
     with pytest.raises((ValueError, TypeError)) as caught:
         eval(call, names)
     assert (type(caught.value).__name__, " ".join(str(caught.value).split())) == (kind, message)

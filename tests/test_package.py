@@ -16,7 +16,7 @@ def test_import_is_light():
     heavy = (
         "matplotlib xarray tyro rich yaml h5py h5netcdf threadpoolctl torch plotly jinja2".split()
     )
-    heavy += ["dask", "distributed", "pandas", "tensorboardX", "wandb"]
+    heavy += ["dask", "distributed", "pandas", "tensorboardX", "wandb", "nir"]
     code = f"import sys, flossing; print([m for m in {heavy} if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"

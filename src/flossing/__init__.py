@@ -21,6 +21,8 @@ from .cells import (
     ConvLIFCell as ConvLIFCell,
     GRUCell as GRUCell,
     GRUSpec as GRUSpec,
+    IntegrateFireCell as IntegrateFireCell,
+    IntegratorCell as IntegratorCell,
     LeakyReadout as LeakyReadout,
     LIFCell as LIFCell,
     LIFSpec as LIFSpec,
@@ -75,20 +77,23 @@ from .training import Network as Network
 
 if TYPE_CHECKING:
     from . import plots as plots
+    from .nir_graphs import from_nir as from_nir, to_nir as to_nir
     from .runs import train as train
     from .sweeps import sweep as sweep
 
+_LATER = {
+    "plots": ".plots",
+    "from_nir": ".nir_graphs",
+    "to_nir": ".nir_graphs",
+    "train": ".runs",
+    "sweep": ".sweeps",
+}
+"""What needs figures, datasets, Dask or NIR, by the room that has it."""
+
 
 def __getattr__(name: str) -> Any:
-    """Loads what needs figures, datasets and Dask when it is used; these would slow the import down."""
-    if name == "plots":
-        return importlib.import_module(".plots", __name__)
-    if name == "train":
-        from .runs import train
-
-        return train
-    if name == "sweep":
-        from .sweeps import sweep
-
-        return sweep
-    raise AttributeError(f"module 'flossing' has no attribute {name!r}")
+    """Loads ``_LATER`` when it is used, because it would slow the import down."""
+    if name not in _LATER:
+        raise AttributeError(f"module 'flossing' has no attribute {name!r}")
+    room = importlib.import_module(_LATER[name], __name__)
+    return room if name == "plots" else getattr(room, name)

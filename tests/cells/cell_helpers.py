@@ -11,6 +11,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 import flossing as fl
+from flossing.initialisers import Gaussian
 
 over = pytest.mark.parametrize
 
@@ -34,6 +35,18 @@ CELLS = {
     "lif": functools.partial(fl.LIFCell, threshold=0.3, input_gain=3.0),
     "lif, adaptive": functools.partial(
         fl.LIFCell, threshold=0.3, input_gain=3.0, adaptation_time_constant=30.0, reset="subtract"
+    ),
+    "integrate and fire": functools.partial(
+        fl.IntegrateFireCell, threshold=0.3, input_gain=9.0, recurrent=Gaussian(), bias=True
+    ),
+    "integrate and fire, synapses": functools.partial(
+        fl.IntegrateFireCell,
+        threshold=0.3,
+        input_gain=30.0,
+        synapse_time_constant=5.0,
+        reset_potential=-0.2,
+        integration="euler",
+        recurrent=Gaussian(),
     ),
 }
 every_cell = over("make", CELLS.values(), ids=CELLS)

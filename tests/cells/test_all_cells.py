@@ -25,7 +25,8 @@ import flossing as fl
 
 @over("name", CELLS)
 def test_start_state_is_zero_without_a_key(name, key):
-    variables = {"linear": 2, "lstm": 2, "lif": 2, "lif, adaptive": 3}.get(name, 1)
+    two = ("linear", "lstm", "lif", "integrate and fire, synapses")
+    variables = 3 if name == "lif, adaptive" else 2 if name in two else 1
     state = CELLS[name](INPUTS, UNITS, key=key).initial_state()
     np.testing.assert_array_equal(ravel_pytree(state)[0], np.zeros(variables * UNITS))
 

@@ -117,7 +117,7 @@ def test_a_clock_is_left_out_and_named_with_the_rank_it_would_have():
 
 
 def test_the_equations_of_a_trajectory_are_conditioned_as_dense_algebra_says():
-    from made_up import healthy
+    from made_models import healthy
 
     horizon = 40
     for factor in (0.8, 1.2):

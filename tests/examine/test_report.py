@@ -6,7 +6,7 @@ import re
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from made_up import healthy, spiking
+from made_models import healthy, spiking
 
 from flossing.examine import RULES, Report, findings
 

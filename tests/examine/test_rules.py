@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from made_up import N, healthy, spiking
+from made_models import N, healthy, spiking
 
 from flossing.examine import RULES, Measured, findings
 from flossing.examine.measured import Leaf

@@ -77,6 +77,7 @@ def test_no_claim_holds_without_numbers(kept, name):
     assert [claim.text for claim in claims if claim.holds] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KEPT)
 def test_every_claim_fails_on_some_wrong_numbers(kept, name):
     chosen, data = kept(name)
@@ -98,6 +99,7 @@ def test_every_claim_fails_on_some_wrong_numbers(kept, name):
     assert list(holding.values()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KEPT)
 def test_the_figure_is_drawn_from_kept_numbers(kept, name, tmp_path):
     chosen, data = kept(name)

@@ -166,6 +166,7 @@ def test_each_case_is_done_once(powers, tmp_path):
     assert all(again[case].identical(data[case]) for case in data)
 
 
+@pytest.mark.slow
 def test_processes_find_the_same_numbers(powers, tmp_path):
     data = perform(powers, tmp_path / "here")
     beside = perform(powers, tmp_path / "beside", where=Where(workers=2))
@@ -286,6 +287,7 @@ class Training(Powers):
         return outcome.data[["loss"]].rename(realisation="network")
 
 
+@pytest.mark.slow
 def test_a_run_is_a_case_and_is_measured_when_it_is_finished(tmp_path):
     data = perform(Training(), tmp_path / "out")
     assert data[Other(1.0)].loss.sizes == {"epoch": 4, "network": 1}

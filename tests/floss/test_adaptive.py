@@ -69,6 +69,7 @@ def test_it_looks_every_third_call_and_flosses_until_within_half_the_band(expone
     assert int(state.calls) == 7
 
 
+@pytest.mark.slow
 def test_every_look_and_step_draws_with_a_key_of_its_own(key):
     """Inputs shift the exponent: three steps by hand, each with its own, lead to the same model."""
 
@@ -116,6 +117,7 @@ def test_a_model_that_has_learned_is_flossed_only_from_above(exponent, loss, flo
     assert bool(looks.learned[3]) == (loss == 0.4)
 
 
+@pytest.mark.slow
 def test_chance_is_the_first_loss_if_nobody_says_it(key):
     keeper = eqx.tree_at(lambda k: k.chance, KEEPER, None)
     losses = [np.nan, 10.0, *[1.0] * 14]
@@ -201,6 +203,7 @@ def test_a_model_that_has_learned_is_still_held_by_its_heights(spiking, key):
     assert abs(found + 0.2) <= 0.025
 
 
+@pytest.mark.slow
 def test_heights_that_are_numbers_are_freed_by_what_the_message_says():
     model = Spiking(jnp.eye(3), SuperSpike(1.0, peak=0.5))
     with pytest.raises(ValueError, match=r"call fl.free_heights\(model\) first"):

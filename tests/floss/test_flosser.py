@@ -117,6 +117,7 @@ def loop():
     return control, models, keys, ends, np.reshape(losses, (2, 3))
 
 
+@pytest.mark.slow
 def test_steps_can_be_scanned(loop):
     control, models, keys, ends, losses = loop
 
@@ -216,6 +217,7 @@ def test_too_few_steps_are_an_error(starts, model, key):
         control.measure(model, state, short, key=key)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "optimiser",
     [

@@ -110,6 +110,7 @@ def test_a_clock_in_the_state_is_left_out_with_tangents(key):
     assert float(after["a"]) > -0.7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layers", "most"),
     [

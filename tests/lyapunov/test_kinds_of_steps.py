@@ -58,6 +58,7 @@ def test_every_factor_of_a_complex_diagonal_counts_twice(x64, key):
     np.testing.assert_allclose(found.exponents, np.repeat(np.log(np.abs(FACTORS)), 2), atol=1e-12)
 
 
+@pytest.mark.slow
 def test_gradients_of_a_complex_step_are_those_of_finite_differences(x64, key):
     def loss(size):
         step = lambda x, u: size * complex_step(x, u)  # noqa: E731
@@ -218,6 +219,7 @@ def test_old_names_are_refused_with_the_new_ones(key, untyped):
         fl.flossing_loss(*run, return_exponents=True, key=key)
 
 
+@pytest.mark.slow
 def test_a_loop_that_makes_its_function_anew_is_told_at_the_third(key):
     def measure(gain):
         return fl.lyapunov_spectrum(lambda x, u: gain * x, jnp.zeros(2), num_steps=3, key=key)

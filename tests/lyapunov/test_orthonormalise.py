@@ -21,6 +21,7 @@ def matrix(k, n, lean, seed=0):
 SIZES = [(1, 1), (5, 9), (BLOCK, BLOCK), (BLOCK + 1, BLOCK + 1), (75, 80), (3 * BLOCK, 200)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("k", "n"), SIZES)
 def test_one_pass(k, n, x64):
     x = jnp.asarray(matrix(k, n, 3.0))

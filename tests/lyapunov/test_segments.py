@@ -69,6 +69,7 @@ def driven():
         yield jax.jit(lambda w: loss(w)[0]), weight
 
 
+@pytest.mark.slow
 def test_gradient_is_that_of_finite_differences(driven, x64):
     loss, weight = driven
     shifts = 1e-5 * jnp.eye(weight.size).reshape(-1, *weight.shape)

@@ -12,6 +12,8 @@ torch = pytest.importorskip("torch")
 import flossing as fl  # noqa: E402
 import flossing.torch as ft  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 STEPS, INPUTS, HIDDEN, K = 40, 3, 6, 4
 
 MODULES = {

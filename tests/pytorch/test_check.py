@@ -81,6 +81,18 @@ def test_norse_ignores_the_width_of_superspike():
     assert "ignored-sharpness" not in found_in(other)
 
 
+def test_spikes_without_a_surrogate_are_found():
+    norse = pytest.importorskip("norse.torch")
+    plain = norse.LIFParameters(method="heaviside")
+    for cell in (norse.LIFCell(p=plain), norse.LIFRecurrentCell(N, N, p=plain)):
+        assert found_in(cell) == {"no-surrogate", "exact-reset"}
+    own = snntorch_neuron(lambda x: (x > 0).to(x.dtype))
+    assert found_in(own) == {"no-surrogate"}
+    assert found_in(norse.LICell()) == set()
+    x = torch.randn(2, N)
+    assert ft.check(lambda state, input: state * (state > 0) + input, x, x).names == set()
+
+
 def test_resets_are_told_apart():
     norse = pytest.importorskip("norse.torch")
     snn = pytest.importorskip("snntorch")

@@ -126,8 +126,19 @@ def test_a_flosser_says_what_it_needs():
         ft.Flosser(step, CELL.parameters(), optimiser=other)
     with pytest.raises(TypeError, match=r"expected an optimiser of torch\.optim"):
         ft.Flosser(step, CELL.parameters(), optimiser=torch.optim.Adam)
-    with pytest.raises(TypeError, match=r"flosser: expected an ft.Flosser, got function"):
+    with pytest.raises(
+        TypeError, match=r"expected an ft.Flosser or ft.SurrogateHeights, got <func"
+    ):
         ft.AdaptiveFlosser(step, horizon=10)
+
+
+def test_heights_need_surrogates_that_can_be_scaled():
+    with pytest.raises(
+        ValueError, match=r"module: expected surrogates of ft.surrogates, got GRUCell"
+    ):
+        ft.SurrogateHeights(step, CELL)
+    with pytest.raises(ValueError, match=r"response: expected a finite positive number, got 0"):
+        ft.SurrogateHeights(step, ft.surrogates.Erf(), response=0.0)
 
 
 def test_flossing_without_torch_imports_none():

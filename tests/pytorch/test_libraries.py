@@ -99,6 +99,36 @@ def test_exponents_are_those_of_dense_jacobians(name):
     np.testing.assert_allclose(final_state, dense.flat(final), rtol=1e-5, atol=1e-6)
 
 
+SINGLE_WITHIN = {"snntorch RLeaky", "snntorch RSynaptic", "sinabs LIF"}
+"""Those of which a part is computed in single precision, whatever comes in."""
+
+
+@pytest.mark.parametrize("name", NEURONS)
+def test_jacobians_at_once_and_copies_of_the_state_give_the_same(name, monkeypatch):
+    module, _, _, inputs = made(name)
+    inputs = inputs * torch.rand(STEPS, 3, 1, dtype=inputs.dtype)
+    step, state = ft.as_step(module, inputs[0])
+    size = sum(x[0].numel() for x in torch.utils._pytree.tree_leaves(state) if x is not None)
+    basis = torch.randn(size, min(size, 3), dtype=inputs.dtype)
+    parameters = [p for p in module.parameters() if p.requires_grad]
+
+    def found():
+        spectrum = ft.lyapunov_spectrum(step, state, inputs, basis=basis, differentiable=True)
+        exponents, gradients = spectrum.exponents, []
+        if exponents.requires_grad and parameters:
+            gradients = torch.autograd.grad(exponents.sum(), parameters, materialize_grads=True)
+        return spectrum.engine, [exponents.detach(), *gradients]
+
+    engine, ours = found()
+    monkeypatch.setattr("flossing.torch._engine.MOST_WORK", -1)
+    other, theirs = found()
+    assert ("Jacobians" in engine, "copies" in other) == (True, True)
+    exact = 1e-4 if name in SINGLE else 1e-5 if name in SINGLE_WITHIN else None
+    np.testing.assert_allclose(ours[0], theirs[0], atol=exact or 1e-10)
+    for a, b in zip(ours[1:], theirs[1:], strict=True):
+        np.testing.assert_allclose(a, b, atol=exact or 1e-8, rtol=exact or 1e-8)
+
+
 @pytest.mark.parametrize("name", NEURONS)
 def test_a_module_is_left_as_it_was(name):
     module, step, state, inputs = made(name)

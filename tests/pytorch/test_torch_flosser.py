@@ -215,3 +215,71 @@ def test_without_a_graph_nothing_is_flossed_and_nothing_breaks(module):
         info = flosser.update(state, inputs)  # which needs derivatives, and asks for them
     assert not value.requires_grad
     assert not info.skipped
+
+
+class Binary(torch.nn.Module):
+    """Units that are 0 or 1: each path of the tangents crosses one surrogate per step."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = 3 * torch.randn(N, N, dtype=torch.float64) / N**0.5
+        self.spike = ft.surrogates.SuperSpike(1.0)
+
+    def forward(self, state, input):
+        """The next membranes."""
+        return self.spike(state) @ self.weight.T + input
+
+
+@pytest.fixture
+def binary():
+    """Heights of binary units, with a start state and inputs."""
+    units = Binary()
+    heights = ft.SurrogateHeights(units, units, targets=-0.2, **WINDOW)
+    inputs = torch.randn(20, N, dtype=torch.float64)
+    return heights, torch.zeros(N, dtype=torch.float64), inputs
+
+
+def exponent_of(heights, state, inputs):
+    """The first exponent, from the same basis each time."""
+    return heights.measure(state, inputs, generator=torch.Generator().manual_seed(0))
+
+
+def test_a_factor_of_heights_adds_its_logarithm_and_leaves_the_activity(binary):
+    heights, state, inputs = binary
+    before, states = exponent_of(*binary), heights.step(state, inputs[0])
+    heights.surrogates[0].scale(1.3)
+    assert exponent_of(*binary) == pytest.approx(before + np.log(1.3), abs=1e-10)
+    assert torch.equal(states, heights.step(state, inputs[0]))
+    assert heights.surrogates[0].describe() == fl.surrogates.SuperSpike(1.0, peak=1.3).describe()
+
+
+def test_heights_bring_the_exponent_to_its_target_and_can_be_saved(binary):
+    heights, state, inputs = binary
+    heights.surrogates[0].scale(0.8 * np.exp(-0.2 - exponent_of(*binary)))
+    made = iter([inputs])
+    info = heights.update(state, lambda: next(made))
+    assert float(info.exponents[0]) == pytest.approx(-0.2, abs=1e-12)
+    assert info.loss == pytest.approx(0, abs=1e-12)
+    saved, peak = heights.state_dict(), heights.surrogates[0].peak
+    heights.surrogates[0].scale(7.0)
+    heights.load_state_dict(saved)
+    assert heights.surrogates[0].peak == pytest.approx(peak)
+
+
+def test_heights_move_by_a_factor_of_e_at_most(binary):
+    heights, state, inputs = binary
+    heights.surrogates[0].scale(1e-5)
+    heights.update(state, inputs)
+    assert heights.surrogates[0].peak == pytest.approx(1e-5 * np.e)
+
+
+def test_heights_are_kept_also_when_the_module_has_learned(binary):
+    heights, state, inputs = binary
+    keeper = ft.AdaptiveFlosser(heights, horizon=20, band=1.0, every=1, chance=1.0)
+    heights.surrogates[0].scale(0.3 * np.exp(-0.2 - exponent_of(*binary)))
+    before = heights.surrogates[0].peak
+    keeper.update(state, inputs, loss=0.0)
+    look = keeper.update(state, inputs, loss=0.0)
+    assert look.learned
+    assert look.steps > 0
+    assert heights.surrogates[0].peak > 2 * before

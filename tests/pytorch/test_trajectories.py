@@ -16,7 +16,7 @@ F64 = torch.float64
 
 
 @pytest.fixture
-def network():
+def network(engine):
     """A chaotic tanh network, which takes batches, with states and inputs of a batch."""
     weight = (1.5 * torch.randn(N, N, dtype=F64) / N**0.5).requires_grad_()
 
@@ -83,13 +83,13 @@ def test_windows_have_the_means_of_their_steps(network, basis):
     np.testing.assert_allclose(by_seven, torch.stack(expected), atol=1e-13)
 
 
-def test_a_step_of_one_state_gives_the_same(network, basis):
+def test_a_step_of_one_state_gives_the_same(network, basis, engine):
     step, weight, states, inputs = network
     single = lambda state, input: torch.tanh(weight @ state + input)  # noqa: E731
     one = ft.lyapunov_spectrum(single, states[0], inputs[:, 0], basis=basis, differentiable=True)
     many = ft.lyapunov_spectrum(step, states[0], inputs[:, 0], basis=basis, differentiable=True)
     assert "one tangent at a time" in one.engine
-    assert "copies" in many.engine
+    assert engine in many.engine
     np.testing.assert_allclose(one.exponents.detach(), many.exponents.detach(), atol=1e-13)
     gradients = [torch.autograd.grad(x.exponents.sum(), weight)[0] for x in (one, many)]
     np.testing.assert_allclose(*gradients, atol=1e-12)
@@ -114,6 +114,58 @@ def test_gradients_are_those_of_finite_differences(network, basis):
     assert float((gradient * direction).sum()) == pytest.approx(
         (values[0] - values[1]) / 2e-6, rel=1e-6
     )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"state_warmup": 3, "warmup": 4},
+        {"detach_states": True},
+        {"warmup": 5, "detach_warmup": True},
+        {"renormalise_every": 4, "store_every": 7},
+        {"tangents": lambda leaf: True, "mask": torch.arange(STEPS)[:, None] < 18 + torch.arange(BATCH)},
+    ],
+)  # fmt: skip
+def test_jacobians_at_once_and_copies_of_the_state_give_the_same(options, basis, monkeypatch):
+    def found():
+        torch.manual_seed(1)
+        cell = torch.nn.GRUCell(N, N).double()
+        step = lambda state, input: cell(input, state)  # noqa: E731
+        states, inputs = torch.randn(BATCH, N, dtype=F64), torch.randn(STEPS, BATCH, N, dtype=F64)
+        states.requires_grad_(), inputs.requires_grad_()
+        spectrum = ft.lyapunov_spectrum(
+            step, states, inputs, basis=basis, differentiable=True, **options
+        )
+        loss = spectrum.exponents.square().sum() + spectrum.final_state.sum()
+        loss = loss + (spectrum.final_basis * torch.randn(N, K, dtype=F64)).sum()
+        leaves = [*cell.parameters(), states, inputs]
+        gradients = torch.autograd.grad(loss, leaves, materialize_grads=True)
+        return spectrum, gradients
+
+    ours, gradients = found()
+    monkeypatch.setattr("flossing.torch._engine.MOST_WORK", -1)
+    theirs, expected = found()
+    assert "Jacobians" in ours.engine
+    assert "copies" in theirs.engine
+    for field in ("exponents", "finite_time", "final_state", "final_basis"):
+        a, b = (getattr(spectrum, field).detach() for spectrum in (ours, theirs))
+        np.testing.assert_allclose(a, b, atol=1e-10)
+    for a, b in zip(gradients, expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-8)
+
+
+def test_jacobians_at_once_are_for_small_states_all_of_whose_tensors_are_perturbed():
+    def engine(n, k, tangents=None):
+        weight = torch.randn(n, n) / n**0.5
+        step = lambda state, input: (torch.tanh(state[0] @ weight), state[1] + 1)  # noqa: E731
+        state = torch.randn(2, n), torch.zeros(2, 1)
+        return ft.lyapunov_spectrum(
+            step, state, num_steps=2, num_exponents=k, tangents=tangents
+        ).engine
+
+    assert "Jacobians" in engine(10, 2)
+    assert "copies" in engine(200, 2)
+    assert "copies" in engine(10, 2, (True, False))
 
 
 def test_recomputed_parts_give_the_same_gradients(network, basis):
@@ -183,7 +235,7 @@ def test_a_step_without_second_derivative_is_measured_in_reverse_and_says_so(net
         ft.flossing_loss(step, states, inputs, num_exponents=2)
 
 
-def test_fused_attention_is_measured_without_it():
+def test_fused_attention_is_measured_without_it(engine):
     class Attend(torch.nn.Module):
         def __init__(self):
             super().__init__()
@@ -200,7 +252,7 @@ def test_fused_attention_is_measured_without_it():
     basis = torch.eye(24)[:, :3]
     matrices, _ = dense.jacobians(single, states[0], [None] * 8)
     one = ft.lyapunov_spectrum(block, states, num_steps=8, basis=basis)
-    assert "two backward passes" in found.engine
+    assert found.engine.endswith(f"{engine}, plain kernels")
     np.testing.assert_allclose(
         one.exponents[0], dense.exponents(matrices, basis.numpy()), atol=1e-4
     )
@@ -279,7 +331,7 @@ def test_memory_is_told_before_a_run_that_would_not_fit(network, monkeypatch):
         ft.lyapunov_spectrum(step, states, inputs, num_exponents=3)
 
 
-def test_the_memory_of_a_gradient_is_foreseen(network):
+def test_the_memory_of_a_gradient_is_foreseen(network, engine):
     from flossing.torch._check_run import check_run
     from flossing.torch._memory import Saved
 
@@ -287,9 +339,22 @@ def test_the_memory_of_a_gradient_is_foreseen(network):
     with Saved() as saved:
         spectrum = ft.lyapunov_spectrum(step, states, inputs, num_exponents=K, differentiable=True)
     run = check_run(step, states, inputs, None, differentiate=True)
-    foreseen = K * STEPS * run.bytes_per_tangent
+    rows = K if "copies" in engine else N
+    foreseen = rows * STEPS * run.bytes_per_tangent
     assert 0.5 < saved.bytes_beside([weight]) / foreseen < 2
     assert spectrum.exponents.requires_grad
+
+
+def test_the_memory_of_a_step_does_not_count_the_inputs_of_other_steps():
+    from flossing.torch._check_run import check_run
+
+    cell = torch.nn.RNNCell(5, N)
+    step = lambda state, input: cell(input, state)  # noqa: E731
+    sizes = [
+        check_run(step, torch.zeros(N), torch.randn(steps, 5), None).bytes_per_tangent
+        for steps in (2, 500)
+    ]
+    assert sizes[0] == sizes[1]
 
 
 def test_a_spectrum_prints_itself(network):

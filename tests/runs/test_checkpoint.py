@@ -85,6 +85,7 @@ DAMAGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["checkpoint.eqx", "metrics.nc"])
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_file_is_noticed_and_the_previous_one_used(half, undisturbed, name, damage):

@@ -78,6 +78,7 @@ def test_where_there_is_no_terminal_compiling_is_said_once_per_program():
     ]
 
 
+@pytest.mark.slow
 def test_a_run_says_before_which_blocks_it_compiles():
     told = []
 
@@ -110,6 +111,7 @@ def test_directories_are_printed_as_they_are(name, tmp_path, monkeypatch, capsys
     assert f"network 1 of {name}: " in out
 
 
+@pytest.mark.slow
 def test_the_command_to_go_on_can_be_pasted(tmp_path, monkeypatch, capsys):
     from flossing.commands import train
 

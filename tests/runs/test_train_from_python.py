@@ -56,6 +56,7 @@ def test_own_network_task_and_metric_killed_and_resumed(undisturbed, tmp_path):
     ).read_bytes()
 
 
+@pytest.mark.slow
 def test_what_python_gave_is_named_in_the_directory(undisturbed, capsys):
     text = (undisturbed.directory / "config.yaml").read_text()
     assert re.search(r"cell:\n  python: train.<lambda> \w{12}\n", text)
@@ -95,6 +96,7 @@ def train_small(**changed):
     return fl.train(given.pop("cell"), given.pop("task"), **given)
 
 
+@pytest.mark.slow
 def test_without_a_directory_nothing_is_written(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     result = train_small()

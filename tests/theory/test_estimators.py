@@ -170,6 +170,7 @@ def fifty():
         }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", UNBIASED, ids=str)
 def test_unbiased_estimators_hit_the_gradient_in_fifty_networks(estimator, fifty):
     scores = np.array([c.z_score for c in fifty[str(estimator)]])

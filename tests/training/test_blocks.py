@@ -53,6 +53,7 @@ def test_flossing_blocks_equal_a_plain_loop_over_one_network(start):
     assert_same(one, mine, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_how_blocks_are_cut(start):
     state, keys = start
     whole = floss(train(state, keys, 4)[0], keys, 3)[0]
@@ -107,6 +108,7 @@ def test_flossing_leaves_all_but_the_cell_as_it_is(start):
         np.testing.assert_array_equal(getattr(flossed, name), getattr(state.networks, name))
 
 
+@pytest.mark.slow
 def test_evaluation_and_exponents_are_those_of_each_network(start):
     state, keys = start
     held_out = evaluate(state.networks, keys, TRAINER, 7)

@@ -16,6 +16,7 @@ from .gated import (
     LSTMState as LSTMState,
     open_gates as open_gates,
 )
+from .integrate import IntegrateFireCell as IntegrateFireCell, IntegratorCell as IntegratorCell
 from .linear import (
     LinearRecurrentCell as LinearRecurrentCell,
     LinearSpec as LinearSpec,

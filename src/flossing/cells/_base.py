@@ -9,7 +9,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import check_instance, check_shape, positive_parameter, real_array
+from .._checks import (
+    check_finite,
+    check_instance,
+    check_shape,
+    positive_parameter,
+    real_array,
+)
 from ..escape_noise import EscapeNoise, Noisy, parts
 from ..initialisers import Initialiser
 
@@ -93,7 +99,16 @@ def drawn(name: str, initialiser: Initialiser | Any, key: PRNGKeyArray, *sizes: 
 
 def per_unit(name: str, value: PerUnit, size: int, *, zero: bool = False) -> PerUnit:
     """A positive constant of all units, or one for each, shape ``(size,)``."""
-    value = positive_parameter(name, value, zero=zero)
+    return _sized(name, positive_parameter(name, value, zero=zero), size)
+
+
+def signed_per_unit(name: str, value: PerUnit, size: int) -> PerUnit:
+    """A finite constant of all units, or one for each, shape ``(size,)``."""
+    check_finite(name, value)
+    return _sized(name, real_array(name, value) if jnp.ndim(value) else float(value), size)
+
+
+def _sized(name: str, value: PerUnit, size: int) -> PerUnit:
     if jnp.ndim(value) and jnp.shape(value) != (size,):
         raise ValueError(
             f"{name}: expected one number or shape ({size},), got shape {jnp.shape(value)}."

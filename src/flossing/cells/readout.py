@@ -20,10 +20,13 @@ from ._base import Cell, PerUnit, check_sequence, decay, per_unit, product, star
 
 
 class ReadoutState(NamedTuple):
-    """Membranes and synapses of a readout, of shape ``(hidden_size,)`` after the axes of trials."""
+    """Membranes and synapses of a readout, of shape ``(hidden_size,)`` after the axes of trials.
+
+    The synapse is ``None`` where a readout has none.
+    """
 
     membrane: Float[Array, "*trial hidden"]
-    synapse: Float[Array, "*trial hidden"]
+    synapse: Float[Array, "*trial hidden"] | None
 
 
 class LeakyReadout(Cell):
@@ -103,6 +106,7 @@ class LeakyReadout(Cell):
         dtype = self.weight.dtype
         alpha, _ = decay(self.time_step, self.synapse_time_constant, dtype)
         beta, rest = decay(self.time_step, self.membrane_time_constant, dtype)
+        assert state.synapse is not None
         synapse = alpha * state.synapse + current
         return ReadoutState(beta * state.membrane + rest * synapse, synapse)
 

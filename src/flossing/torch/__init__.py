@@ -9,7 +9,8 @@ from .adaptive import AdaptiveFlosser as AdaptiveFlosser, Look as Look
 from .check import Finding as Finding, Report as Report, check as check
 from .convert import floss_in_jax as floss_in_jax, load_cell as load_cell, to_cell as to_cell
 from .examine import examine as examine
-from .flosser import Flosser as Flosser, FlossInfo as FlossInfo
+from .flosser import Flosser as Flosser
+from .heights import SurrogateHeights as SurrogateHeights
 from .jacobian import (
     condition_number as condition_number,
     gradient_norms as gradient_norms,
@@ -21,3 +22,4 @@ from .optimiser import flossing_optimiser as flossing_optimiser
 from .result import LyapunovSpectrum as LyapunovSpectrum
 from .spectrum import lyapunov_spectrum as lyapunov_spectrum
 from .step import Attributes as Attributes, ModuleStep as ModuleStep, as_step as as_step
+from .window import FlossInfo as FlossInfo

@@ -71,10 +71,13 @@ def check_run(
     if layout.dimension == 0:
         raise ValueError(f"tangents: selects no floating-point tensor of the state {brief(state)}.")
     rows, rest = layout.split(state)
+    first = map_tensors(
+        Tensor.clone, take(inputs, 0)
+    )  # without the others, whose memory is not its own
     pusher, size, parameters = try_step(
         Pusher(step, layout, Engine()),
         None if batched else single,
-        (rows, rest, take(inputs, 0)),
+        (rows, rest, first),
         mode,
         differentiate,
     )

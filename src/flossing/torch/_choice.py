@@ -72,9 +72,11 @@ def _choose(
             _check_adjoint(pusher, at, tangents, moved.detach())
             with pusher.engine.kernels():
                 if differentiate and moved.requires_grad:
-                    used = [x for x in leaf_tensors(moved) if x.requires_grad]
+                    used = [x for x in leaf_tensors([moved]) if x.requires_grad]
                     torch.autograd.grad(moved.sum(), used, allow_unused=True)
-            return as_batch, pusher.engine, saved.bytes_beside(leaf_tensors(moved)) + rows.nbytes
+            numbers = saved.bytes // rows.element_size()
+            engine = Engine(copies, plain_kernels=plain, numbers=numbers)
+            return as_batch, engine, saved.bytes_beside(leaf_tensors([moved])) + rows.nbytes
         except (RuntimeError, NotImplementedError, TypeError) as caught:
             error = error or caught
     if differentiate or mode == "forward":
@@ -118,21 +120,22 @@ def same_random_numbers() -> Iterator[None]:
         yield
 
 
-def leaf_tensors(*results: Tensor) -> list[Tensor]:
+def graph_nodes(results: list[Tensor]) -> list[Any]:
+    """The nodes of the graph behind these results."""
+    found: dict[Any, None] = {}
+    todo = [x.grad_fn for x in results if x.grad_fn is not None]
+    while todo:
+        node = todo.pop()
+        if node not in found:
+            found[node] = None
+            todo += [parent for parent, _ in node.next_functions if parent is not None]
+    return list(found)
+
+
+def leaf_tensors(results: list[Tensor]) -> list[Tensor]:
     """The leaf tensors that need gradients in the graph behind these results."""
-    seen: set[Any] = set()
-    found: dict[int, Tensor] = {}
-    nodes = [x.grad_fn for x in results if x.grad_fn is not None]
-    while nodes:
-        node = nodes.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        leaf = getattr(node, "variable", None)
-        if leaf is not None:
-            found[id(leaf)] = leaf
-        nodes += [parent for parent, _ in node.next_functions if parent is not None]
-    return list(found.values())
+    leaves = [getattr(node, "variable", None) for node in graph_nodes(results)]
+    return list({id(leaf): leaf for leaf in leaves if leaf is not None}.values())
 
 
 def _parameters(pusher: Pusher, at: tuple) -> list[Tensor]:
@@ -141,7 +144,7 @@ def _parameters(pusher: Pusher, at: tuple) -> list[Tensor]:
     with torch.enable_grad(), pusher.engine.kernels():
         new = pusher.step(pusher.layout.join(start, rest), input)
         results = [x for x in tensors(new) if x.requires_grad]
-    return [x for x in leaf_tensors(*results) if x is not start]
+    return [x for x in leaf_tensors(results) if x is not start]
 
 
 def _elsewhere(rows: Tensor) -> Tensor:

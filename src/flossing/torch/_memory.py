@@ -6,9 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-MOST_BYTES = 2**30
-"""What the backward pass may find stored before ``"auto"`` makes segments."""
-
 
 def free_bytes(device: torch.device) -> int | None:
     """Free memory of a device; ``None`` where the system does not say."""
@@ -43,6 +40,11 @@ class Saved:
 
     def __exit__(self, *error: Any) -> None:
         self._hooks.__exit__(*error)
+
+    @property
+    def bytes(self) -> int:
+        """So far."""
+        return sum(self._seen.values())
 
     def bytes_beside(self, parameters: list[Tensor]) -> int:
         """So far, without what these tensors hold anyway."""

@@ -4,7 +4,6 @@ PyTorch's QR where no direction is lost. Else Householder with the conventions o
 derivative is that of QR (Walter & Lehmann 2012), restricted to the directions that are alive.
 """
 
-import math
 from typing import Any, NamedTuple
 
 import torch
@@ -37,20 +36,34 @@ class Factors(NamedTuple):
 def orthonormalise(x: Tensor) -> Factors:
     """The factors of a batch of matrices, shape (batch, k, n) with k <= n; differentiable."""
     q, r = torch.linalg.qr(x.mT)
-    growth = r.diagonal(dim1=-2, dim2=-1).abs().log()
-    with torch.no_grad():
-        low, high = torch.aminmax(r.detach())
-        largest = max(float(high), -float(low))
-        smallest = math.exp(min(float(growth.detach().amin()), 700.0))
-    bound = _lost_below(x) * x.shape[-2] ** 0.5
-    if smallest > bound * largest and largest < _SAFE and smallest > 1 / _SAFE:
-        return Factors(q.mT, growth, None, None)
+    if independent(r, x.shape[-1]):
+        return Factors(q.mT, r.diagonal(dim1=-2, dim2=-1).abs().log(), None, None)
     return Factors(*_Householder.apply(x))  # pyright: ignore[reportGeneralTypeIssues]
 
 
-def _lost_below(x: Tensor) -> float:
+@torch.no_grad()
+def independent(r: Tensor, n: int) -> bool:
+    """Whether triangles of QR, shape (..., k, k), are those of rows of n numbers of which none is lost."""
+    sizes = r.abs()
+    largest, smallest = sizes.amax((-2, -1)), sizes.diagonal(dim1=-2, dim2=-1).amin(-1)
+    bound = _lost_below(n, r.dtype) * r.shape[-1] ** 0.5
+    good = (smallest > bound * largest) & (largest < _SAFE) & (smallest > 1 / _SAFE)
+    return bool(good.all())
+
+
+def _lost_below(n: int, dtype: torch.dtype) -> float:
     """The part of a row's length, orthogonal to those before it, below which it counts as lost."""
-    return 4 * x.shape[-1] ** 0.5 * max(torch.finfo(x.dtype).eps, 1e-14)
+    return 4 * n**0.5 * max(torch.finfo(dtype).eps, 1e-14)
+
+
+def pulled_back(q: Tensor, r: Tensor, of_vectors: Tensor, of_growth: Tensor) -> Tensor:
+    """Gradients of the rows ``x = (q r)^T``, from those of the rows ``q^T`` and of ``log |r_ii|``.
+
+    The adjoint of QR (Walter & Lehmann 2012).
+    """
+    change = of_vectors @ q
+    inner = torch.diag_embed(of_growth) - change.tril() - change.tril(-1).mT
+    return torch.linalg.solve_triangular(r, of_vectors + inner @ q.mT, upper=True)
 
 
 def power_of_two(size: Tensor) -> Tensor:
@@ -73,7 +86,7 @@ class _Householder(torch.autograd.Function):
         finite = torch.isfinite(x).all(-1).all(-1)[..., None]
         diagonal = r.diagonal(dim1=-2, dim2=-1)
         length = torch.linalg.vector_norm(scaled, dim=-1)
-        tolerance = _lost_below(x)
+        tolerance = _lost_below(x.shape[-1], x.dtype)
         dependent = diagonal.abs() <= tolerance * length
         arbitrary = dependent[..., :, None] | torch.eye(k, dtype=torch.bool, device=x.device)
         rest = torch.linalg.vector_norm(torch.where(arbitrary, r, 0), dim=-2)
@@ -108,14 +121,10 @@ class _Householder(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> Tensor:
         of_vectors, of_growth = gradients[:2]
         vectors, triangle, mask, unit, hole, order, alive = ctx.saved_tensors
-        change = -(of_vectors @ vectors.mT)
-        inner = change.tril() + change.tril(-1).mT + torch.diag_embed(of_growth)
-        whole = (~hole).to(vectors.dtype)[..., None]
-        moved = of_vectors + whole * (inner @ vectors)
-        # vectors = transform @ x, with the inverse of the triangle of the rows that were seen.
+        # QR of the rows that were seen: the others have rows of the unit matrix in the triangle.
         square = mask[..., :, None] * mask[..., None, :]
         safe = triangle / unit[..., None] * square + torch.diag_embed(1 - mask)
-        solved = torch.linalg.solve_triangular(safe.mT, mask[..., None] * moved, upper=True)
+        solved = pulled_back(vectors.mT, safe.mT, mask[..., None] * of_vectors, of_growth)
         solved = mask[..., None] * solved / unit[..., None]
         kept = torch.where(alive[..., None], of_vectors, 0)
         scattered = torch.zeros_like(kept).scatter(-2, order[..., None].expand(kept.shape), kept)

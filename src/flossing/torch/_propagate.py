@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ._engine import Pusher
 from ._orthonormalise import orthonormalise
+from ._products import products
 from ._segments import recomputed
 from ._tree import map_tensors, take
 
@@ -56,6 +57,13 @@ class Moment(NamedTuple):
     rest: list[Any]
     basis: Basis
 
+    def renormalised(self, growth: list[Tensor], lost: list[Tensor]) -> "Moment":
+        """With an orthonormal basis; what was found goes to the end of the lists."""
+        basis, grown = self.basis.renormalised()
+        growth.append(grown)
+        lost.append(basis.lost())
+        return self._replace(basis=basis)
+
 
 class Logs(NamedTuple):
     """Logarithms of the growth in each interval, (intervals, batch, k), and what was lost by its end."""
@@ -73,6 +81,8 @@ class Course:
     mask: Tensor | None
     """(time, batch): where an example still runs; ``None`` for all."""
     every: int
+    block: int = 1
+    """Of how many steps Jacobians are made at once, if they are."""
 
     def intervals(self, start: int, stop: int) -> list[tuple[int, int]]:
         """The ends of the intervals between renormalisations; the last one may be shorter."""
@@ -92,16 +102,54 @@ class Course:
         self, moment: Moment, intervals: list[tuple[int, int]], differentiate: bool
     ) -> tuple[Moment, list[Tensor], list[Tensor]]:
         """States and tangents over some intervals; growth and losses of each."""
+        if self.pusher.engine.dense:
+            return self._run_dense(moment, intervals, differentiate)
         growth, lost = [], []
-        nothing = Basis(moment.basis.vectors).lost()
         for start, stop in intervals:
             for t in range(start, stop):
                 moment = self._step(moment, t, differentiate)
-            basis, grown = moment.basis.renormalised()
-            moment = moment._replace(basis=basis)
-            growth.append(grown)
-            lost.append(nothing if basis.alive is None else basis.lost())
+            moment = moment.renormalised(growth, lost)
         return moment, growth, lost
+
+    def _run_dense(
+        self, moment: Moment, intervals: list[tuple[int, int]], differentiate: bool
+    ) -> tuple[Moment, list[Tensor], list[Tensor]]:
+        growth, lost = [], []
+        start, stop = intervals[0][0], intervals[-1][1]
+        ends = {end for _, end in intervals}
+        for first in range(start, stop, self.block):
+            last = min(first + self.block, stop)
+            moment, matrices = self._jacobians(moment, first, last, differentiate)
+            within = {t - first for t in range(first + 1, last + 1) if t in ends}
+            done = None
+            if moment.basis.alive is None:
+                done = products(matrices, moment.basis.vectors, within)
+            if done is not None:
+                moment = moment._replace(basis=Basis(done[0]))
+                growth += done[1]
+                lost += [moment.basis.lost()] * len(within)
+                continue
+            for t, matrix in enumerate(matrices.mT):
+                vectors = moment.basis.vectors @ matrix
+                moment = moment._replace(basis=moment.basis._replace(vectors=vectors))
+                if t + 1 in within:
+                    moment = moment.renormalised(growth, lost)
+        return moment, growth, lost
+
+    def _jacobians(
+        self, moment: Moment, start: int, stop: int, differentiate: bool
+    ) -> tuple[Moment, Tensor]:
+        """The moment with the state after some steps, and the Jacobians of these."""
+        rows, rest, states = moment.rows, moment.rest, []
+        for t in range(start, stop):
+            states.append(rows)
+            rows, rest = self.walk(rows, rest, t, t + 1)
+        inputs = take(self.inputs, slice(start, stop))
+        matrices = self.pusher.jacobians(torch.stack(states), rest, inputs, differentiate)
+        if self.mask is not None:
+            ones = torch.eye(rows.shape[-1], dtype=rows.dtype, device=rows.device)
+            matrices = torch.where(self.mask[start:stop, :, None, None], matrices, ones)
+        return moment._replace(rows=rows, rest=rest), matrices
 
     def _step(self, moment: Moment, t: int, differentiate: bool) -> Moment:
         rows, rest, basis = moment

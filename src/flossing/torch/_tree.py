@@ -32,8 +32,8 @@ def is_inexact(leaf: Any) -> bool:
     return isinstance(leaf, Tensor) and (leaf.is_floating_point() or leaf.is_complex())
 
 
-def take(inputs: Any, step: int) -> Any:
-    """One step of inputs; ``None`` stays ``None``."""
+def take(inputs: Any, step: int | slice) -> Any:
+    """One step of inputs, or some; ``None`` stays ``None``."""
     if isinstance(inputs, Tensor):
         return inputs[step]
     return map_tensors(lambda x: x[step], inputs)
@@ -136,11 +136,6 @@ class Layout:
         others = iter(rest)
         flat = [next(moving) if moved else next(others) for moved in self.moves]
         return pytree.tree_unflatten(flat, self.spec)
-
-    def signature(self, state: Any) -> Any:
-        """What must be the same of the state before and after a step."""
-        flat, spec = pytree.tree_flatten(state)
-        return spec, [(x.shape, x.dtype) if isinstance(x, Tensor) else type(x) for x in flat]
 
 
 def _like(piece: Tensor, shape: torch.Size, dtype: torch.dtype) -> Tensor:

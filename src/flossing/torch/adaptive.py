@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._checks import check_finite, check_integer, check_positive
+from .._checks import check_finite, check_instance, check_integer, check_positive
 from ..floss._rule import Rule, remembered
-from .flosser import Flosser
+from .window import Window
 
 
 class Look(NamedTuple):
@@ -34,13 +34,14 @@ class AdaptiveFlosser:
 
     - the exponent is above the band: gradients are about to explode; or
     - it is below the band and the model has not learned yet: its gradients have vanished. A model that
-      has learned needs no slower directions than it uses, and is left alone.
+      has learned needs no slower directions than it uses, and is left alone; not so with
+      ``ft.SurrogateHeights``, which change nothing that was learned.
 
     It goes on until the exponent is within half the band's width, or for 20 steps. The rule is that of
     ``fl.AdaptiveFlosser``.
 
     Args:
-        flosser: an ``ft.Flosser``.
+        flosser: an ``ft.Flosser``, or ``ft.SurrogateHeights``.
         horizon: the longest time that the model has to bridge, in steps.
         band: half the width of the band, times the horizon.
         every: calls between looks.
@@ -51,7 +52,7 @@ class AdaptiveFlosser:
 
     def __init__(
         self,
-        flosser: Flosser,
+        flosser: Window,
         *,
         horizon: float,
         band: float = 2.0,
@@ -59,8 +60,7 @@ class AdaptiveFlosser:
         learned: float = 0.5,
         chance: float | None = None,
     ):
-        if not isinstance(flosser, Flosser):
-            raise TypeError(f"flosser: expected an ft.Flosser, got {type(flosser).__name__}.")
+        check_instance("flosser", flosser, Window, "an ft.Flosser or ft.SurrogateHeights")
         check_positive("horizon", horizon)
         check_positive("band", band)
         check_integer("every", every, 1)
@@ -69,7 +69,7 @@ class AdaptiveFlosser:
             check_finite("chance", chance)
         self.flosser = flosser
         target = np.ravel(np.asarray(flosser.targets, float))[0]
-        self.rule = Rule(target, band / horizon, every, learned, disturbs=True)
+        self.rule = Rule(target, band / horizon, every, learned, flosser.disturbs)
         self.calls = 0
         self.mean_loss = np.float64(np.inf)
         self.chance = np.float64(np.nan if chance is None else chance)

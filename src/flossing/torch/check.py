@@ -6,12 +6,14 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from .._readable import Summary, readable
 from .._warn import warn
 from ..lyapunov._check_run import StepWarning
 from ..surrogates import NoSecondDerivativeWarning
-from ._check_run import Mode, Run, check_run
+from ._check_run import Run, check_run
+from ._choice import graph_nodes
 from ._tree import Step, map_tensors, take, tensors
 
 _SMOOTH = (
@@ -34,6 +36,7 @@ class Finding(NamedTuple):
             "detached-input",
             "piecewise-constant",
             "saved-spike",
+            "no-surrogate",
             "second-derivative",
         )
 
@@ -74,6 +77,8 @@ def check(
           flows;
         - ``saved-spike``: a surrogate derivative that is a function of the spike, whose derivative is
           meaningless;
+        - ``no-surrogate``: spikes of a known spiking module that come from a plain comparison, so that
+          nothing passes a spike;
         - ``ignored-sharpness``: a surrogate that ignores the width it was given (SuperSpike of Norse 1.1);
         - ``batch-coupling``, ``random``: rows of a batch, or two calls, that do not give the same;
         - ``no-memory``: a next state that does not depend on the state;
@@ -85,22 +90,16 @@ def check(
     many = None if inputs is None else batched
     if batched is None and not tensors(inputs):
         many = all(x.ndim > 1 for x in tensors(state))
-    mode: Mode = "forward"
+    arguments = step, state, inputs, None if tensors(inputs) else 1
     found = []
     try:
-        run = check_run(
-            step, state, inputs, None if tensors(inputs) else 1, tangents=tangents, batched=many,
-            mode=mode,
-        )  # fmt: skip
+        run = check_run(*arguments, tangents=tangents, batched=many, mode="forward")
     except ValueError as error:
         if "cannot be differentiated" not in str(error):
             raise
         found.append(Finding("second-derivative", str(error)))
-        run = check_run(
-            step, state, inputs, None if tensors(inputs) else 1, tangents=tangents, batched=many,
-            mode="reverse",
-        )  # fmt: skip
-    found += _findings(run)
+        run = check_run(*arguments, tangents=tangents, batched=many, mode="reverse")
+    found += _findings(step, run)
     if run.pusher.engine.forward:
         found += _memory(run)
         if getattr(step, "keep_row_means", False):  # its units spike
@@ -108,15 +107,36 @@ def check(
     return Report(found)
 
 
-def _findings(run: Run) -> list[Finding]:
+def _findings(step: Any, run: Run) -> list[Finding]:
     """Those that make gradients or exponents wrong."""
-    nodes = list(_nodes(run))
-    found: dict[tuple[str, str], Finding] = {}
-    for node in nodes:
-        if hasattr(type(node), "_forward_cls"):
-            for finding in _of_function(node):
-                found.setdefault((finding.name, finding.text), finding)
-    return [*found.values(), *_of_batch(run), *_of_precision(run, nodes)]
+    with _Comparisons() as comparisons:
+        nodes = _nodes(run)
+    functions = [node for node in nodes if hasattr(type(node), "_forward_cls")]
+    found = {finding: None for node in functions for finding in _of_function(node)}
+    if comparisons.seen and not functions and getattr(step, "keep_row_means", False):
+        found[_NO_SURROGATE] = None
+    return [*found, *_of_batch(run), *_of_precision(run, nodes)]
+
+
+_NO_SURROGATE = Finding(
+    "no-surrogate",
+    "spikes come from a comparison without a surrogate derivative: no perturbation and no gradient "
+    f"passes a spike, and exponents are those of units that do not act on each other. {_SMOOTH}",
+)
+
+
+class _Comparisons(TorchFunctionMode):
+    """Notes whether anything that needs gradients is compared, outside of custom functions."""
+
+    seen = False
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        out = function(*args, **(kwargs or {}))
+        if isinstance(out, Tensor) and out.dtype == torch.bool and torch.is_grad_enabled():
+            self.seen |= any(isinstance(x, Tensor) and x.requires_grad for x in args)
+        return out
 
 
 _checked: "weakref.WeakSet[Any]" = weakref.WeakSet()
@@ -130,25 +150,17 @@ def warn_at_first_use(step: Any, run: Run) -> None:
         _checked.add(step)
     except TypeError:  # cannot be remembered
         pass
-    for finding in _findings(run):
+    for finding in _findings(step, run):
         kind = NoSecondDerivativeWarning if finding.of_derivatives else StepWarning
         warn(f"step: {finding.text}", kind)
 
 
-def _nodes(run: Run) -> Iterator[Any]:
+def _nodes(run: Run) -> list[Any]:
     """All nodes of the graph of one step, at states spread around the given one."""
     start = _spread(run).requires_grad_()
     with torch.enable_grad():
         new = run.pusher.step(run.pusher.layout.join(start, run.rest), take(run.inputs, 0))
-    todo = [x.grad_fn for x in tensors(new) if x.grad_fn is not None]
-    seen = set()
-    while todo:
-        node = todo.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        yield node
-        todo += [parent for parent, _ in node.next_functions if parent is not None]
+    return graph_nodes(tensors(new))
 
 
 def _spread(run: Run) -> Tensor:

@@ -1,40 +1,20 @@
 """Gradient flossing of PyTorch modules in a loop of one's own."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .._checks import check_integer
-from .._readable import Summary, in_a_line, readable
-from ..floss.window import check_window
 from ._check_run import has_batch
-from ._tree import Layout, Step, map_tensors, tensors
+from ._tree import Layout, Step, map_tensors
 from .objective import Penalty, flossing_loss
 from .optimiser import flossing_optimiser
-from .spectrum import lyapunov_spectrum
+from .window import FlossInfo, Window
 
 
-@readable
-class FlossInfo(NamedTuple):
-    """What one flossing step found before it changed anything."""
-
-    loss: float
-    exponents: Tensor
-    """In the flossing window, averaged over the examples; minus infinity for lost directions."""
-    num_lost: int
-    """How many directions were lost."""
-    skipped: bool
-    """Loss or gradient was not finite, so the step was left out."""
-    num_skipped: int
-    """How many steps were left out so far, this one included."""
-
-    def _summary(self) -> Summary | None:
-        return in_a_line(self)
-
-
-class Flosser:
+class Flosser(Window):
     """Moves the leading Lyapunov exponents of a module towards targets, one gradient step at a time.
 
     In any loop, beside the optimiser of the task::
@@ -81,32 +61,25 @@ class Flosser:
         optimiser: torch.optim.Optimizer | None = None,
         keep_row_means: bool | None = None,
     ):
-        self.step = step
+        super().__init__(
+            step, targets=targets, window=window, warmup=warmup, state_warmup=state_warmup,
+            tangents=tangents,
+        )  # fmt: skip
         self.parameters = [p for p in _listed(parameters) if p.requires_grad]
         if not self.parameters:
             raise ValueError("parameters: expected tensors that need gradients, got none.")
         self.num_exponents = check_integer("num_exponents", num_exponents, 1)
-        self.targets = targets
-        self.window, self.warmup, self.state_warmup = window, warmup, state_warmup
-        self.num_starts = None
-        check_window(self)
         self.options: dict[str, Any] = {
             "detach_warmup": detach_warmup,
             "detach_states": detach_states,
         }
         self.options |= {"renormalise_every": renormalise_every, "penalty": penalty}
-        self.tangents = tangents
         self.optimiser = flossing_optimiser(self.parameters) if optimiser is None else optimiser
         _check_optimiser(self.optimiser, self.parameters)
         if keep_row_means is None:
             keep_row_means = bool(getattr(step, "keep_row_means", False))
         self.keep_row_means = keep_row_means
         self.num_skipped = 0
-
-    @property
-    def num_steps(self) -> int:
-        """Steps of input that one look or flossing step needs: ``state_warmup + window``."""
-        return self.state_warmup + self.window
 
     def update(
         self, state: Any, inputs: Any = None, *, generator: torch.Generator | None = None
@@ -127,7 +100,7 @@ class Flosser:
         Raises:
             ValueError, TypeError: arguments that do not fit.
         """
-        state, inputs = self._given(state, inputs)
+        state, inputs = self.given(state, inputs)
         with torch.enable_grad():
             loss, info = flossing_loss(
                 self.step,
@@ -155,29 +128,6 @@ class Flosser:
             float(loss.detach()), info.exponents, int(info.num_lost), not good, self.num_skipped
         )
 
-    @torch.no_grad()
-    def measure(
-        self, state: Any, inputs: Any = None, *, generator: torch.Generator | None = None
-    ) -> float:
-        """The first exponent in the window, averaged over the examples, in nats per step.
-
-        Arguments are those of ``update``.
-        """
-        state, inputs = self._given(state, inputs)
-        spectrum = lyapunov_spectrum(
-            self.step,
-            state,
-            inputs,
-            num_exponents=1,
-            num_steps=None if inputs is not None else self.num_steps,
-            state_warmup=self.state_warmup,
-            warmup=self.warmup,
-            num_windows=1,
-            tangents=self.tangents,
-            generator=generator,
-        )
-        return float(spectrum.exponents.mean())
-
     def state_dict(self) -> dict[str, Any]:
         """What a run that is resumed needs."""
         return {"optimiser": self.optimiser.state_dict(), "num_skipped": self.num_skipped}
@@ -186,21 +136,6 @@ class Flosser:
         """Continues from ``state_dict()``."""
         self.optimiser.load_state_dict(state["optimiser"])
         self.num_skipped = state["num_skipped"]
-
-    def _given(self, state: Any, inputs: Any) -> tuple[Any, Any]:
-        """State and first steps of the inputs, as given or as functions make them, without a graph."""
-        state = state() if callable(state) else state
-        inputs = inputs() if callable(inputs) else inputs
-        for x in tensors(inputs):
-            if x.ndim == 0 or len(x) < self.num_steps:
-                length = 0 if x.ndim == 0 else len(x)
-                raise ValueError(
-                    f"inputs: {length} steps, but state_warmup and window need {self.state_warmup} + "
-                    f"{self.window} = {self.num_steps}; choose smaller ones, or give longer inputs."
-                )
-        return map_tensors(Tensor.detach, state), map_tensors(
-            lambda x: x[: self.num_steps].detach(), inputs
-        )
 
     def _apply(self, gradients: Sequence[Tensor | None]) -> None:
         """One step of the optimiser with these gradients."""

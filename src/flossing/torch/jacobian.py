@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from .._checks import check_integer
+from ..lyapunov._segments import MOST_BYTES
 from ._check_run import Run, check_run
-from ._engine import Engine
+from ._engine import Engine, steps_at_once
 from ._orthonormalise import power_of_two
 from ._propagate import Basis
 from ._tree import Step, take
@@ -162,9 +163,10 @@ def log_singular_values(
     check_integer("max_sweeps", max_sweeps, 1)
     states = states_of(run)[:-1]
     basis, old = start_basis(run, m, None, generator), None
+    matrices = _matrices(run, states, m)
     for _ in range(max_sweeps):
-        basis, logs = _traverse(run, basis, states, forward=True)
-        basis, _ = _traverse(run, basis, states, forward=False)
+        basis, logs = _traverse(run, basis, states, matrices, forward=True)
+        basis, _ = _traverse(run, basis, states, matrices, forward=False)
         moved = None if old is None else torch.where(logs == old, 0, (logs - old).abs()).max()
         old = logs
         if moved is not None and float(moved) <= _MOVED:
@@ -177,7 +179,27 @@ def log_singular_values(
     return run.given(old.sort(-1, descending=True)[0])
 
 
-def _traverse(run: Run, basis: Basis, states: list, forward: bool) -> tuple[Basis, Tensor]:
+def _matrices(run: Run, states: list, m: int) -> list[Tensor] | None:
+    """The Jacobians at all states, where that is less work for m directions and there is room for them."""
+    batch, n = run.rows.shape
+    engine = run.pusher.engine
+    if not engine.fitted(run.rest, batch, n, m).dense:
+        return None
+    if run.num_steps * n * run.rows.nbytes > MOST_BYTES:
+        return None
+    found: list[Tensor] = []
+    at_once = steps_at_once(batch, n)
+    with engine.kernels():
+        for start in range(0, run.num_steps, at_once):
+            rows = torch.stack([rows for rows, _ in states[start : start + at_once]])
+            inputs = take(run.inputs, slice(start, start + at_once))
+            found += run.pusher.jacobians(rows, run.rest, inputs, False)
+    return found
+
+
+def _traverse(
+    run: Run, basis: Basis, states: list, matrices: list[Tensor] | None, forward: bool
+) -> tuple[Basis, Tensor]:
     """The basis at the other end, and the growth of its directions on the way."""
     basis = Basis(basis.vectors)
     total: Any = 0.0
@@ -186,7 +208,9 @@ def _traverse(run: Run, basis: Basis, states: list, forward: bool) -> tuple[Basi
         for t in times:
             rows, rest = states[t]
             at = take(run.inputs, t)
-            if forward:
+            if matrices is not None:
+                vectors = basis.vectors @ (matrices[t].mT if forward else matrices[t])
+            elif forward:
                 vectors = run.pusher.push(rows, rest, basis.vectors, at, False)[2]
             else:
                 vectors = run.pusher.pull(rows, rest, basis.vectors, at)

@@ -7,9 +7,10 @@ from torch import Tensor
 
 from .._checks import check_integer
 from .._warn import refuse_old_names
+from ..lyapunov._segments import StoreEvery
 from ._check_run import Mode, count_steps
 from ._tree import Step
-from .spectrum import StoreEvery, lyapunov_spectrum
+from .spectrum import lyapunov_spectrum
 
 
 @refuse_old_names

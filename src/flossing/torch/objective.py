@@ -9,11 +9,12 @@ from torch import Tensor
 from .._checks import check_choice, check_finite, check_integer
 from .._readable import Summary, in_a_line, readable
 from .._warn import refuse_old_names
+from ..lyapunov._segments import StoreEvery
 from ._check_run import check_run
 from ._tree import Step
 from .check import warn_at_first_use
 from .result import warn_of_lost
-from .spectrum import Plan, StoreEvery, compute_spectrum, start_basis
+from .spectrum import Plan, compute_spectrum, start_basis
 
 Penalty = Literal["two-sided", "above", "below"]
 
@@ -97,8 +98,9 @@ def flossing_loss(
     if differentiate:
         warn_at_first_use(step, run)
     plan = Plan.of(
-        run, num_exponents, None, state_warmup, warmup, detach_warmup, detach_states,
-        renormalise_every, store_every, 1, time_step, mask, differentiate,
+        run, num_exponents, None, store_every, state_warmup=state_warmup, warmup=warmup,
+        detach_warmup=detach_warmup, detach_states=detach_states, renormalise_every=renormalise_every,
+        num_windows=1, time_step=time_step, mask=mask, differentiate=differentiate,
     )  # fmt: skip
     goals, weights = _goals(targets, which, plan.k, run.rows)
     spectrum = compute_spectrum(run, plan, start_basis(run, plan.k, None, generator))

@@ -10,7 +10,6 @@ from .._readable import Summary, readable
 from .._warn import warn
 from ..lyapunov._shown import ShownSpectrum
 from ..lyapunov.result import LostDirectionsWarning, lost_directions
-from ._tree import tensors
 
 
 @readable
@@ -100,8 +99,3 @@ def warn_of_lost(lost: Tensor) -> None:
     flags = lost if lost.ndim == 1 else lost.any(0)
     if bool(flags.any()):
         warn(lost_directions(flags.cpu().numpy()), LostDirectionsWarning)
-
-
-def finite_state(state: Any) -> bool:
-    """Whether all tensors of a state are finite."""
-    return all(bool(torch.isfinite(x).all()) for x in tensors(state) if x.is_floating_point())

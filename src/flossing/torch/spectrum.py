@@ -4,22 +4,22 @@ Algorithm: Benettin et al. 1980; Shimada & Nagashima 1979. As an objective: Enge
 """
 
 import itertools
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .._checks import check_choice, check_integer, check_positive
+from .._checks import check_integer, check_positive
 from .._warn import refuse_old_names
+from ..lyapunov._segments import MOST_BYTES, StoreEvery, check_store_every
 from ._check_run import Mode, Run, check_run
-from ._memory import MOST_BYTES, check_memory
+from ._engine import Engine, steps_at_once
+from ._memory import check_memory
 from ._propagate import Basis, Course, Logs, Moment, propagate
 from ._reverse import propagate_back
 from ._tree import Step, detached
 from .result import LyapunovSpectrum, check_result, warn_of_lost
-
-StoreEvery = int | Literal["auto"]
 
 
 @refuse_old_names
@@ -50,8 +50,8 @@ def lyapunov_spectrum(
 
     Tangent vectors are pushed through the step and orthonormalised: ``Q_t R_t = D_t Q_{t-1}`` with
     ``D_t`` the Jacobian of the step, ``lambda_i`` the mean of ``log |R_ii|`` over the counted steps.
-    The dense Jacobian is never formed. Works for any step whose backward pass can be differentiated,
-    and in reverse mode for others.
+    Dense Jacobians are formed of small states only. Works for any step whose backward pass can be
+    differentiated, and in reverse mode for others.
 
     Args:
         step: ``step(state, input) -> state``; ``ft.as_step`` makes one of a module.
@@ -81,12 +81,13 @@ def lyapunov_spectrum(
             tangents then rest, and its exponents are means over the steps before.
         batched: whether state and inputs have a batch axis. Default: by the axes of the inputs (three
             or more), or without inputs by those of the state (two or more).
-        mode: ``"forward"`` pushes tangents by two backward passes, ``"reverse"`` pulls them back by
-            one, from the end of the trajectory to its start, for modules whose backward pass cannot be
+        mode: ``"forward"`` pushes tangents by two backward passes, or multiplies them by Jacobians of many
+            steps at once where states are small; ``"reverse"`` pulls them back by one backward pass, from
+            the end of the trajectory to its start, for modules whose backward pass cannot be
             differentiated. The exponents agree over long times. ``"auto"`` tries the first, then the
             same without cuDNN and fused attention, then the second, with a warning. ``spectrum.engine``
             says what was used.
-        differentiable: the exponents can be differentiated in what the step uses, in ``state`` and in
+        differentiable: the exponents can be differentiated, once, in what the step uses, in ``state`` and in
             ``inputs``. By default nothing is stored for that.
         generator: random numbers of the start basis; default the global ones of PyTorch.
 
@@ -106,8 +107,9 @@ def lyapunov_spectrum(
         differentiate=differentiate,
     )  # fmt: skip
     plan = Plan.of(
-        run, num_exponents, basis, state_warmup, warmup, detach_warmup, detach_states,
-        renormalise_every, store_every, num_windows, time_step, mask, differentiate,
+        run, num_exponents, basis, store_every, state_warmup=state_warmup, warmup=warmup,
+        detach_warmup=detach_warmup, detach_states=detach_states, renormalise_every=renormalise_every,
+        num_windows=num_windows, time_step=time_step, mask=mask, differentiate=differentiate,
     )  # fmt: skip
     vectors = start_basis(run, plan.k, basis, generator)
     spectrum = compute_spectrum(run, plan, vectors)
@@ -119,12 +121,13 @@ class Plan(NamedTuple):
     """What a spectrum is computed from, beside the run and the basis; see ``lyapunov_spectrum``."""
 
     k: int
+    engine: Engine
+    store_every: int
     state_warmup: int
     warmup: int
     detach_warmup: bool
     detach_states: bool
     renormalise_every: int
-    store_every: int
     num_windows: int
     time_step: float | None
     mask: Tensor | None
@@ -136,40 +139,32 @@ class Plan(NamedTuple):
         run: Run,
         num_exponents: int | None,
         basis: Tensor | None,
-        state_warmup: int,
-        warmup: int,
-        detach_warmup: bool,
-        detach_states: bool,
-        renormalise_every: int,
         store_every: StoreEvery,
-        num_windows: int,
-        time_step: float | None,
-        mask: Tensor | None,
-        differentiate: bool,
+        **settings: Any,
     ) -> "Plan":
-        """Checks all of it, and that the memory suffices."""
+        """Checks all of it, and that the memory suffices; ``settings`` are fields of the same names."""
         n, steps = run.pusher.layout.dimension, run.num_steps
         k = n if num_exponents is None else check_integer("num_exponents", num_exponents, 1)
         if basis is not None and num_exponents is None:
             k = basis.shape[-1]
         if k > n:
             raise ValueError(f"num_exponents: got {k}, but the state has only {n} dimensions.")
-        check_integer("state_warmup", state_warmup, 0)
-        check_integer("warmup", warmup, 0)
-        check_integer("renormalise_every", renormalise_every, 1)
-        check_integer("num_windows", num_windows, 1)
-        if steps - state_warmup - warmup < 1:
+        engine = run.pusher.engine.fitted(run.rest, *run.rows.shape, k)
+        plan = cls(k, engine, 1, **settings)
+        for name in ("state_warmup", "warmup"):
+            check_integer(name, settings[name], 0)
+        for name in ("renormalise_every", "num_windows"):
+            check_integer(name, settings[name], 1)
+        start = plan.state_warmup + plan.warmup
+        if steps - start < 1:
             raise ValueError(
-                f"state_warmup, warmup: {state_warmup} + {warmup} steps leave none of {steps} to count."
+                f"state_warmup, warmup: {plan.state_warmup} + {plan.warmup} steps leave none of {steps} "
+                "to count."
             )
-        if time_step is not None:
-            check_positive("time_step", time_step)
-        _check_mask(mask, run, state_warmup + warmup)
-        between = _between_stores(run, k, store_every, differentiate)
-        return cls(
-            k, state_warmup, warmup, detach_warmup, detach_states, renormalise_every, between,
-            num_windows, time_step, mask, differentiate,
-        )  # fmt: skip
+        if plan.time_step is not None:
+            check_positive("time_step", plan.time_step)
+        _check_mask(plan.mask, run, start)
+        return plan._replace(store_every=_between_stores(run, plan, store_every))
 
 
 def _check_mask(mask: Tensor | None, run: Run, start: int) -> None:
@@ -189,20 +184,20 @@ def _check_mask(mask: Tensor | None, run: Run, start: int) -> None:
         raise ValueError(f"mask: leaves no step of example {example} to count after the warm-up.")
 
 
-def _between_stores(run: Run, k: int, store_every: StoreEvery, differentiate: bool) -> int:
+def _between_stores(run: Run, plan: Plan, store_every: StoreEvery) -> int:
     """Steps between stores, as a number; raises ``MemoryError`` if what is needed then is not there."""
-    if isinstance(store_every, str):
-        check_choice("store_every", store_every, ("auto",))
-    else:
-        check_integer("store_every", store_every, 1)
-    steps, of_step = run.num_steps, k * run.bytes_per_tangent
+    check_store_every("store_every", store_every)
+    batch, n = run.rows.shape
+    k, dense, differentiate = plan.k, plan.engine.dense, plan.differentiate
+    at_once = steps_at_once(batch, n) if dense else 2
+    steps, of_step = run.num_steps, (n if dense else k) * run.bytes_per_tangent
     carried = run.rows.nbytes * (k + 1)
     between = 1 if store_every == "auto" else int(store_every)
     if store_every == "auto" and differentiate and steps * of_step > MOST_BYTES:
         between = max(2, int(np.ceil(np.sqrt(steps / 2))))
     stored = steps if between == 1 else between
-    needed = of_step * stored + carried * steps / between if differentiate else 2.0 * of_step
-    what = f"{k} tangents of {len(run.rows)} states of {run.pusher.layout.dimension} numbers"
+    needed = of_step * stored + carried * steps / between if differentiate else at_once * of_step
+    what = f"{k} tangents of {batch} states of {n} numbers"
     check_memory(needed, run.rows.device, what)
     return between
 
@@ -228,7 +223,9 @@ def compute_spectrum(run: Run, plan: Plan, basis: Basis) -> LyapunovSpectrum:
     """The spectrum of checked arguments."""
     pusher = run.pusher
     pusher.detach_states = plan.detach_states
-    course = Course(pusher, run.inputs, plan.mask, plan.renormalise_every)
+    pusher.engine = plan.engine
+    at_once = steps_at_once(*run.rows.shape)
+    course = Course(pusher, run.inputs, plan.mask, plan.renormalise_every, at_once)
     options: dict[str, Any] = {"store_every": plan.store_every, "parameters": run.parameters}
     with torch.set_grad_enabled(plan.differentiate), pusher.engine.kernels():
         early = plan.differentiate and not plan.detach_warmup

@@ -74,7 +74,7 @@ class Surrogate(torch.nn.Module):
         self.sharpness, self.peak = float(ours.sharpness), float(ours.peak)
         self.normalise = ours.normalise
         self.area, self.half_width = float(ours.area), float(ours.half_width)
-        self._description = ours.describe()
+        self._ours = ours
 
     @classmethod
     def from_half_width(
@@ -97,9 +97,13 @@ class Surrogate(torch.nn.Module):
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
         return (self.peak * self._shape(self.sharpness * wide)).to(x.dtype)
 
+    def scale(self, factor: float) -> None:
+        """Makes the derivative ``factor`` times as high from now on; spikes stay as they are."""
+        self._settle(self._ours.scaled(factor))
+
     def describe(self) -> dict[str, Any]:
         """Everything needed to tell this surrogate from another, as plain numbers and strings."""
-        return dict(self._description)
+        return self._ours.describe()
 
     def extra_repr(self) -> str:
         """Settings, for ``repr``."""

@@ -95,6 +95,7 @@ def test_gains_and_correlations_by_hand():
     assert np.isnan(correlation("curl, accuracy", unknown).high)
 
 
+@pytest.mark.slow
 def test_heights_bring_the_exponent_of_every_layer_to_the_target(data, network):
     spikes = stream(data.train.times, TASK.num_steps, jax.random.key(2), 360)
     key = jax.random.key(3)
@@ -136,6 +137,7 @@ def test_training_changes_weights_only(data, network):
     assert trained.test["accuracy"][-1] == pytest.approx(float(right))
 
 
+@pytest.mark.slow
 def test_networks_are_trained_alike_alone_or_beside_others(data, network):
     schedule = Schedule(epochs=2, batch_size=8, learning_rate=0.05)
     other, task = with_derivatives(network, 5.0, [1.0, 2.0]), samples(data, schedule)

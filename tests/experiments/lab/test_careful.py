@@ -91,6 +91,7 @@ def changed(network, optimiser):
     return eqx.combine(optax.apply_updates(arrays, updates), rest)
 
 
+@pytest.mark.slow
 def test_the_readout_has_a_rate_of_its_own(network):
     whole = changed(network, Adam())
     half = changed(network, CarefulAdam(chance_loss=CHANCE, readout_rate=0.5))

@@ -69,6 +69,7 @@ def test_phases_have_their_learning_rates():
     assert plan.steps == 5
 
 
+@pytest.mark.slow
 def test_flossing_brings_exponents_nearer_to_zero_and_changes_only_the_weights(networks):
     plain, keys, inputs = networks
     cells, _ = at_rate(plain, keys, inputs, 20.0)

@@ -35,6 +35,7 @@ def test_parts_of_the_experiment_can_be_read_from_files():
         assert from_yaml(to_yaml(run)) == run
 
 
+@pytest.mark.slow
 def test_gains_give_networks_the_first_exponent_that_was_asked_for():
     """On 2000 steps that the bisection has not seen, where exponents scatter by about 0.02."""
     cell = TunedSpec(20, first_exponent=-0.5)

@@ -68,6 +68,7 @@ def test_nudges_of_zero_find_the_errors(network):
     np.testing.assert_allclose(errors[3], jax.grad(rest)(states[3]), rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_gradients_have_the_direct_dependence_of_the_penalty_in_them(network, key):
     """The loss, and twice the mean penalty of trials by finite differences with states and errors held."""
     task = Copy(2, num_steps=TIME)

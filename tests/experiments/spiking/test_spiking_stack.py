@@ -88,6 +88,7 @@ def test_the_spectrum_of_a_stack_is_the_union_of_its_layers(x64):
     assert float(other.exponents.sum()) == pytest.approx(float(sum(u.sum() for u in union)))
 
 
+@pytest.mark.slow
 def test_flossing_each_layer_or_the_first_of_the_stack(network, spikes):
     key, target = jax.random.key(5), -0.03
     each = floss_each(network, spikes, jnp.asarray(target), key)

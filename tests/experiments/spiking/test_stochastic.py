@@ -54,6 +54,7 @@ def test_mean_field_theory_of_steep_units():
     assert binary_exponent(1e-3, True) == pytest.approx(np.log(2**0.5 * 1e-3 / 4), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_binary_networks_have_the_exponents_of_mean_field_theory():
     found = SMALL.binary(lambda text: None)
     for kind, theory in SMALL.mean_field.items():

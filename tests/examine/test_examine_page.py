@@ -1,0 +1,28 @@
+"""docs/examine.md: its example runs, and its tables say what the code does."""
+
+import re
+from pathlib import Path
+
+from flossing.examine import RULES, gradients, units
+
+_TEXT = (Path(__file__).parents[2] / "docs" / "examine.md").read_text(encoding="utf-8")
+
+
+def test_the_example_runs_and_finds_that_gradients_vanish(capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", _TEXT, re.DOTALL)
+    names: dict = {}
+    exec(code, names)
+    assert "vanishing" in names["report"]
+    assert "Gradients vanish" in capsys.readouterr().out
+
+
+def test_every_rule_is_in_the_table_with_its_severity():
+    rows = re.findall(r"^\| ([^|]+) \| (fault|warning|note|fine) \|", _TEXT, re.MULTILINE)
+    listed = {name.strip(): severity for names, severity in rows for name in names.split(",")}
+    assert listed == {rule.find.__name__.replace("_", " "): rule.severity for rule in RULES}
+
+
+def test_the_limits_are_those_of_the_rules():
+    assert (gradients.USABLE, gradients.LIMIT) == (1, 3)
+    for number in (units.SILENT, units.KEPT, units.MOVED, units.ERASED, units.LOUD, units.SHARP):
+        assert number in (0.9, 0.05, 0.2, 100, 0.01)
