@@ -33,7 +33,7 @@ PATIENTS = {
     ),
     "exploding": with_exponents(0.2),
     "vanishing": with_exponents(-0.2),
-    "weak": with_exponents(-0.1),
+    "uneven": with_exponents(-0.1),
     "shut gates": healthy(
         kept=np.full(N, 0.97), change=np.full(N, 0.05), response=np.full(N, 0.01)
     ),
@@ -91,12 +91,12 @@ def test_a_healthy_model_is_told_that_it_is_fine_and_nothing_else(model):
     [
         # 40 steps: 3 decades are 0.1727 nats per step, 1 decade 0.0576.
         (0.1728, "exploding"),
-        (0.1726, "weak"),
-        (0.0577, "weak"),
+        (0.1726, "uneven"),
+        (0.0577, "uneven"),
         (0.0575, "fine"),
         (-0.0575, "fine"),
-        (-0.0577, "weak"),
-        (-0.1726, "weak"),
+        (-0.0577, "uneven"),
+        (-0.1726, "uneven"),
         (-0.1728, "vanishing"),
     ],
 )

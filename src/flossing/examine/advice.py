@@ -11,7 +11,8 @@ AGAINST_DEAD = (
     "large step can push a unit below zero for all inputs."
 )
 AGAINST_SILENCE = (
-    "Without spikes no error passes from neuron to neuron. Draw weights so that membranes fluctuate as far "
+    "Without spikes nothing arrives at a readout, and errors pass by the tails of surrogate derivatives "
+    "only. Draw weights so that membranes fluctuate as far "
     "as the threshold."
 )
 AGAINST_LOUDNESS = (
@@ -117,6 +118,7 @@ def open_gates(m: Measured) -> tuple[str, str]:
         return words, flossing(m)
     return words, flossing(
         m,
+        "# for a fresh network: a trained one would lose what its gates have learned\n"
         "fresh = type(step)(step.input_size, step.hidden_size, openness=3.0, key=key)\n"
         "model = eqx.tree_at(lambda cell: cell.bias, step, fresh.bias)",
     )
@@ -135,7 +137,8 @@ def fluctuations(m: Measured) -> str:
     """Weights for membranes that reach their threshold now and then."""
     if m.kind not in ("spiking", "stack") or m.library != "jax":
         return ""
-    return "model = fl.fluctuation_driven(step, rate=..., key=key)  # mean rate of each input in Hz"
+    rate = f"1000 * float(inputs.mean()) / {m.time_step or 1.0:g}"
+    return f"model = fl.fluctuation_driven(step, rate={rate}, key=key)  # rate of each input, Hz"
 
 
 def wider(m: Measured) -> str:

@@ -56,7 +56,7 @@ def vanishing(m: Measured) -> Found | None:
     )
 
 
-def weak(m: Measured) -> Found | None:
+def uneven(m: Measured) -> Found | None:
     """Errors change over the horizon by more than is good, and less than is hopeless."""
     if not USABLE < abs(m.decades) <= LIMIT:
         return None
@@ -82,7 +82,7 @@ def _growth(m: Measured) -> str:
 
 def few_directions(m: Measured) -> Found | None:
     """The largest exponent is fine, and hardly another one."""
-    if abs(m.decades) > USABLE or len(m.log_singular_values) < 4 or _is_forgotten(m):
+    if abs(m.decades) > USABLE or len(m.log_singular_values) < 4 or m.num_lost:
         return None
     if m.directions >= max(2, FEW * len(m.log_singular_values)):
         return None

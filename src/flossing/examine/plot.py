@@ -34,5 +34,6 @@ def _kept(axis: Any, m: Measured) -> None:
     for leaf, colour in zip(m.leaves, COLOURS, strict=False):
         axis.hist(m.kept[leaf.span], edges, color=colour, alpha=0.6, label=leaf.name)
     axis.set(xlabel="share of itself that a step keeps", ylabel="state variables")
+    axis.set_title("1: holds; 0: memory is elsewhere")
     if len(m.leaves) > 1:
         axis.legend()

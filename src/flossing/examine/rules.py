@@ -15,8 +15,8 @@ from .gradients import (
     fine,
     forgotten,
     lost,
+    uneven,
     vanishing,
-    weak,
 )
 from .measured import Measured
 from .units import (
@@ -41,7 +41,7 @@ RULES = (
     Rule(dead, "fault", "Le, Jaitly & Hinton 2015: identity start weights of ReLU networks"),
     Rule(exploding, "fault", "Engelken 2023; Mikhaeil, Monfared & Durstewitz 2022"),
     Rule(vanishing, "fault", "Engelken 2023; Bengio, Simard & Frasconi 1994"),
-    Rule(weak, "warning", "findings: Defaults that do no harm (copy with a fresh GRU, 10^-2.5)"),
+    Rule(uneven, "warning", "findings: Defaults that do no harm (copy with a fresh GRU, 10^-2.5)"),
     Rule(shut_gates, "warning", "findings: Gated and leaky networks", ("fine",)),
     Rule(erased, "warning", "Jozefowicz, Zaremba & Sutskever 2015: forget biases of LSTMs"),
     Rule(saturated, "warning", "Glorot & Bengio 2010: saturated units pass no errors on"),

@@ -40,8 +40,8 @@ def shut_gates(m: Measured) -> Found | None:
     return Found(
         sentence=f"Gates are shut: {held.sum()} of {held.size} state variables are kept whatever "
         "the input is.",
-        evidence=f"They keep {100 * np.median(m.kept[held]):.0f} % of their state in a step, and another "
-        f"input moves them by {np.median(m.response[held]):.2g} (bound 1). Exponents near zero are worth "
+        evidence=f"They keep {100 * min(1, np.median(m.kept[held])):.0f} % of their state in a step, and "
+        f"another input moves them by {np.median(m.response[held]):.2g} (bound 1). Exponents near zero are worth "
         "little here.",
         advice=words,
         code=code,
@@ -108,29 +108,33 @@ def no_input(m: Measured) -> Found | None:
     )
 
 
-def _each(m: Measured, say: Callable[[Spikes], tuple[str, str] | None]) -> tuple[str, str] | None:
-    """The sentence and evidence of the first layer with something to say, with its name."""
-    for layer in m.spikes:
-        if said := say(layer):
-            where = f" ({layer.layer})" if layer.layer else ""
-            return f"{said[0].removesuffix('.')}{where}.", said[1]
-    return None
+def _worst(
+    m: Measured, say: Callable[[Spikes], tuple[float, str, str] | None]
+) -> tuple[str, str] | None:
+    """Sentence and evidence of the layer of which ``say`` gives the largest number, with its name."""
+    said = [(found, layer.layer) for layer in m.spikes if (found := say(layer))]
+    if not said:
+        return None
+    (_, sentence, evidence), layer = max(said, key=lambda each: each[0][0])
+    where = f" ({layer})" if layer else ""
+    return f"{sentence.removesuffix('.')}{where}.", evidence
 
 
 def silent(m: Measured) -> Found | None:
     """Neurons that do not spike."""
 
-    def say(layer: Spikes) -> tuple[str, str] | None:
+    def say(layer: Spikes) -> tuple[float, str, str] | None:
         quiet = layer.rates == 0
         if quiet.mean() < SILENT:
             return None
         spread = "" if layer.spread is None else f" Membranes vary by {layer.spread:.2g} (std)."
         return (
+            float(quiet.mean()),
             f"{quiet.sum()} of {quiet.size} neurons are silent.",
             f"They do not spike once in {m.states.shape[0]} steps.{spread}",
         )
 
-    if (said := _each(m, say)) is None:
+    if (said := _worst(m, say)) is None:
         return None
     return Found(
         sentence=said[0],
@@ -144,7 +148,7 @@ def epileptic(m: Measured) -> Found | None:
     """Neurons that drive each other up."""
     per_step = 1000 / m.time_step if m.time_step else None
 
-    def say(layer: Spikes) -> tuple[str, str] | None:
+    def say(layer: Spikes) -> tuple[float, str, str] | None:
         mean = float(layer.rates.mean())
         limit = 0.1 if per_step is None else LOUD / per_step
         if not layer.has_rates or mean <= limit:
@@ -152,11 +156,12 @@ def epileptic(m: Measured) -> Found | None:
         rate = f"{mean:.2g} spikes per step" if per_step is None else f"{mean * per_step:.0f} Hz"
         busiest = layer.rates.max() if per_step is None else layer.rates.max() * per_step
         return (
+            mean,
             f"Neurons spike at {rate}: they drive each other up.",
             f"Mean of all units; the busiest has {busiest:.3g}.",
         )
 
-    if (said := _each(m, say)) is None:
+    if (said := _worst(m, say)) is None:
         return None
     return Found(
         sentence=said[0],
@@ -169,15 +174,16 @@ def epileptic(m: Measured) -> Found | None:
 def sharp(m: Measured) -> Found | None:
     """A surrogate derivative that hardly any membrane comes under."""
 
-    def say(layer: Spikes) -> tuple[str, str] | None:
+    def say(layer: Spikes) -> tuple[float, str, str] | None:
         if layer.open is None or layer.open >= SHARP or layer.rates.max() == 0:
             return None
         return (
+            -layer.open,
             "The surrogate derivative is too sharp: almost no membrane is where it is not zero.",
             _surrogate(layer),
         )
 
-    if (said := _each(m, say)) is None:
+    if (said := _worst(m, say)) is None:
         return None
     return Found(
         sentence=said[0], evidence=said[1], advice=advice.AGAINST_SHARPNESS, code=advice.wider(m)
@@ -187,15 +193,16 @@ def sharp(m: Measured) -> Found | None:
 def wide(m: Measured) -> Found | None:
     """A surrogate derivative that every membrane is under, in a network that explodes."""
 
-    def say(layer: Spikes) -> tuple[str, str] | None:
+    def say(layer: Spikes) -> tuple[float, str, str] | None:
         if layer.open is None or layer.open <= WIDE or not layer.has_rates or m.decades <= LIMIT:
             return None
         return (
+            layer.open,
             "The surrogate derivative is too wide: nearly every neuron passes errors on in every step.",
             _surrogate(layer),
         )
 
-    if (said := _each(m, say)) is None:
+    if (said := _worst(m, say)) is None:
         return None
     return Found(
         sentence=said[0], evidence=said[1], advice=advice.AGAINST_WIDTH, code=advice.wider(m)

@@ -18,7 +18,7 @@ from . import words
 
 Tone = Literal["good", "mixed", "bad", "plain"]
 
-_FLOSSABLE = {"exploding", "vanishing", "weak", "few directions", "shut gates", "erased"}
+_FLOSSABLE = {"exploding", "vanishing", "uneven", "few directions", "shut gates", "erased"}
 _ORDER = ("fault", "warning", "note", "fine")
 
 
