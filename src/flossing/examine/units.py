@@ -41,8 +41,8 @@ def shut_gates(m: Measured) -> Found | None:
         sentence=f"Gates are shut: {held.sum()} of {held.size} state variables are kept whatever "
         "the input is.",
         evidence=f"They keep {100 * min(1, np.median(m.kept[held])):.0f} % of their state in a step, and "
-        f"another input moves them by {np.median(m.response[held]):.2g} (bound 1). Exponents near zero are worth "
-        "little here.",
+        f"another input moves them by {np.median(m.response[held]):.2g} (bound 1). Exponents near zero are "
+        "worth little here.",
         advice=words,
         code=code,
     )
