@@ -118,6 +118,7 @@ def open_gates(m: Measured) -> tuple[str, str]:
         return words, flossing(m)
     return words, flossing(
         m,
+        "import equinox as eqx\n"
         "# for a fresh network: a trained one would lose what its gates have learned\n"
         "fresh = type(step)(step.input_size, step.hidden_size, openness=3.0, key=key)\n"
         "model = eqx.tree_at(lambda cell: cell.bias, step, fresh.bias)",
@@ -150,6 +151,7 @@ def wider(m: Measured) -> str:
         return ""
     name, width = layer.surrogate["name"], layer.spread / 3
     return (
+        "import equinox as eqx\n"
         f"surrogate = fl.surrogates.{name}.from_half_width({width:.2g}, peak={layer.surrogate['peak']:.3g})\n"
         "model = eqx.tree_at(lambda cell: cell.surrogate, step, surrogate)"
         if m.kind != "stack"
