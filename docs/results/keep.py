@@ -1,4 +1,4 @@
-"""Keeps the results of experiments, and makes the pages of this folder from what is kept.
+"""Keeps the results of experiments, and makes the pages of this folder, and the gallery, from what is kept.
 
     python docs/results/keep.py runs/reproduce/xor runs/reproduce/copy     # keep these, then make all pages
     python docs/results/keep.py                                            # make the pages
@@ -19,6 +19,13 @@ from flossing.runs.directory import write_json
 
 HERE = Path(__file__).resolve().parent
 KEPT = HERE.parents[1] / "src" / "flossing" / "experiments" / "kept"
+
+OTHERS = [
+    ("binary-xor", "binary-xor", "delayed XOR, binary networks"),
+    ("demo", "demo", "the demo"),
+    ("sweep", "accuracy", "a sweep over delays"),
+]
+"""Pages written by hand: folder, figure, title."""
 
 
 def keep(directory: Path) -> None:
@@ -105,6 +112,33 @@ def index(all_kept: dict[str, dict[str, Any]]) -> str:
     return "\n".join([*lines, ""])
 
 
+def gallery(all_kept: dict[str, dict[str, Any]]) -> str:
+    """The site's page of all figures; its links lead somewhere without Sphinx, too."""
+    lines = [
+        "# Gallery", "",
+        "What was published, made again, and what else we asked. [Results](results/README.md) has all claims in",
+        "one table, each page its numbers and what we learned.", "",
+        "::::{grid} 1 2 2 3", ":gutter: 3", "",
+    ]  # fmt: skip
+    for name, kept in all_kept.items():
+        count, holds = len(kept["claims"]), sum(claim["holds"] for claim in kept["claims"])
+        lines += _card(f"results/{name}", name, kept["title"], f"{holds} of {count} claims hold")
+    for name, figure, title in OTHERS:
+        lines += _card(f"results/{name}", figure, title, None)
+    names = [*all_kept, *(name for name, *_ in OTHERS)]
+    pages = [f"{name} <results/{name}/README>" for name in names]
+    return "\n".join(
+        [*lines, "::::", "", "```{toctree}", ":hidden:", "", "all claims <results/README>", *pages, "```", ""]
+    )
+
+
+def _card(folder: str, figure: str, title: str, verdict: str | None) -> list[str]:
+    title = title[0].upper() + title[1:]
+    lines = [":::{grid-item-card}", f"[![{title}]({folder}/{figure}.png)]({folder}/README.md)", ""]
+    lines += [f"[{title}]({folder}/README.md)", *(["", verdict] if verdict else []), ":::", ""]
+    return lines
+
+
 def main() -> None:
     """Keeps what is named and makes the pages."""
     parser = argparse.ArgumentParser(
@@ -119,6 +153,7 @@ def main() -> None:
             all_kept[name] = json.loads(file.read_text(encoding="utf-8"))
             (HERE / name / "README.md").write_text(page(name, all_kept[name]), encoding="utf-8")
     (HERE / "README.md").write_text(index(all_kept), encoding="utf-8")
+    (HERE.parent / "gallery.md").write_text(gallery(all_kept), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def long_term_jacobian(
     num_steps: int | None = None,
     tangents: PyTree = None,
 ) -> Float[Array, "n n"]:
-    """The dense product ``D_T ... D_1`` of the Jacobians along a trajectory, shape ``(N, N)``.
+    """The dense product of the Jacobians along a trajectory, the last one first, shape ``(N, N)``.
 
     Entry ``[i, j]`` is the derivative of state variable ``i`` at the end with respect to state variable
     ``j`` at the start; leaves are ordered as ``jax.tree.leaves`` orders them, and of a complex leaf all real

@@ -87,7 +87,7 @@ def curl(
 
 
 def plane_curl(field: Field, point: PyTree, first: PyTree, second: PyTree) -> Float[Array, ""]:
-    """The curl in a plane: ``second . J first - first . J second``.
+    """The curl in a plane: ``second @ J first - first @ J second``.
 
     The line integral around a small circle from ``first`` towards ``second`` is this number times the
     enclosed area. Two products with the Jacobian; directions as for ``circle``.

@@ -78,7 +78,7 @@ def line_integral(
     num_points: int | None = None,
     block: int = 16,
 ) -> LineIntegral:
-    """The integral of ``field(path(s)) . d path / ds`` for ``s`` from 0 to 1.
+    """The integral of ``field(path(s)) @ d path / ds`` for ``s`` from 0 to 1.
 
     The arc-length element is in the derivative of the path, which is taken by automatic differentiation.
     By default quadrature is adaptive (Gauss-Kronrod with bisection), so that jumps of the field, such as
@@ -118,7 +118,7 @@ def line_integral(
 def along_path(
     field: Field, path: Callable[[Array], PyTree], points: Any, *, block: int = 256
 ) -> np.ndarray:
-    """The integrand ``field(path(s)) . d path / ds`` at the given ``s``, shape of ``points``.
+    """The integrand ``field(path(s)) @ d path / ds`` at the given ``s``, shape of ``points``.
 
     Raises:
         ValueError: as ``line_integral``.

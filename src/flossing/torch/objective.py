@@ -69,9 +69,10 @@ def flossing_loss(
     number is reported: with ``has_aux`` beside the loss, else by a ``LostDirectionsWarning``.
 
     Args:
-        step, state, inputs, num_steps, state_warmup, warmup, detach_warmup, detach_states, renormalise_every,
-            store_every, tangents, mask, batched: as for ``ft.lyapunov_spectrum``. The warm-up belongs
-            to the method: without it the loss sees how a random basis turns into the slow directions.
+        step, state, inputs, num_steps, tangents, mask, batched: as for ``ft.lyapunov_spectrum``.
+        renormalise_every, store_every, state_warmup, detach_states: as for ``ft.lyapunov_spectrum``.
+        warmup, detach_warmup: as for ``ft.lyapunov_spectrum``. The warm-up belongs to the method:
+            without it the loss sees how a random basis turns into the slow directions.
         num_exponents: k, how many leading exponents are computed; default all.
         targets: one number or k of them, in nats per step, or per unit of time with ``time_step``.
         which: indices (from 0) of the exponents that count; default all k.

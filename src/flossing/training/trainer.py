@@ -25,7 +25,7 @@ class TrainMetrics(NamedTuple):
     metrics: dict[str, Metric]
     """Those of the task."""
     gradient_norm: Float[Array, "*epochs_realisations"]
-    """Norm of the gradient with respect to the initial state, |dL/dh_0|; NaN where the network takes none."""
+    """Norm of the gradient with respect to the initial state; NaN where the network takes none."""
     skipped: Bool[Array, "*epochs_realisations"]
     """The gradient or the loss was not finite and the update was left out."""
     floss_steps: Int[Array, "*epochs_realisations"]
