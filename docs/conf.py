@@ -41,7 +41,7 @@ napoleon_numpy_docstring = False
 
 # Links to other projects need the network: `sphinx-build -t online`.
 intersphinx_mapping = {}
-if tags.has("online"):  # noqa: F821  (Sphinx defines it)
+if tags.has("online"):  # Sphinx defines `tags`
     intersphinx_mapping = {
         "python": ("https://docs.python.org/3", None),
         "jax": ("https://docs.jax.dev/en/latest", None),

@@ -116,8 +116,8 @@ def gallery(all_kept: dict[str, dict[str, Any]]) -> str:
     """The site's page of all figures; its links lead somewhere without Sphinx, too."""
     lines = [
         "# Gallery", "",
-        "What was published, made again, and what else we asked. [Results](results/README.md) has all claims in",
-        "one table, each page its numbers and what we learned.", "",
+        "What was published, made again, and what else we asked. [Results](results/README.md) has all",
+        "claims in one table, each page its numbers and what we learned.", "",
         "::::{grid} 1 2 2 3", ":gutter: 3", "",
     ]  # fmt: skip
     for name, kept in all_kept.items():
@@ -127,9 +127,8 @@ def gallery(all_kept: dict[str, dict[str, Any]]) -> str:
         lines += _card(f"results/{name}", figure, title, None)
     names = [*all_kept, *(name for name, *_ in OTHERS)]
     pages = [f"{name} <results/{name}/README>" for name in names]
-    return "\n".join(
-        [*lines, "::::", "", "```{toctree}", ":hidden:", "", "all claims <results/README>", *pages, "```", ""]
-    )
+    lines += ["::::", "", "```{toctree}", ":hidden:", "", "all claims <results/README>", *pages]
+    return "\n".join([*lines, "```", ""])
 
 
 def _card(folder: str, figure: str, title: str, verdict: str | None) -> list[str]:
