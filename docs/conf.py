@@ -22,6 +22,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "api",
+    "tables",
 ]
 exclude_patterns = ["_build", "README.md", "results/*/notes.md"]
 
