@@ -141,6 +141,17 @@ def test_bad_arguments_are_named(options, message):
         fl.examine(linear, jnp.zeros(3), jnp.zeros((80, 3)), key=KEY, **options)
 
 
+def test_a_network_is_led_to_its_cell():
+    network = fl.Network(fl.TanhCell(1, 4, key=KEY), 1, key=KEY)
+    with pytest.raises(TypeError, match=r"give network.cell as step"):
+        fl.examine(network, jnp.zeros(4), jnp.zeros((20, 1)), key=KEY)
+
+
+def test_constant_inputs_are_known_as_such():
+    measured = examined(linear, jnp.zeros(3), jnp.ones((40, 3)))
+    assert not measured.inputs_vary
+
+
 def test_without_inputs_a_horizon_is_needed():
     with pytest.raises(ValueError, match="horizon: expected a number of steps"):
         fl.examine(lambda x, u: 0.5 * x, jnp.ones(2), key=KEY)

@@ -1,5 +1,7 @@
 """Each rule on measurements made up to have exactly its fault, and on those of a healthy model."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from made_models import N, healthy, spiking
@@ -104,6 +106,17 @@ def test_limits_are_one_and_three_decades_over_the_horizon(first, name):
     exponents = np.full(8, first)
     patient = healthy(exponents=exponents, log_singular_values=np.zeros(8))
     assert names(patient) == [name]
+
+
+@pytest.mark.parametrize("name", ["no input", "dead", "saturated"])
+def test_of_few_steps_nothing_is_said_of_what_units_never_do(name):
+    m = PATIENTS[name]
+    few = dataclasses.replace(m, states=m.states[:7], activity=m.activity[:7])
+    assert names(few) == ["fine"]
+
+
+def test_constant_inputs_do_not_tell_whether_the_input_matters():
+    assert names(healthy(response=np.zeros(N), inputs_vary=False)) == ["fine"]
 
 
 def test_findings_say_what_they_measured_and_rest_on_a_source():

@@ -35,6 +35,7 @@ from ..lyapunov._check_run import as_state, check_run
 from ..lyapunov._steps import dimension, moving_floats
 from ..lyapunov._structure import independent_rows, leaves_by_themselves
 from ..lyapunov.signs import Signs, signs
+from ..training import Network
 from .measured import Leaf, Measured, Spikes
 
 SETTLE = 3
@@ -57,6 +58,11 @@ def measure(
     key: PRNGKeyArray,
 ) -> Measured:
     """Everything that rules look at; arguments are those of ``fl.examine``."""
+    if isinstance(step, Network):
+        raise TypeError(
+            "step: got a Network, whose step is its cell; give network.cell as step and "
+            "network.initial_state as state."
+        )
     check_integer("num_exponents", num_exponents, 1)
     check_key("key", key)
     if time_step is not None:
@@ -89,6 +95,7 @@ def measure(
         apart=tuple(apart),
         rows=rows,
         has_inputs=inputs is not None,
+        inputs_vary=any(bool((x[1:] != x[:-1]).any()) for x in jax.tree.leaves(inputs)),
         checked=tuple(
             ("step", str(w.message).removeprefix("step: "))
             for w in caught

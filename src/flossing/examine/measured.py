@@ -99,6 +99,8 @@ class Measured:
     rows: int = 0
     """Rows of the state that evolve without each other, as the examples of a batch; 0: not so."""
     has_inputs: bool = True
+    inputs_vary: bool = True
+    """Whether the inputs differ from step to step, so that it is known what they move."""
     checked: tuple[tuple[str, str], ...] = ()
     """What the checks of derivatives said: names and texts, which say what to do as well."""
     resets: tuple[str, ...] = ()

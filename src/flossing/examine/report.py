@@ -66,7 +66,10 @@ class Report:
     def headline(self) -> str:
         """What was examined."""
         m = self.measured
-        return f"{m.model}: {m.state_dimension} state variables over a horizon of {m.horizon} steps"
+        return (
+            f"{m.model}: state of {m.state_dimension} {_plural('number', m.state_dimension)}, "
+            f"horizon of {m.horizon} {_plural('step', m.horizon)}"
+        )
 
     @property
     def rows(self) -> list[tuple[str, str]]:
@@ -135,6 +138,10 @@ class Report:
             attrs={"model": m.model, "horizon": m.horizon}
             | {f"finding_{x.name.replace(' ', '_')}": x.sentence for x in self.advice},
         )
+
+
+def _plural(word: str, count: int) -> str:
+    return word if count == 1 else f"{word}s"
 
 
 def _line(finding: Finding) -> str:

@@ -9,6 +9,8 @@ from .finding import Found
 from .gradients import LIMIT
 from .measured import Measured, Spikes
 
+FEWEST = 8
+"""Settled steps, at least, from which something is said of what units never do."""
 MANY = 0.25
 """Share of units of which something is said."""
 KEPT = 0.9
@@ -27,6 +29,11 @@ SHARP, WIDE = 0.01, 0.5
 """Mean surrogate derivative, in units of its peak, below and above which it is too sharp or too wide."""
 NEAR = 0.2
 """A leading exponent within this fraction of that of a slow variable is taken for its exponent."""
+
+
+def _is_short(m: Measured) -> bool:
+    """Whether there are too few steps to say what a unit never does."""
+    return m.states.shape[0] < FEWEST
 
 
 def shut_gates(m: Measured) -> Found | None:
@@ -68,7 +75,7 @@ def erased(m: Measured) -> Found | None:
 def dead(m: Measured) -> Found | None:
     """Units that do nothing at all."""
     share = float(m.dead.mean())
-    if share < MANY or m.spikes:
+    if share < MANY or m.spikes or _is_short(m):
         return None
     return Found(
         sentence=f"{m.dead.sum()} of {m.dead.size} state variables are dead: they never change.",
@@ -81,7 +88,7 @@ def dead(m: Measured) -> Found | None:
 def saturated(m: Measured) -> Found | None:
     """Units at their bounds."""
     share = float(m.saturated.mean())
-    if share < MANY:
+    if share < MANY or _is_short(m):
         return None
     return Found(
         sentence=f"{m.saturated.sum()} of {m.saturated.size} state variables are saturated.",
@@ -98,13 +105,12 @@ def _median(values: np.ndarray) -> str:
 
 def no_input(m: Measured) -> Found | None:
     """The input does nothing."""
-    if not m.has_inputs or m.response.any() or m.states.shape[0] < 2:
+    if not m.inputs_vary or m.response.any() or _is_short(m):
         return None
     return Found(
         sentence="The input moves nothing: the state is the same whichever input comes.",
         evidence="No state variable changes where the input of another step comes instead.",
-        advice="Look whether the step uses its input, whether the inputs differ from step to step, and "
-        "whether input weights are zero.",
+        advice="Look whether the step uses its input, and whether input weights are zero.",
     )
 
 

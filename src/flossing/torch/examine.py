@@ -124,6 +124,7 @@ def examine(
         spikes=_spikes(kept_leaves, rows.states[:, places]),
         apart=tuple(apart),
         has_inputs=bool(tensors(inputs)),
+        inputs_vary=any(bool((x != x[0]).any()) for x in tensors(inputs)),
         checked=tuple((x.name, x.text) for x in checked if x.name not in _RESETS),
         resets=tuple(x.text for x in checked if x.name in _RESETS),
     )
