@@ -33,8 +33,16 @@ def test_printed_exponents_are_the_measured_ones():
 
 
 def test_rates_are_in_hz_where_the_time_step_is_known():
-    assert "mean 20, highest 20; 0 % silent" in str(report(spiking()))
+    assert "mean 20, highest 20; 0 % silent, 0 % always on" in str(report(spiking()))
     assert "rates (per step)" in str(report(spiking(time_step=None)))
+
+
+def test_units_that_are_never_zero_are_counted_where_none_is_negative():
+    states = np.abs(healthy().states)
+    states[::2, :5] = 0
+    line = next(x for x in str(report(healthy(states=states))).splitlines() if "always on" in x)
+    assert line.split()[-2:] == ["75", "%"]  # 15 of 20
+    assert healthy().always_on.sum() == 0
 
 
 def test_findings_can_be_asked_for_by_name():

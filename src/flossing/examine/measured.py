@@ -168,6 +168,16 @@ class Measured:
         return self.bounded & ((np.abs(self.activity) > 0.95).mean(0) > 0.9)
 
     @property
+    def always_on(self) -> np.ndarray:
+        """Which variables of leaves that are never negative are never zero either, shape (N,)."""
+        found = np.zeros(self.states.shape[1], bool)
+        for leaf in self.leaves:
+            values = self.states[:, leaf.span]
+            if values.size and values.min() >= 0:
+                found[leaf.span] = values.min(0) > 0
+        return found
+
+    @property
     def parallel_condition(self) -> float:
         """Smallest singular value of the equations of the whole trajectory, as the first exponent has it.
 

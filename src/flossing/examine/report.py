@@ -93,7 +93,8 @@ class Report:
             for layer in m.spikes:
                 rows += _spike_rows(m, layer)
         else:
-            rows.append(("saturated, dead", f"{_percent(m.saturated)}, {_percent(m.dead)}"))
+            shares = ", ".join(map(_percent, (m.saturated, m.dead, m.always_on)))
+            rows.append(("saturated, dead, always on", shares))
         rows += [("reset", text) for text in m.resets]
         rows.append(("trajectory in parallel", _parallel(m)))
         return rows
@@ -212,7 +213,8 @@ def _spike_rows(m: Measured, layer: Any) -> list[tuple[str, str]]:
         rows.append(
             (
                 f"rates ({unit}){where}",
-                f"mean {rate.mean():.3g}, highest {rate.max():.3g}; {_percent(layer.rates == 0)} silent",
+                f"mean {rate.mean():.3g}, highest {rate.max():.3g}; {_percent(layer.rates == 0)} silent, "
+                f"{_percent(layer.rates == 1)} always on",
             )
         )
     if layer.surrogate is not None:
