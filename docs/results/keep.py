@@ -43,6 +43,12 @@ def keep(directory: Path) -> None:
     write_json(KEPT / f"{name}.json", content)
 
 
+def _heading(name: str, title: str) -> str:
+    """Name and title; the title alone where it begins with the name."""
+    begins = title.replace("-", " ").startswith(name.replace("-", " "))
+    return title[0].upper() + title[1:] if begins else f"{name}: {title}"
+
+
 def page(name: str, kept: dict[str, Any]) -> str:
     """The page of one experiment."""
     about = inspect.cleandoc(experiment(name).__doc__ or "").partition("\n")[2].strip()
@@ -52,7 +58,7 @@ def page(name: str, kept: dict[str, Any]) -> str:
     if commit := environment.get("git_commit"):
         made += f", commit {commit[:8]}"
     lines = [
-        f"# {name}: {kept['title']}", "", kept["shows"], "", *([about, ""] if about else []),
+        f"# {_heading(name, kept['title'])}", "", kept["shows"], "", *([about, ""] if about else []),
         f"Source: {kept['source']}.", "", f"![{kept['title']}]({name}.png)", "",
         "| claim | ours | limits | published | source | holds |",
         "| --- | --- | --- | --- | --- | --- |",
