@@ -170,8 +170,8 @@ def classifier(make, shown: int, pause: int, steps: int):
         return total
 
     def examined():
-        image = pixels[:1].expand(shown, -1)
-        inputs = torch.cat([image, torch.zeros(max(pause, 100), 64)])
+        image = pixels[:1].expand(shown if pause else 120, -1)
+        inputs = torch.cat([image, torch.zeros(pause, 64)])
         step, state = ft.as_step(net, inputs[0])
         return ft.examine(step, state, inputs, horizon=shown + pause)
 
