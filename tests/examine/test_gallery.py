@@ -188,3 +188,19 @@ def test_a_surrogate_scaled_by_the_advice_is_healthy():
     report = examined(cell, inputs=SPIKES, horizon=100)
     model = run_advice(advice(report, "vanishing"), step=cell, state=state, inputs=SPIKES)
     assert "vanishing" not in examined(model, inputs=SPIKES, horizon=100)
+
+
+def test_a_surrogate_widened_by_the_advice_is_no_longer_too_sharp():
+    cell = lif(300.0)
+    code = advice(examined(cell, inputs=SPIKES, horizon=100), "sharp")
+    model = run_advice(code, step=cell, state=cell.initial_state(), inputs=SPIKES)
+    assert "sharp" not in examined(model, inputs=SPIKES, horizon=100)
+
+
+def test_silent_neurons_spike_with_the_weights_of_the_advice():
+    cell = lif(target=0.1)
+    code = advice(examined(cell, inputs=SPIKES, horizon=100), "silent")
+    model = run_advice(code, step=cell, state=cell.initial_state(), inputs=SPIKES)
+    report = examined(model, inputs=SPIKES, horizon=100)
+    assert "silent" not in report
+    assert report.measured.spikes[0].rates.mean() > 0.001

@@ -67,6 +67,12 @@ def heights(m: Measured) -> str:
     )
 
 
+_HEIGHTS_IN_TORCH = (
+    " Of spiking networks with surrogates of ft.surrogates, scale heights instead "
+    "(ft.SurrogateHeights): spikes then stay as they are, and nothing that was learned is disturbed."
+)
+
+
 def against_explosion(m: Measured) -> tuple[str, str]:
     """What to do where gradients explode."""
     if m.spikes and m.library == "jax":
@@ -75,9 +81,14 @@ def against_explosion(m: Measured) -> tuple[str, str]:
             heights(m),
         )
     return (
-        "Floss the leading exponents to zero before training, and keep them there while it learns.",
+        "Floss the leading exponents to zero before training, and keep them there while it learns."
+        + _for_spikes(m),
         flossing(m),
     )
+
+
+def _for_spikes(m: Measured) -> str:
+    return _HEIGHTS_IN_TORCH if m.library == "torch" and m.kind == "spiking" else ""
 
 
 def against_vanishing(m: Measured) -> tuple[str, str]:
@@ -97,7 +108,8 @@ def against_vanishing(m: Measured) -> tuple[str, str]:
         )
     return (
         "Floss the leading exponents to zero before training, and keep them there while it learns: as many "
-        "as the task has steps to bridge with a bit each, in small networks nearly all.",
+        "as the task has steps to bridge with a bit each, in small networks nearly all."
+        + _for_spikes(m),
         flossing(m),
     )
 
@@ -143,9 +155,10 @@ def fluctuations(m: Measured) -> str:
 
 
 def wider(m: Measured) -> str:
-    """A surrogate as wide as half the spread of membranes."""
+    """A surrogate that falls to half its peak at a third of the spread of membranes."""
+    known = ("Custom", "StraightThrough")  # which cannot be given a width
     layer = next(
-        (x for x in m.spikes if x.surrogate and x.spread and x.surrogate["name"] != "Custom"), None
+        (x for x in m.spikes if x.surrogate and x.spread and x.surrogate["name"] not in known), None
     )
     if layer is None or layer.surrogate is None or layer.spread is None or m.library != "jax":
         return ""

@@ -114,16 +114,20 @@ def no_input(m: Measured) -> Found | None:
     )
 
 
-def _worst(
-    m: Measured, say: Callable[[Spikes], tuple[float, str, str] | None]
-) -> tuple[str, str] | None:
-    """Sentence and evidence of the layer of which ``say`` gives the largest number, with its name."""
+def _of_worst_layer(
+    m: Measured,
+    say: Callable[[Spikes], tuple[float, str, str] | None],
+    words: str,
+    code: str,
+) -> Found | None:
+    """What is found in the layer of which ``say`` gives the largest number, with its name."""
     said = [(found, layer.layer) for layer in m.spikes if (found := say(layer))]
     if not said:
         return None
     (_, sentence, evidence), layer = max(said, key=lambda each: each[0][0])
     where = f" ({layer})" if layer else ""
-    return f"{sentence.removesuffix('.')}{where}.", evidence
+    sentence = f"{sentence.removesuffix('.')}{where}."
+    return Found(sentence=sentence, evidence=evidence, advice=words, code=code)
 
 
 def silent(m: Measured) -> Found | None:
@@ -140,14 +144,7 @@ def silent(m: Measured) -> Found | None:
             f"They do not spike once in {m.states.shape[0]} steps.{spread}",
         )
 
-    if (said := _worst(m, say)) is None:
-        return None
-    return Found(
-        sentence=said[0],
-        evidence=said[1],
-        advice=advice.AGAINST_SILENCE,
-        code=advice.fluctuations(m),
-    )
+    return _of_worst_layer(m, say, advice.AGAINST_SILENCE, advice.fluctuations(m))
 
 
 def epileptic(m: Measured) -> Found | None:
@@ -167,14 +164,7 @@ def epileptic(m: Measured) -> Found | None:
             f"Mean of all units; the busiest has {busiest:.3g}.",
         )
 
-    if (said := _worst(m, say)) is None:
-        return None
-    return Found(
-        sentence=said[0],
-        evidence=said[1],
-        advice=advice.AGAINST_LOUDNESS,
-        code=advice.fluctuations(m),
-    )
+    return _of_worst_layer(m, say, advice.AGAINST_LOUDNESS, advice.fluctuations(m))
 
 
 def sharp(m: Measured) -> Found | None:
@@ -189,11 +179,7 @@ def sharp(m: Measured) -> Found | None:
             _surrogate(layer),
         )
 
-    if (said := _worst(m, say)) is None:
-        return None
-    return Found(
-        sentence=said[0], evidence=said[1], advice=advice.AGAINST_SHARPNESS, code=advice.wider(m)
-    )
+    return _of_worst_layer(m, say, advice.AGAINST_SHARPNESS, advice.wider(m))
 
 
 def wide(m: Measured) -> Found | None:
@@ -208,11 +194,7 @@ def wide(m: Measured) -> Found | None:
             _surrogate(layer),
         )
 
-    if (said := _worst(m, say)) is None:
-        return None
-    return Found(
-        sentence=said[0], evidence=said[1], advice=advice.AGAINST_WIDTH, code=advice.wider(m)
-    )
+    return _of_worst_layer(m, say, advice.AGAINST_WIDTH, advice.wider(m))
 
 
 def _surrogate(layer: Spikes) -> str:
