@@ -21,7 +21,6 @@ HERE = Path(__file__).resolve().parent
 KEPT = HERE.parents[1] / "src" / "flossing" / "experiments" / "kept"
 
 OTHERS = [
-    ("binary-xor", "binary-xor", "delayed XOR, binary networks"),
     ("demo", "demo", "the demo"),
     ("sweep", "accuracy", "a sweep over delays"),
 ]
