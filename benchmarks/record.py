@@ -44,6 +44,11 @@ TASKS = {
     "parity": "--task.delay 8 --task.order 2 --task.num-steps 60",
     "spiking-bits": "--task.delay 8 --task.bin-steps 5 --task.num-steps 100",
     "adding": "--task.num-steps 60",
+    "continuous-copy": "--task.delay 8",
+    "match-to-sample": "--task.delay 8 --task.min-delay 4",
+    "flip-flop": "--task.num-steps 60",
+    "frequency-discrimination": "--task.delay 8",
+    "dyck": "--task.num-steps 60",
     "digits": "",
 }
 SCHEDULES = {

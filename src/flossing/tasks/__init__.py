@@ -1,11 +1,15 @@
-"""Tasks: what to train, how good it is; bits, sums, digits, spikes, spoken words, or data of your own."""
+"""Tasks: what to train, how good it is; bits, memories, text, digits, spikes, speech, or data of your own."""
 
 from .adding import AddingProblem as AddingProblem
 from .arrays import Arrays as Arrays
 from .bits import Copy as Copy, DelayedXOR as DelayedXOR, Parity as Parity
+from .continuous_copy import ContinuousCopy as ContinuousCopy
 from .data_set import DataSet as DataSet
 from .digits import Digits as Digits
+from .dyck import DyckWords as DyckWords
 from .events import Events as Events
+from .flip_flop import FlipFlop as FlipFlop
+from .frequency import FrequencyDiscrimination as FrequencyDiscrimination
 from .heidelberg import (
     DamagedFileError as DamagedFileError,
     SpikeFile as SpikeFile,
@@ -19,6 +23,7 @@ from .losses import (
     mean_squared_error as mean_squared_error,
     read_out as read_out,
 )
+from .match_to_sample import MatchToSample as MatchToSample
 from .poisson import frozen_poisson as frozen_poisson
 from .randman import Randman as Randman, SpikeTimes as SpikeTimes
 from .spike_losses import (
