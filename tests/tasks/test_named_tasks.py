@@ -48,11 +48,11 @@ def test_commands_and_files_make_the_task(words, task):
 
 @pytest.mark.parametrize("task", WRITTEN.values(), ids=WRITTEN)
 def test_a_compiled_batch_has_the_trials_of_its_keys(task, key):
-    """Sines and cosines of compiled programs may be rounded otherwise."""
+    """Phases of some 30 rad in single precision: compiled programs may round their sines otherwise."""
     batch = eqx.filter_jit(task.batch)(key, 2, 3)
     keys = jax.random.split(jax.random.fold_in(key, 2), 3)
     for i in range(3):
         for found, expected in zip(batch, task.sample(keys[i]), strict=True):
             if expected is not None:
                 assert found.dtype == expected.dtype
-                np.testing.assert_allclose(found[i], expected, atol=2e-6)
+                np.testing.assert_allclose(found[i], expected, atol=2e-5)
