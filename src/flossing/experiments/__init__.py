@@ -17,6 +17,7 @@ EXPERIMENTS = {
     "ablation": "rate.ablation:Ablation",
     "architectures": "rate.architectures:Architectures",
     "baselines": "rate.baselines:Baselines",
+    "sequence-tasks": "tasks.sequence_tasks:SequenceTasks",
     "binary-first-exponent": "binary.first_exponent:BinaryFirstExponent",
     "binary-spectra": "binary.spectra:BinarySpectra",
     "binary-xor": "binary.xor:BinaryXOR",

@@ -2,10 +2,12 @@
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import threading
 import time
+import types
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -89,6 +91,8 @@ def _pieces(experiment: Experiment) -> dict[Any, Piece]:
     for index, (case, work) in enumerate(experiment.cases().items()):
         if isinstance(work, RunConfig):
             content = to_yaml(dataclasses.replace(work, directory=None))
+        elif isinstance(work, functools.partial) and isinstance(work.func, types.FunctionType):
+            content = repr((work.func.__qualname__, work.args, sorted(work.keywords.items())))
         else:
             settings = dataclasses.asdict(experiment)
             content = json.dumps([type(experiment).__qualname__, settings], default=str)

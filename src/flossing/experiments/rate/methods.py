@@ -10,8 +10,8 @@ from ...cells import CellSpec, GRUSpec, LinearSpec, LSTMSpec, ReLUSpec, TanhCell
 from ...floss import Adaptive, Before
 from ...optimisers import Clip
 from ...tasks import DelayedXOR
-from .gains import starting_at
-from .jacobian_penalty import PenalisedSpec
+from ..lab.gains import starting_at
+from ..lab.jacobian_penalty import PenalisedSpec
 
 TRIALS = 16
 """In a batch."""

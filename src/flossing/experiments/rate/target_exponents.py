@@ -26,7 +26,7 @@ from ..lab.data import Data
 from ..lab.experiment import Experiment, Report
 from ..lab.flossed import Networks
 from ..lab.published import Published
-from .gains import starting_at
+from ..lab.gains import starting_at
 
 _MOMENTS = (20, 40, 60)
 """Flossing steps at which errors are compared."""

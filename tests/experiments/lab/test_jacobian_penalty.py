@@ -8,7 +8,7 @@ import pytest
 
 import flossing as fl
 from flossing.cells import TanhSpec
-from flossing.experiments.rate.jacobian_penalty import PenalisedSpec, jacobian_penalty, nudged
+from flossing.experiments.lab.jacobian_penalty import PenalisedSpec, jacobian_penalty, nudged
 from flossing.optimisers import Adam
 from flossing.runs import RunConfig
 from flossing.tasks import Copy

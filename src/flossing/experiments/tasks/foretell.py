@@ -1,0 +1,73 @@
+"""What is measured of an untrained network on its task, from which the use of flossing is foretold."""
+
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+import numpy as np
+import xarray as xr
+
+from ...cells import CellSpec
+from ...examine.measure import measure
+from ...runs import RunConfig
+from ...tasks import Task
+from ..lab.experiment import Report
+from .learning import TUNING
+
+QUANTITIES = {
+    "growth": "growth of errors over the horizon by lambda_1",
+    "measured_growth": "growth of an error over the horizon, measured",
+    "mean_growth": "growth over the horizon by the mean of the leading half of the exponents",
+    "directions": "share of the directions that keep more than 1/e over the horizon",
+    "condition": "condition number of the leading directions over the horizon",
+    "steps": "steps of the horizon",
+}
+"""Names and what they are; growth and condition number in decades."""
+
+
+def untrained(task: Task, cell: CellSpec, networks: int, seed: int, report: Report) -> xr.Dataset:
+    """The quantities of the networks that all methods start from, by ``network``: tuning ones first.
+
+    Args:
+        task: gives inputs and horizon.
+        cell: what the networks are without any remedy.
+        networks: how many take part in the result.
+        seed: of the networks.
+        report: is told how far it is.
+    """
+    config = RunConfig(
+        task=task, cell=cell, schedule=None, realisations=TUNING + networks, seed=seed
+    )
+    made, keys = config.networks(), config.keys()
+    rows = []
+    for i in range(TUNING + networks):
+        network = jax.tree.map(lambda x, i=i: x[i] if eqx.is_array(x) else x, made)
+        report(f"network {i + 1} of {TUNING + networks}")
+        rows.append(_of_one(network, task, keys[i]))
+    return xr.Dataset({name: ("network", np.array(x)) for name, x in zip(QUANTITIES, zip(*rows, strict=True), strict=True)})  # fmt: skip
+
+
+def _of_one(network: eqx.Module, task: Task, key: jax.Array) -> Sequence[float]:
+    horizon = task.loaded().horizon
+    assert horizon is not None
+    input_key, key = jax.random.split(key)
+    found = measure(
+        network.cell,  # pyright: ignore
+        network.initial_state,  # pyright: ignore
+        task.loaded().sample_inputs(input_key, max(300, 2 * horizon)),
+        horizon=horizon,
+        loss=None,
+        num_exponents=10**6,
+        time_step=None,
+        key=key,
+    )
+    logs = found.log_singular_values
+    half = found.exponents[: max(1, found.state_dimension // 2)]
+    return (
+        found.decades,
+        found.measured_decades,
+        float(half.mean()) * horizon / np.log(10),
+        found.directions / len(logs),
+        float(logs[0] - np.median(logs)) / np.log(10),
+        float(horizon),
+    )
