@@ -25,8 +25,8 @@ from ..lab.claims import Claim
 from ..lab.data import Data
 from ..lab.experiment import Experiment, Report
 from ..lab.flossed import Networks
-from ..lab.published import Published
 from ..lab.gains import starting_at
+from ..lab.published import Published
 
 _MOMENTS = (20, 40, 60)
 """Flossing steps at which errors are compared."""

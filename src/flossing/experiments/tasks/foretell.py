@@ -48,13 +48,14 @@ def untrained(task: Task, cell: CellSpec, networks: int, seed: int, report: Repo
 
 
 def _of_one(network: eqx.Module, task: Task, key: jax.Array) -> Sequence[float]:
-    horizon = task.loaded().horizon
-    assert horizon is not None
+    task = task.loaded()
+    trial = jax.eval_shape(task.sample, key).inputs
+    horizon = task.horizon or jax.tree.leaves(trial)[0].shape[0]
     input_key, key = jax.random.split(key)
     found = measure(
         network.cell,  # pyright: ignore
         network.initial_state,  # pyright: ignore
-        task.loaded().sample_inputs(input_key, max(300, 2 * horizon)),
+        task.sample_inputs(input_key, max(300, 2 * horizon)),
         horizon=horizon,
         loss=None,
         num_exponents=10**6,

@@ -158,6 +158,7 @@ def _flossed(setup: Setup) -> tuple[TrainState, Key[Array, " network"], float]:
 
 def _tuned(network: Any, method: Method, task: Task, key: Array) -> Any:
     """The network with the gain of its recurrent weights that gives it the wanted first exponent."""
+    assert method.first_exponent is not None
     cell = starting_at(
         method.first_exponent, network.cell, task, lambda c: network.initial_state, key=key
     )

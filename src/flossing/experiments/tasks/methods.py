@@ -27,16 +27,17 @@ class Method:
     """Whether it is a kind of flossing."""
 
 
-def remedies(cell: CellSpec, horizon: int) -> dict[str, Method]:
+def remedies(cell: CellSpec, horizon: int | None) -> dict[str, Method]:
     """All remedies that keep the architecture of a network, by name.
 
     Args:
         cell: the network as it is without any of them.
-        horizon: of the task, in steps.
+        horizon: of the task, in steps; without one, what needs it is left out.
     """
     found = {"nothing": Method(cell=cell, clip=False), "clipping": Method(cell=cell)}
     if isinstance(cell, GRUSpec | LSTMSpec):
-        found["chrono gates"] = Method(cell=_with(cell, chrono=float(horizon)))
+        if horizon is not None:
+            found["chrono gates"] = Method(cell=_with(cell, chrono=float(horizon)))
         found["open gates"] = Method(cell=_with(cell, openness=3.0))
     if isinstance(cell, TanhSpec | GRUSpec | LSTMSpec):
         found["orthogonal"] = Method(cell=_with(cell, recurrent="orthogonal"))
@@ -47,27 +48,30 @@ def remedies(cell: CellSpec, horizon: int) -> dict[str, Method]:
     return found | flossings(cell, horizon)
 
 
-def flossings(cell: CellSpec, horizon: int) -> dict[str, Method]:
+def flossings(cell: CellSpec, horizon: int | None) -> dict[str, Method]:
     """The kinds of flossing, by name."""
     if isinstance(cell, LIFSpec):
-        return _spiking(cell)
+        return _spiking(cell, horizon)
     total = cell.hidden_size * cell.layers
     few, half, nearly_all = 8, total // 2, total - 4
     kinds: dict[str, tuple[CellSpec, Schedule]] = {
-        "flossed, all": (cell, Before(num_exponents=nearly_all)),
-        "adaptive, all": (cell, Adaptive(num_exponents=nearly_all)),
+        "flossed, all": (cell, Before(num_exponents=nearly_all))
     }
+    if horizon is not None:
+        kinds["adaptive, all"] = cell, Adaptive(num_exponents=nearly_all)
     if not isinstance(cell, LinearSpec):
         kinds["flossed, half"] = cell, Before(num_exponents=half)
     if isinstance(cell, TanhSpec):
-        below, orthogonal = (-1 / horizon,), _with(cell, recurrent="orthogonal")
+        orthogonal = _with(cell, recurrent="orthogonal")
+        kinds["orthogonal, flossed"] = orthogonal, Before(num_exponents=nearly_all)
+    if isinstance(cell, TanhSpec) and cell.layers == 1 and horizon is not None:
+        below = (-1 / horizon,)
         kinds |= {
             "flossed, few": (cell, Before(num_exponents=few)),
             "joint, all": (cell, Joint(num_exponents=nearly_all)),
             "flossed, slightly below": (cell, Before(num_exponents=nearly_all, targets=below)),
             "flossed, lifted only": (cell, Before(num_exponents=nearly_all, penalty="below")),
             "adaptive, held only": (cell, Adaptive(num_exponents=nearly_all, penalty="above")),
-            "orthogonal, flossed": (orthogonal, Before(num_exponents=nearly_all)),
         }
     found = {n: Method(cell=c, schedule=s, flosses=True) for n, (c, s) in kinds.items()}
     if isinstance(cell, TanhSpec) and cell.layers == 1:
@@ -75,14 +79,15 @@ def flossings(cell: CellSpec, horizon: int) -> dict[str, Method]:
     return found
 
 
-def _spiking(cell: LIFSpec) -> dict[str, Method]:
+def _spiking(cell: LIFSpec, horizon: int | None) -> dict[str, Method]:
     """Of spiking networks: weights, or the heights of surrogate derivatives alone."""
-    response = (cell.membrane_time_constant + cell.synapse_time_constant) / cell.time_step
     weights = Before(num_exponents=cell.hidden_size // 2)
-    return {
-        "flossed, half": Method(cell=cell, schedule=weights, flosses=True),
-        "heights": Method(cell=cell, schedule=Heights(response=response), flosses=True),
-    }
+    found = {"flossed, half": Method(cell=cell, schedule=weights, flosses=True)}
+    if horizon is not None:
+        response = (cell.membrane_time_constant + cell.synapse_time_constant) / cell.time_step
+        heights = Heights(response=response)
+        found["heights"] = Method(cell=cell, schedule=heights, flosses=True)
+    return found
 
 
 def _with(cell: CellSpec, **changes: Any) -> CellSpec:

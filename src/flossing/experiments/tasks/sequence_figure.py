@@ -31,7 +31,9 @@ def figure(
     """
     with style():
         result = Figure(figsize=(13, 3.4 + 0.26 * len(parts)), layout="constrained")
-        left, right = result.subfigures(1, 2, width_ratios=(1.7, 1))
+        left, right = (
+            result.add_subfigure(s) for s in result.add_gridspec(1, 2, width_ratios=(1.7, 1))
+        )
         _table(left.subplots(), parts, duels)
         chosen = sorted(duels, key=lambda p: -duels[p].gain.value)[:3]
         axes = np.atleast_1d(right.subplots(len(chosen) + 1, 1))

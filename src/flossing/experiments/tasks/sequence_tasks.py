@@ -106,9 +106,9 @@ class SequenceTasks(Experiment):
     """Every method trains the same networks on the same trials, for as many updates.
 
     Each method has its choice among three learning rates, by two networks that are no part of the result;
-    skills are those of six others on held-out trials, with 95 % intervals of their mean. Skill is 0 for outputs
-    that know nothing of the inputs and 1 for perfect ones. Flossing is represented by the kind that is best on
-    the two tuning networks. It wins where the interval of its gain over each of the other remedies lies above
+    skills are those of six others on held-out trials, with 95 % intervals of their mean. Skill is 0 for
+    outputs that know nothing of the inputs and 1 for perfect ones. Flossing is represented by the kind that
+    is best on the two tuning networks. It wins where the interval of its gain over each of the other remedies lies above
     zero, at a gain of 0.02 or more. Seconds are those of one core and one network. At equal time, all
     methods get the time that clipping takes. Spiking networks on spoken digits take part where the files are.
 
@@ -120,8 +120,8 @@ class SequenceTasks(Experiment):
     title = "sequence tasks, flossing and other remedies"
     source = "a question of our own"
     shows = (
-        "Where flossing wins, ties and loses on tasks that are no streams of bits, at equal epochs and at equal "
-        "time. What foretells it is measured on untrained networks."
+        "Where flossing wins, ties and loses on tasks that are no streams of bits, at equal epochs and at "
+        "equal time. What foretells it is measured on untrained networks."
     )
     tasks: tuple[str, ...] = tuple(TASKS)
     """Names of tasks."""
@@ -156,7 +156,7 @@ class SequenceTasks(Experiment):
             for task, entry in self._entries().items():
                 if kind not in entry.networks:
                     continue
-                known = remedies(_network(kind, self.units), entry.task.loaded().horizon or 0)
+                known = remedies(_network(kind, self.units), entry.task.loaded().horizon)
                 names = [n for n in known if entry.every or n in MAIN]
                 if self.methods is not None:
                     names = [n for n in known if n in self.methods]
