@@ -24,6 +24,8 @@ from flossing.experiments.spiking.spike_train_matching import SpikeTrainMatching
 from flossing.experiments.spiking.stack import SpikingStack
 from flossing.experiments.spiking.stochastic import Stochastic
 from flossing.experiments.spiking.xor import SpikingXOR
+from flossing.experiments.tasks.scale import Scale
+from flossing.experiments.tasks.sequence_tasks import SequenceTasks
 
 _TRAINED = {"hidden_size": 8, "networks": 2, "epochs": 20, "steps_before": 3}
 _DELAYS = {**_TRAINED, "delays": (4,)}
@@ -118,6 +120,12 @@ EXPERIMENTS = {
     "xor": lambda: replace(XOR.quick(), **_DELAYS, schedules=("none", "adaptive")),
     "copy": lambda: replace(Copy.quick(), **_DELAYS),
     "parity": lambda: replace(Parity.quick(), **_DELAYS),
+    "sequence-tasks": lambda: replace(
+        SequenceTasks.quick(), units=8, share=0.01, methods=("clipping", "flossed, all")
+    ),
+    "scale": lambda: replace(
+        Scale.quick(), sizes=((8, 10, 8),), flossed=(2,), window=20, steps_before=2
+    ),
     "binary-first-exponent": lambda: replace(
         BinaryFirstExponent.quick(),
         hidden_size=12, networks=2, fresh_networks=2, epochs=10, starts=1, window=20,

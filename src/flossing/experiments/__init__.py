@@ -18,6 +18,7 @@ EXPERIMENTS = {
     "architectures": "rate.architectures:Architectures",
     "baselines": "rate.baselines:Baselines",
     "sequence-tasks": "tasks.sequence_tasks:SequenceTasks",
+    "scale": "tasks.scale:Scale",
     "binary-first-exponent": "binary.first_exponent:BinaryFirstExponent",
     "binary-spectra": "binary.spectra:BinarySpectra",
     "binary-xor": "binary.xor:BinaryXOR",

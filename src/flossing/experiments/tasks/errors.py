@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from ...floss.flosser import flossing_optimiser
 from ...lyapunov._orthonormalise import orthonormalise
-from ...lyapunov._steps import flatten, pull, run
+from ...lyapunov._steps import flatten, pull, run, take
 from ...optimisers import all_finite, apply_if
 from ...tasks import Task
 from ...training import Network
@@ -43,7 +43,8 @@ def error_exponents(
         key: random key of the combinations.
     """
     cell, count = network.cell, window.state_warmup
-    before, during = (jax.tree.map(lambda x: x[s], inputs) for s in _parts(window))
+    before = take(inputs, 0, count)
+    during = take(inputs, count, count + window.steps)
     start = run(cell, network.initial_state, before, count)
 
     def forward(state: PyTree, input: Array) -> tuple[PyTree, PyTree]:
@@ -68,12 +69,6 @@ def error_exponents(
         backward, orthonormalise(errors).vectors, (states, during), reverse=True
     )
     return growth.mean(0)
-
-
-def _parts(window: Window) -> tuple[slice, slice]:
-    return slice(0, window.state_warmup), slice(
-        window.state_warmup, window.state_warmup + window.steps
-    )
 
 
 def floss_errors(

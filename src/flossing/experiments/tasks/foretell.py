@@ -44,7 +44,8 @@ def untrained(task: Task, cell: CellSpec, networks: int, seed: int, report: Repo
         network = jax.tree.map(lambda x, i=i: x[i] if eqx.is_array(x) else x, made)
         report(f"network {i + 1} of {TUNING + networks}")
         rows.append(_of_one(network, task, keys[i]))
-    return xr.Dataset({name: ("network", np.array(x)) for name, x in zip(QUANTITIES, zip(*rows, strict=True), strict=True)})  # fmt: skip
+    columns = zip(QUANTITIES, zip(*rows, strict=True), strict=True)
+    return xr.Dataset({name: ("network", np.array(values)) for name, values in columns})
 
 
 def _of_one(network: eqx.Module, task: Task, key: jax.Array) -> Sequence[float]:

@@ -52,25 +52,27 @@ class Setup:
 def learn(setup: Setup, report: Report) -> xr.Dataset:
     """Flosses, chooses the learning rate, trains.
 
-    Skill is 1 for perfect outputs and 0 for the best ones that know nothing of the inputs: the share of the
-    way from chance to 1 of an accuracy, or that from chance to 0 of an error; less than 0 counts as 0. Time is
-    that of the processor, without compilation.
+    Skill is 1 for perfect outputs and 0 for the best ones that know nothing of the inputs: the share of
+    the way from chance to 1 of an accuracy, or that from chance to 0 of an error; less than 0 counts as 0.
+    Time is that of the processor, without compilation.
 
     Returns:
         By ``network``: ``test_skill``, on held-out trials. By ``epoch`` (how many are done) and ``network``:
         ``skill``, mean over the trials of the updates since the point before; ``gradient``, the median of
         log10 of the norm of the gradient with respect to the initial state. By ``rate`` and ``tuning``:
-        ``tuning_skill`` at the end of training. ``learning_rate``; ``seconds_before``, of flossing before
-        training, and ``seconds_per_epoch``, for one network.
+        ``tuning_skill`` at the end of training, NaN where there is no choice. ``learning_rate``;
+        ``seconds_before``, of flossing before training, and ``seconds_per_epoch``, for one network.
     """
     ready, keys, before = _flossed(setup)
-    tune = [i for _ in setup.rates for i in range(TUNING)]
-    rates = np.repeat(setup.rates, TUNING)
-    report(f"learning rates {min(setup.rates):g} to {max(setup.rates):g}")
-    tried = _trained(setup, _some(ready, tune), keys[np.array(tune)], rates)
-    tenth = max(1, len(tried.skill) // 10)
-    tuning = tried.skill[-tenth:].mean(0).reshape(len(setup.rates), TUNING)
-    best = int(np.argmax(tuning.mean(1)))
+    tuning = np.full((len(setup.rates), TUNING), np.nan)
+    if len(setup.rates) > 1:
+        tune = [i for _ in setup.rates for i in range(TUNING)]
+        rates = np.repeat(setup.rates, TUNING)
+        report(f"learning rates {min(setup.rates):g} to {max(setup.rates):g}")
+        tried = _trained(setup, _some(ready, tune), keys[np.array(tune)], rates)
+        tenth = max(1, len(tried.skill) // 10)
+        tuning = tried.skill[-tenth:].mean(0).reshape(len(setup.rates), TUNING)
+    best = int(np.argmax(np.nan_to_num(tuning).mean(1)))
     report(f"training at {setup.rates[best]:g}")
     chosen = np.arange(TUNING, TUNING + setup.networks)
     rates = np.full(setup.networks, setup.rates[best])

@@ -1,4 +1,4 @@
-"""Remedies for vanishing and exploding gradients: each as what a network starts with and how it is flossed."""
+"""Remedies for vanishing and exploding gradients: what a network starts with, and how it is flossed."""
 
 import dataclasses
 from typing import Any
