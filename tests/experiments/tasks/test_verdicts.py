@@ -92,14 +92,19 @@ def test_tuning_networks_choose_the_kind_of_flossing():
     np.testing.assert_allclose(duel(parts, ["a", "b"]).tuning, 0.3)
 
 
-def test_at_equal_time_all_get_the_time_of_clipping():
-    """The same curves; what takes as long before training as clipping takes in all has learned nothing."""
-    slow = made_up(GOOD, before=10.0)
-    parts = {"clipping": made_up(GOOD), "flossed": slow}
-    assert duel(parts, ["flossed"]).verdict == "ties"
+def test_at_equal_time_others_are_trained_for_as_long_as_flossing_takes():
+    """Without flossing 200 epochs fit into the time of 100 with it, and then the others learn as much."""
+    flossed = made_up(GOOD, before=10.0, per_epoch=0.1)
+    bad = made_up(BAD, curve=np.tile(BAD, (10, 1)))
+    curve = np.where((4 * EPOCHS > 100)[:, None], GOOD, BAD)
+    longer = made_up(GOOD, curve=curve).assign_coords(epoch=4 * EPOCHS)
+    parts = {"clipping": bad, "clipping, longer": longer, "flossed": flossed}
+    assert duel(parts, ["flossed"]).verdict == "wins"
     found = duel(parts, ["flossed"], "equal time")
+    assert found.other == "clipping, longer"
+    # 200 epochs are the points 120, 160 and 200; flossing is judged by its last three points, too.
+    np.testing.assert_allclose(found.gain.value, np.mean(GOOD) * 0.9 - np.mean(GOOD))
     assert found.verdict == "loses"
-    np.testing.assert_allclose(found.gain.value, -0.9 * np.mean(GOOD))
 
 
 def test_the_rule_is_chosen_by_tuning_networks_and_judged_by_the_others():

@@ -12,6 +12,8 @@ from ..lab.statistics import Estimate, rank_correlation
 from .foretell import QUANTITIES
 from .learning import TUNING
 
+MEASURES = ("equal epochs", "equal time")
+"""At which methods are compared."""
 CLEAR = 0.02
 """Skill by which methods must differ, beside being distinguishable."""
 LEVEL = 0.9
@@ -81,15 +83,16 @@ def duel(
     Args:
         parts: numbers of each method of a place.
         flossing: names of those that are kinds of flossing.
-        measure: ``equal epochs`` (held-out trials) or ``equal time`` (that of clipping).
+        measure: ``equal epochs`` (held-out trials), or ``equal time``: that of the chosen flossing.
     """
-    budget = seconds(parts["clipping"])
-    scores = {
-        name: part["test_skill"].values if measure == "equal epochs" else at_time(part, budget)
-        for name, part in parts.items()
-    }
     tuned = {name: float(part["tuning_skill"].mean("tuning").max()) for name, part in parts.items()}
     mine = max(flossing, key=lambda name: tuned[name])
+    epochs, budget = parts[mine]["epoch"][-1], seconds(parts[mine])
+    if measure == "equal epochs":
+        parts = {name: part for name, part in parts.items() if part["epoch"][-1] <= epochs}
+        scores = {name: part["test_skill"].values for name, part in parts.items()}
+    else:
+        scores = {name: at_time(part, budget) for name, part in parts.items()}
     gains = {n: mean(scores[mine] - s) for n, s in scores.items() if n not in flossing}
     other = min(gains, key=lambda name: gains[name].value)
     won = all(g.low > 0 and g.value >= CLEAR for g in gains.values())
