@@ -24,6 +24,9 @@ class Digits(DataSet, name="digits"):
     scikit-learn; pixel by pixel, also permuted, as in Le, Jaitly & Hinton 2015.
     """
 
+    horizon = 64
+    """Steps from the first pixel to the answer."""
+
     permuted: bool = False
     """Pixels come in a random order, always the same one."""
     validation: float = 0.1
@@ -61,7 +64,7 @@ class Digits(DataSet, name="digits"):
             validation=self.validation,
             test=self.test,
             key=jax.random.key(self.seed),
-            horizon=images.shape[1],
+            horizon=self.horizon,
         )
 
     def describe(self) -> str:

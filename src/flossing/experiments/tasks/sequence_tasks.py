@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Iterator
-from typing import Self
+from typing import Any, Self
 
 import xarray as xr
 from matplotlib.figure import Figure
@@ -30,7 +30,7 @@ from . import sequence_figure
 from .foretell import QUANTITIES, untrained
 from .learning import Setup, learn
 from .methods import Method, remedies
-from .verdicts import MEASURES, Duel, Place, Rule, best_rule, duel
+from .verdicts import MEASURES, Duel, Place, Rule, best_rule, duel, mean, to_level
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,7 +162,7 @@ class SequenceTasks(Experiment):
             for task, entry in self._entries().items():
                 if kind not in entry.networks:
                     continue
-                known = remedies(_network(kind, self.units), entry.task.loaded().horizon)
+                known = remedies(_network(kind, self.units), entry.task.horizon)
                 if entry.every and kind in _SINGLE:
                     known |= {n: known[m] for n, m in _LONGER.items() if m in known}
                 else:
@@ -215,6 +215,18 @@ class SequenceTasks(Experiment):
         """The numbers of each method at a place."""
         chosen = data.where(Trained, task=place.task, network=place.network)
         return {case.method: part for case, part in chosen.items()}
+
+    def table(self, data: Data) -> list[dict[str, Any]]:
+        """A row for each method at each place: skill with its interval, and what ``LEVEL`` takes to reach."""
+        rows = []
+        for place in self.places():
+            for name, part in self.of(data, place).items():
+                skill, (epochs, time) = mean(part["test_skill"].values), to_level(part)
+                row = {"task": place.task, "network": place.network, "method": name}
+                row |= {"skill": skill.value, "low": skill.low, "high": skill.high}
+                row |= {"updates to 90 %": epochs, "seconds to 90 %": time}
+                rows.append(row | {"learning rate": float(part["learning_rate"])})
+        return rows
 
     def rule(self, data: Data) -> Rule:
         """What foretells the use of flossing."""
