@@ -283,3 +283,23 @@ def test_heights_are_kept_also_when_the_module_has_learned(binary):
     assert look.learned
     assert look.steps > 0
     assert heights.surrogates[0].peak > 2 * before
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (lambda: torch.nn.RNN(1, 80), 75),
+        (lambda: torch.nn.LSTM(1, 40, num_layers=2), 75),  # 160 state variables
+        (lambda: torch.nn.LSTMCell(1, 80), 75),
+    ],
+)
+def test_nearly_as_many_exponents_are_flossed_as_there_are_units(made, expected):
+    step, state = ft.as_step(made(), torch.zeros(1))
+    flosser = ft.Flosser(step, step.module.parameters(), window=3, warmup=1, state_warmup=0)
+    assert len(flosser.update(state, torch.zeros(3, 1)).exponents) == expected
+
+
+def test_an_lstm_is_flossed_in_as_many_directions_as_it_has_units():
+    step, state = ft.as_step(torch.nn.LSTMCell(1, 4), torch.zeros(1))
+    flosser = ft.Flosser(step, step.module.parameters(), 8, window=3, warmup=1, state_warmup=0)
+    assert len(flosser.update(state, torch.zeros(3, 1)).exponents) == 4

@@ -55,9 +55,7 @@ def configs(options: Arguments) -> dict[str, RunConfig]:
     flossed = RunConfig(
         task=DelayedXOR(options.delay),
         cell=TanhSpec(options.hidden_size),
-        schedule=Adaptive(
-            num_exponents=min(75, options.hidden_size), steps_before=options.flossing_steps
-        ),
+        schedule=Adaptive(steps_before=options.flossing_steps),
         epochs=options.epochs,
         realisations=options.realisations,
         seed=options.seed,

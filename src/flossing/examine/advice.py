@@ -4,6 +4,7 @@ The code uses the names ``step``, ``state``, ``inputs`` and ``key`` as they were
 makes ``model``, the changed step, from them.
 """
 
+from ..floss._rule import nearly_all
 from .measured import Measured
 
 AGAINST_DEAD = (
@@ -196,8 +197,7 @@ def one_example(m: Measured) -> str:
 
 def _count(m: Measured) -> int:
     """How many exponents to floss: nearly all, at most one per unit of an LSTM."""
-    most = m.state_dimension // 2 if m.kind == "lstm" else m.state_dimension
-    return max(1, round(0.94 * most))
+    return nearly_all(m.state_dimension // 2 if m.kind == "lstm" else m.state_dimension)
 
 
 def _window(m: Measured) -> tuple[int, int]:

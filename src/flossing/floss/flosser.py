@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from .._checks import check_integer, check_key, has_values
 from .._readable import Summary, in_a_line, readable
+from ..cells import Cell, Stack
 from ..lyapunov._check_run import as_state
 from ..lyapunov._propagate import RenormaliseEvery
 from ..lyapunov._steps import dimension
@@ -25,6 +26,7 @@ from ..optimisers import (
     without_row_mean,
 )
 from ..surrogates import Surrogate
+from ._rule import nearly_all
 from .objective import Penalty, flossing_loss
 from .window import Window
 
@@ -85,14 +87,15 @@ class Flosser(Window):
     ``init`` and ``update`` are those of an Optax optimiser, for a loss of its own (``fl.flossing_loss``).
     Both can be jitted, mapped over networks with ``jax.vmap``, and scanned over steps::
 
-        flosser = fl.Flosser(num_exponents=16, step=lambda model: model.cell)
+        flosser = fl.Flosser(step=lambda model: model.cell)
         opt_state = flosser.init(model)
         for key in jax.random.split(key, 200):
             model, opt_state, info = flosser.update(model, opt_state, state, inputs, key=key)
 
     Args:
         num_exponents: how many leading exponents are flossed; at most as many as there are state variables,
-            and in an LSTM as there are units.
+            and in an LSTM as there are units. Default: nearly all, 94 % of the units of a cell, or of the
+            state variables of another step, and 128 at most.
         targets: one number for all, or one per exponent, in nats per step.
         window: steps of tangent propagation, warm-up included.
         warmup: first steps of the window, which turn the random basis and are not counted.
@@ -112,7 +115,7 @@ class Flosser(Window):
     Source: Engelken 2023; averages, clipping and the falling rate are ours.
     """
 
-    num_exponents: int = 16
+    num_exponents: int | None = None
     penalty: Penalty = eqx.field(kw_only=True, static=True, default="two-sided")
     detach_warmup: bool = eqx.field(kw_only=True, default=False)
     detach_states: bool = eqx.field(kw_only=True, default=False)
@@ -124,7 +127,8 @@ class Flosser(Window):
     keep_row_means: bool | None = eqx.field(kw_only=True, default=None)
 
     def __check_init__(self) -> None:
-        check_integer("num_exponents", self.num_exponents, 1)
+        if self.num_exponents is not None:
+            check_integer("num_exponents", self.num_exponents, 1)
 
     def init(self, model: Any) -> FlosserState:
         """The state before the first step."""
@@ -212,9 +216,11 @@ class Flosser(Window):
 
     def _count(self, model: Any, state: PyTree) -> int:
         """How many exponents are flossed."""
-        most = getattr(self.step(model), "most_flossed", None)
-        count = min(self.num_exponents, _dimension(state, self.tangents))
-        return count if most is None else min(count, most)
+        step, size = self.step(model), _dimension(state, self.tangents)
+        most = getattr(step, "most_flossed", None)
+        most = size if most is None else min(size, most)
+        wanted = self.num_exponents
+        return min(nearly_all(min(size, _units(step) or size)) if wanted is None else wanted, most)
 
     def _mask(self, model: Any) -> PyTree:
         """The leaves of the model that are flossed."""
@@ -277,3 +283,10 @@ def _dimension(state: PyTree, tangents: PyTree) -> int:
     if tangents is not None:
         state = eqx.filter(state, tangents)
     return dimension(as_state(state))
+
+
+def _units(step: Any) -> int | None:
+    """The units of a cell, in a stack those of all layers together; ``None`` for another step."""
+    if isinstance(step, Stack):
+        return sum(_units(layer) or 0 for layer in step.layers) or None
+    return step.hidden_size if isinstance(step, Cell) else None

@@ -22,6 +22,8 @@ class ModuleStep:
         self.module: torch.nn.Module = adapted.module
         self.keep_row_means: bool = adapted.spiking
         """Whether flossing steps leave the means of rows of weights as they are: for spiking units."""
+        self.most_flossed: int | None = adapted.most_flossed
+        """How many leading exponents flossing moves at most: in an LSTM as many as there are units."""
         self._advance = adapted.advance
         self._input_axes = input_axes
 

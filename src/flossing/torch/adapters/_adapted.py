@@ -15,6 +15,8 @@ class Adapted(NamedTuple):
     state: Any
     """Where the module starts."""
     spiking: bool = False
+    most_flossed: int | None = None
+    """How many leading exponents flossing moves at most; ``None``: one for each state variable."""
 
 
 def library_of(module: torch.nn.Module) -> set[str]:

@@ -17,7 +17,9 @@ def adapted(module: Any, sample: Tensor) -> Adapted:
     if isinstance(module, nn.RNNCellBase):
         zeros = sample.new_zeros(len(sample), module.hidden_size)
         if isinstance(module, nn.LSTMCell):
-            return Adapted(module, lambda state, x: module(x, state), (zeros, zeros.clone()))
+            start = zeros, zeros.clone()
+            units = module.hidden_size
+            return Adapted(module, lambda state, x: module(x, state), start, most_flossed=units)
         return Adapted(module, lambda state, x: module(x, state), zeros)
     if module.bidirectional:
         raise ValueError(
@@ -43,4 +45,5 @@ def _layers(module: Any, sample: Tensor) -> Adapted:
     if not isinstance(module, nn.LSTM):
         return Adapted(module, advance, hidden)
     cell = sample.new_zeros(len(sample), module.num_layers, module.hidden_size)
-    return Adapted(module, advance, (hidden, cell))
+    units = module.num_layers * module.hidden_size
+    return Adapted(module, advance, (hidden, cell), most_flossed=units)
