@@ -8,10 +8,11 @@ import optax
 import pytest
 
 import flossing as fl
+from flossing.floss._rule import half_width
 from flossing.floss.adaptive import scale_heights
 from flossing.surrogates import SuperSpike
 
-START, STEPS = jnp.ones(1), 9
+START, STEPS = jnp.ones(1), 25
 HORIZON = 10.0
 
 
@@ -22,7 +23,7 @@ def rate_step(model):
 
 FLOSSER = fl.Flosser(
     1,
-    window=6,
+    window=22,
     warmup=2,
     state_warmup=3,
     renormalise_every=1,
@@ -76,10 +77,9 @@ def test_every_look_and_step_draws_with_a_key_of_its_own(key):
     def inputs(key):
         return jax.random.normal(key, (STEPS,))
 
-    flosser = eqx.tree_at(
-        lambda f: f.step, FLOSSER, lambda model: lambda x, u: jnp.exp(model["a"] + u) * x
-    )
-    keeper = fl.AdaptiveFlosser(flosser, horizon=1e-3, band=1e-9, every=1)
+    far = -50.0, lambda model: lambda x, u: jnp.exp(model["a"] + u) * x
+    flosser = eqx.tree_at(lambda f: (f.targets, f.step), FLOSSER, far)
+    keeper = fl.AdaptiveFlosser(flosser, horizon=10, every=1)
     model, state = at(0.4), keeper.init(at(0.4))
     look_key, floss_key = jax.random.split(key)
     for k in (jax.random.key(1), key):
@@ -211,3 +211,14 @@ def test_heights_that_are_numbers_are_freed_by_what_the_message_says():
     free = fl.free_heights(model)
     HEIGHTS.init(free)
     assert float(free.spike.peak) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("horizon", "starts", "expected"), [(40, None, 0.05), (100, None, 0.04), (100, 4, 0.02)]
+)
+def test_the_band_is_as_wide_as_a_look_resolves(horizon, starts, expected):
+    """Over 75 counted steps 3 / 75, and half of that as the mean of four trajectories."""
+    window = fl.Flosser(window=100, warmup=25, num_starts=starts)
+    assert half_width(window, 2.0, horizon) == pytest.approx(expected)
+    heights = fl.SurrogateHeights(window=100, warmup=25, num_starts=starts)
+    assert half_width(heights, 2.0, horizon) == 2.0 / horizon

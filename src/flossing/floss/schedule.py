@@ -191,8 +191,8 @@ class Adaptive(Before, name="adaptive"):
     every: int = 20
     """Epochs between looks at the exponents."""
     band: float = 2.0
-    """Half the width of the band of lambda_1. In units of one over the horizon of the task; a network whose
-    first exponent leaves the band is flossed."""
+    """Half the width of the band of lambda_1. In units of one over the horizon of the task, and at least what
+    a look resolves; a network whose first exponent leaves the band is flossed."""
     learned: float = 0.5
     """Loss, of that at chance, that counts as learned. A network below it is no longer moved upwards."""
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .._checks import check_finite, check_instance, check_integer, check_positive
-from ..floss._rule import Rule, remembered
+from ..floss._rule import Rule, half_width, remembered
 from .window import Window
 
 
@@ -30,7 +30,8 @@ class AdaptiveFlosser:
 
     Every ``every`` calls it looks at the exponent. The band is ``band / horizon`` wide to either side
     of the target: an exponent of size ``1 / horizon`` shrinks or grows an error signal by a factor of e
-    over the horizon. It flosses when
+    over the horizon. It is never narrower than a look resolves: 3 over the counted steps of the window,
+    0.04 by default. It flosses when
 
     - the exponent is above the band: gradients are about to explode; or
     - it is below the band and the model has not learned yet: its gradients have vanished. A model that
@@ -43,7 +44,7 @@ class AdaptiveFlosser:
     Args:
         flosser: an ``ft.Flosser``, or ``ft.SurrogateHeights``.
         horizon: the longest time that the model has to bridge, in steps.
-        band: half the width of the band, times the horizon.
+        band: half the width of the band, times the horizon, unless that is less than a look resolves.
         every: calls between looks.
         learned: the model has learned when its loss, averaged over the last calls, is below this
             fraction of the loss of one that has learned nothing.
@@ -69,7 +70,8 @@ class AdaptiveFlosser:
             check_finite("chance", chance)
         self.flosser = flosser
         target = np.ravel(np.asarray(flosser.targets, float))[0]
-        self.rule = Rule(target, band / horizon, every, learned, flosser.disturbs)
+        width = half_width(flosser, band, horizon)
+        self.rule = Rule(target, width, every, learned, flosser.disturbs)
         self.calls = 0
         self.mean_loss = np.float64(np.inf)
         self.chance = np.float64(np.nan if chance is None else chance)
