@@ -74,22 +74,25 @@ GOOD, BAD = [0.9, 0.92, 0.95, 0.93], [0.1, 0.2, 0.15, 0.1]
 
 
 def test_flossing_wins_where_it_is_better_than_every_other_remedy():
-    parts = {"clipping": made_up(BAD), "orthogonal": made_up(BAD), "flossed": made_up(GOOD)}
-    found = duel(parts, ["flossed"])
+    parts = {"clipping": made_up(BAD), "orthogonal": made_up(BAD), "flossed, all": made_up(GOOD)}
+    found = duel(parts, ["flossed, all"])
     assert found.verdict == "wins"
     np.testing.assert_allclose(found.over_clipping, np.subtract(GOOD, BAD))
     parts["orthogonal"] = made_up(np.add(GOOD, 0.001))
-    assert duel(parts, ["flossed"]).verdict == "ties"
-    assert duel(parts, ["flossed"]).other == "orthogonal"
+    assert duel(parts, ["flossed, all"]).verdict == "ties"
+    assert duel(parts, ["flossed, all"]).other == "orthogonal"
     parts["orthogonal"] = made_up(np.add(GOOD, 0.05))
-    assert duel(parts, ["flossed"]).verdict == "loses"
+    assert duel(parts, ["flossed, all"]).verdict == "loses"
 
 
-def test_tuning_networks_choose_the_kind_of_flossing():
-    lucky = made_up(np.add(GOOD, 0.04), tuning=0.3)
-    parts = {"clipping": made_up(BAD), "a": made_up(GOOD, tuning=0.8), "b": lucky}
-    assert duel(parts, ["a", "b"]).flossed == "a"
-    np.testing.assert_allclose(duel(parts, ["a", "b"]).tuning, 0.3)
+def test_the_recommended_kind_of_flossing_counts_not_the_best_one():
+    parts = {"clipping": made_up(BAD), "flossed, all": made_up(np.add(GOOD, 0.04))}
+    flossing = ["flossed, all", "flossed, few", "adaptive, all"]
+    assert duel(parts, flossing[:1]).flossed == "flossed, all"
+    parts |= {"flossed, few": made_up(np.add(GOOD, 0.05)), "adaptive, all": made_up(GOOD)}
+    found = duel(parts, flossing)
+    assert (found.flossed, found.other) == ("adaptive, all", "clipping")
+    np.testing.assert_allclose(found.gain.value, np.mean(GOOD) - np.mean(BAD))
 
 
 def test_at_equal_time_others_are_trained_for_as_long_as_flossing_takes():
@@ -98,9 +101,9 @@ def test_at_equal_time_others_are_trained_for_as_long_as_flossing_takes():
     bad = made_up(BAD, curve=np.tile(BAD, (10, 1)))
     curve = np.where((4 * EPOCHS > 100)[:, None], GOOD, BAD)
     longer = made_up(GOOD, curve=curve).assign_coords(epoch=4 * EPOCHS)
-    parts = {"clipping": bad, "clipping, longer": longer, "flossed": flossed}
-    assert duel(parts, ["flossed"]).verdict == "wins"
-    found = duel(parts, ["flossed"], "equal time")
+    parts = {"clipping": bad, "clipping, longer": longer, "flossed, all": flossed}
+    assert duel(parts, ["flossed, all"]).verdict == "wins"
+    found = duel(parts, ["flossed, all"], "equal time")
     assert found.other == "clipping, longer"
     # 200 epochs are the points 120, 160 and 200; flossing is judged by its last three points, too.
     np.testing.assert_allclose(found.gain.value, np.mean(GOOD) * 0.9 - np.mean(GOOD))

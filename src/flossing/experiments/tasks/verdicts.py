@@ -14,6 +14,8 @@ from .learning import TUNING
 
 MEASURES = ("equal epochs", "equal time")
 """At which methods are compared."""
+RECOMMENDED = ("adaptive, all", "flossed, all", "heights", "flossed, half")
+"""The kind of flossing that stands for all: the first one that was tried."""
 CLEAR = 0.02
 """Skill by which methods must differ, beside being distinguishable."""
 LEVEL = 0.9
@@ -55,7 +57,7 @@ def at_time(part: xr.Dataset, seconds: float) -> np.ndarray:
 
 
 class Duel(NamedTuple):
-    """The flossing that tuning networks choose, against the other remedies."""
+    """Flossing as it is recommended, against the other remedies."""
 
     flossed: str
     """Name of the kind of flossing."""
@@ -77,16 +79,16 @@ def duel(
     """How flossing fares.
 
     Flossing wins if the interval of its gain over every other remedy lies above zero, and the gain is at
-    least ``CLEAR``; it loses if that of some other over it does. The kind of flossing is the one
-    that is best on the tuning networks, so that the choice among many kinds is not counted as skill.
+    least ``CLEAR``; it loses if that of some other over it does. Flossing is the first kind of
+    ``RECOMMENDED`` that was tried, not the best one: no choice among many kinds is counted as skill.
 
     Args:
         parts: numbers of each method of a place.
         flossing: names of those that are kinds of flossing.
-        measure: ``equal epochs`` (held-out trials), or ``equal time``: that of the chosen flossing.
+        measure: ``equal epochs`` (held-out trials), or ``equal time``: that of flossing.
     """
     tuned = {name: float(part["tuning_skill"].mean("tuning").max()) for name, part in parts.items()}
-    mine = max(flossing, key=lambda name: tuned[name])
+    mine = next(name for name in RECOMMENDED if name in flossing)
     epochs, budget = parts[mine]["epoch"][-1], seconds(parts[mine])
     if measure == "equal epochs":
         parts = {name: part for name, part in parts.items() if part["epoch"][-1] <= epochs}
