@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 
+import equinox as eqx
 import jax
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ import flossing as fl
 from flossing.cli import main
 from flossing.commands.examine import _code
 from flossing.runs import RunConfig, driven, load, parts, run, to_yaml
-from flossing.runs.examining import entry, horizon_of
+from flossing.runs.examining import entry, horizon_of, signal_of
 
 TASK = fl.tasks.Copy(4, num_steps=12)
 SMALL = ["--task", "copy", "--task.delay", "4", "--task.num-steps", "12", "--steps", "80"]
@@ -33,7 +34,11 @@ def test_the_file_holds_what_the_function_returns_for_the_same_network(tmp_path,
     found, content = examine(*SMALL, *cell, "--seed", "3", directory=tmp_path / "x")
     config = RunConfig(task=TASK, cell=fl.TanhSpec(6, gain=0.5), seed=3)
     step, state, inputs, key = driven(config, steps=80, seed=3)
-    report = fl.examine(step, state, inputs, horizon=4, num_exponents=6, key=key)
+    network = jax.tree.map(lambda x: x[0] if eqx.is_array(x) else x, config.networks())
+    report = fl.examine(
+        step, state, inputs, horizon=4, num_exponents=6,
+        target_signal=signal_of(network, TASK, key), key=key,
+    )  # fmt: skip
     m, numbers = report.measured, found["numbers"]
     assert numbers["exponents"] == m.exponents.tolist()
     assert numbers["log_gradient"] == m.log_gradient.tolist()

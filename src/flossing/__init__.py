@@ -42,7 +42,7 @@ from .cells import (
     open_gates as open_gates,
     with_escape as with_escape,
 )
-from .examine import Report as Report, examine as examine
+from .examine import Report as Report, examine as examine, target_signal as target_signal
 from .floss import (
     Adaptive as Adaptive,
     AdaptiveFlosser as AdaptiveFlosser,

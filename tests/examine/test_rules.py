@@ -78,8 +78,26 @@ def test_a_wide_surrogate_is_a_fault_where_gradients_explode_only():
     assert names(spiking(open=0.7)) == ["fine"]
 
 
+@pytest.mark.parametrize(
+    ("first", "signal", "told"),
+    [
+        (-0.2, 0.099, ["vanishing", "unseen"]),
+        (-0.2, 0.101, ["vanishing"]),
+        (-0.2, 0.301, ["vanishing", "seen"]),
+        (0.1, -0.02, ["uneven", "unseen"]),
+        (-0.01, 0.0, ["fine"]),
+        (-0.01, 0.5, ["seen", "fine"]),
+    ],
+)
+def test_a_task_whose_targets_are_not_seen_is_one_for_flossing(first, signal, told):
+    """Where errors arrive and targets are unseen, the task asks for something else than flossing."""
+    exponents = np.full(8, first)
+    patient = healthy(exponents=exponents, log_singular_values=np.zeros(8), target_signal=signal)
+    assert names(patient) == told
+
+
 def test_every_rule_has_a_patient():
-    tried = set(PATIENTS) | {"erased", "wide", "fine"}
+    tried = set(PATIENTS) | {"erased", "wide", "fine", "unseen", "seen"}
     assert tried == {rule.find.__name__.replace("_", " ") for rule in RULES}
 
 

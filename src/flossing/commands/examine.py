@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import equinox as eqx
+import jax
 from rich.console import Console
 
 from .._checks import check_integer, check_seed
-from ..cells import GRUSpec, LSTMSpec
+from ..cells import CellSpec, GRUSpec, LSTMSpec
 from ..examine import Report, examine
 from ..lyapunov._steps import dimension
 from ..runs import directory as files
@@ -23,6 +25,7 @@ from ..runs.examining import (
     driven,
     entry,
     horizon_of,
+    signal_of,
     write_examination,
 )
 from ..runs.summary import headline, summarise
@@ -112,7 +115,15 @@ def examined(options: Arguments, found: Driven, config: RunConfig) -> Report:
     count = size if count == "all" else count or USUAL
     horizon = options.horizon or horizon_of(config.task)
     step, state, inputs, key = found
-    return examine(step, state, inputs, horizon=horizon, num_exponents=count, key=key)
+    signal = None
+    if options.run is None and isinstance(
+        config.cell, CellSpec
+    ):  # a trained network has used it up
+        network = jax.tree.map(lambda x: x[0] if eqx.is_array(x) else x, config.networks())
+        signal = signal_of(network, config.task, key)
+    return examine(
+        step, state, inputs, horizon=horizon, num_exponents=count, target_signal=signal, key=key
+    )
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -1,5 +1,6 @@
 """One call that examines a model: how gradients travel in it, and what to do about it."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from .measure import measure
 from .measured import Measured as Measured
 from .report import Report as Report
 from .rules import RULES as RULES, findings
+from .target_signal import target_signal as target_signal
 
 
 def examine(
@@ -21,6 +23,7 @@ def examine(
     loss: Callable[[PyTree], Float[Array, ""]] | None = None,
     num_exponents: int = 16,
     time_step: float | None = None,
+    target_signal: float | None = None,
     key: PRNGKeyArray,
 ) -> Report:
     """How gradients travel in a model, what is wrong with it, and what to do about it.
@@ -44,6 +47,8 @@ def examine(
         loss: function of the state after the horizon, whose gradient is followed; default a random one.
         num_exponents: leading exponents and singular values that are measured, at most N.
         time_step: length of a step in ms; default that of the cell, if it has one.
+        target_signal: what ``fl.target_signal`` found of the loss of your task; foretells whether flossing
+            helps.
         key: random key.
 
     Returns:
@@ -56,4 +61,6 @@ def examine(
         step, state, inputs, horizon=horizon, loss=loss, num_exponents=num_exponents,
         time_step=time_step, key=key,
     )  # fmt: skip
+    if target_signal is not None:
+        measured = dataclasses.replace(measured, target_signal=float(target_signal))
     return Report(measured, tuple(findings(measured)))

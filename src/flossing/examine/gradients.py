@@ -10,6 +10,8 @@ LIMIT = 3.0
 """Decades over the horizon, up or down, beyond which gradients are lost."""
 USABLE = 1.0
 """Decades up to which they are as good as they need to be."""
+UNSEEN, SEEN = 0.1, 0.3
+"""Target signals up to which flossing gained much, and from which it gained little."""
 FEW = 0.25
 """Share of the measured directions below which few carry errors."""
 
@@ -69,6 +71,34 @@ def uneven(m: Measured) -> Found | None:
         advice=words,
         code=code,
     )
+
+
+def unseen(m: Measured) -> Found | None:
+    """Errors do not arrive, and what does arrive has nothing to do with the targets."""
+    if m.target_signal is None or m.target_signal > UNSEEN or abs(m.decades) <= USABLE:
+        return None
+    return Found(
+        sentence="The gradient does not see the targets: flossing is likely to help.",
+        evidence=_signal(m),
+        advice="Floss before training, and keep the exponents while it learns, as said above. Where this was "
+        "so, flossed networks learned tasks that others did not, or learned them more surely.",
+    )
+
+
+def seen(m: Measured) -> Found | None:
+    """The gradient sees the targets, from short lags or because errors arrive."""
+    if m.target_signal is None or m.target_signal < SEEN:
+        return None
+    return Found(
+        sentence="The gradient sees the targets: the network learns without flossing, or nearly as well.",
+        evidence=_signal(m),
+    )
+
+
+def _signal(m: Measured) -> str:
+    assert m.target_signal is not None
+    share = max(0.0, 100 * m.target_signal)
+    return f"{share:.0f} % of the gradient of the recurrent weights comes from the targets."
 
 
 def _growth(m: Measured) -> str:

@@ -101,6 +101,8 @@ class Measured:
     has_inputs: bool = True
     inputs_vary: bool = True
     """Whether the inputs differ from step to step, so that it is known what they move."""
+    target_signal: float | None = None
+    """Share of the task's gradient that comes from its targets; ``None`` where it was not measured."""
     checked: tuple[tuple[str, str], ...] = ()
     """What the checks of derivatives said: names and texts, which say what to do as well."""
     resets: tuple[str, ...] = ()

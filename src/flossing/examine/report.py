@@ -80,6 +80,7 @@ class Report:
             (f"time constants ({m.time_unit})", _listed(m.time_constants)),
             ("growth of an error over the horizon", f"10^{m.decades:.1f} by lambda_1"),
             ("gradient over the horizon", f"10^{m.measured_decades:.1f} measured"),
+            *_of_targets(m),
             (
                 "directions that keep 1/e",
                 f"{m.directions} of {len(m.log_singular_values)} measured",
@@ -178,6 +179,15 @@ def _numbers(values: np.ndarray, errors: np.ndarray) -> str:
 def _listed(values: np.ndarray) -> str:
     rest = f", ... {values[-1]:.3g}" if len(values) > 3 else ""
     return ", ".join(f"{v:.3g}" for v in values[:3]) + rest
+
+
+def _of_targets(m: Measured) -> list[tuple[str, str]]:
+    """What of the gradient comes from the targets, if that was measured."""
+    if m.target_signal is None:
+        return []
+    return [
+        ("target signal of the task", f"{max(0.0, 100 * m.target_signal):.0f} %")
+    ]
 
 
 def _condition(m: Measured) -> str:

@@ -15,7 +15,9 @@ from .gradients import (
     fine,
     forgotten,
     lost,
+    seen,
     uneven,
+    unseen,
     vanishing,
 )
 from .measured import Measured
@@ -42,6 +44,7 @@ RULES = (
     Rule(exploding, "fault", "Engelken 2023; Mikhaeil, Monfared & Durstewitz 2022"),
     Rule(vanishing, "fault", "Engelken 2023; Bengio, Simard & Frasconi 1994"),
     Rule(uneven, "warning", "findings: Defaults that do no harm (copy with a fresh GRU, 10^-2.5)"),
+    Rule(unseen, "warning", "results: sequence-tasks (where flossing wins)"),
     Rule(shut_gates, "warning", "findings: Gated and leaky networks", ("fine",)),
     Rule(erased, "warning", "Jozefowicz, Zaremba & Sutskever 2015: forget biases of LSTMs"),
     Rule(saturated, "warning", "Glorot & Bengio 2010: saturated units pass no errors on"),
@@ -51,6 +54,7 @@ RULES = (
     Rule(no_second_derivative, "warning", "flossing differentiates the surrogate derivative"),
     Rule(checks, "warning", "ft.check, and the checks of a step"),
     Rule(slow_variable, "warning", "findings: Delayed XOR with spikes (adaptive thresholds)"),
+    Rule(seen, "note", "results: sequence-tasks (where flossing ties)"),
     Rule(apart, "note", "a triangular Jacobian has the exponents of its diagonal blocks"),
     Rule(lost, "note", "findings: Lost directions"),
     Rule(few_directions, "note", "findings: Condition numbers; flossing one exponent makes them worse"),

@@ -12,13 +12,15 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from .._checks import check_integer, check_seed
 from .._system import command_line
-from ..examine import Report, examine
+from ..examine import Report, examine, target_signal
 from ..lyapunov import entropy_rate, kaplan_yorke_dimension
-from ..tasks import Task
+from ..tasks import Task, Trial
+from ..training import Network
+from ..training.trainer import cell_of, outputs_of
 from . import directory as files
 from .config import RunConfig, to_mapping
 from .train import read_config
@@ -91,6 +93,42 @@ def drive(
     input_key, key = jax.random.split(jax.random.key(seed))
     inputs = config.task.loaded().sample_inputs(input_key, steps)
     return Driven(config.step(chosen), config.state(chosen), inputs, key)
+
+
+TRIALS, PARTS = 1024, 32
+"""From which target signals are taken, and of how many gradients."""
+
+
+class TaskLoss(eqx.Module):
+    """The loss of a task in the form of ``fl.target_signal``."""
+
+    task: Task
+
+    def __call__(self, network: Any, given: tuple[Any, Any], targets: Any) -> Array:
+        """The loss of a batch; ``given`` are its inputs and the mask of scored steps."""
+        inputs, mask = given
+        noise = jax.random.split(jax.random.key(0), jax.tree.leaves(inputs)[0].shape[0])
+        outputs = outputs_of(network, inputs, network.initial_state, noise)
+        return self.task.loss(outputs, Trial(inputs, targets, mask))
+
+
+def signal_of(network: Network, task: Task, key: PRNGKeyArray) -> float:
+    """The target signal of a network's recurrent weights on a task."""
+    task = task.loaded()
+    batch_key, shuffle_key = jax.random.split(key)
+    trial = task.batch(batch_key, 0, TRIALS)
+    given = trial.inputs, trial.mask
+    return float(
+        target_signal(
+            TaskLoss(task),
+            network,
+            given,
+            trial.targets,
+            parts=PARTS,
+            where=cell_of,
+            key=shuffle_key,
+        )
+    )
 
 
 def horizon_of(task: Task) -> int:

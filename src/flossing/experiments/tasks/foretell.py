@@ -10,10 +10,9 @@ import xarray as xr
 
 from ...cells import CellSpec
 from ...examine.measure import measure
-from ...examine.target_signal import target_signal
 from ...runs import RunConfig
-from ...tasks import Task, Trial
-from ...training.trainer import outputs_of
+from ...runs.examining import signal_of
+from ...tasks import Task
 from ..lab.experiment import Report
 from .learning import TUNING
 
@@ -26,8 +25,6 @@ QUANTITIES = {
     "steps": "steps of the horizon",
 }
 """Names and what they are; growth and condition number in decades."""
-TRIALS, PARTS = 1024, 32
-"""From which the target signal is taken, and of how many gradients."""
 
 
 def untrained(task: Task, cell: CellSpec, networks: int, seed: int, report: Report) -> xr.Dataset:
@@ -70,34 +67,11 @@ def _of_one(network: Any, task: Task, key: jax.Array) -> Sequence[float]:
     )
     logs = found.log_singular_values
     half = found.exponents[: max(1, found.state_dimension // 2)]
-    batch_key, shuffle_key = jax.random.split(key)
-    trial = task.batch(batch_key, 0, TRIALS)
-    signal = target_signal(
-        TaskLoss(task), network, (trial.inputs, trial.mask), trial.targets,
-        parts=PARTS, where=_cell, key=shuffle_key,
-    )  # fmt: skip
     return (
-        float(signal),
+        signal_of(network, task, key),
         found.decades,
         found.measured_decades,
         float(half.mean()) * horizon / np.log(10),
         float(logs[0] - np.median(logs)) / np.log(10),
         float(horizon),
     )
-
-
-class TaskLoss(eqx.Module):
-    """The loss of a task, for ``target_signal``: one object for one program, whatever the network."""
-
-    task: Task
-
-    def __call__(self, network: Any, given: tuple[Any, Any], targets: Any) -> jax.Array:
-        """The loss of a batch; ``given`` are its inputs and the mask of scored steps."""
-        inputs, mask = given
-        noise = jax.random.split(jax.random.key(0), jax.tree.leaves(inputs)[0].shape[0])
-        outputs = outputs_of(network, inputs, network.initial_state, noise)
-        return self.task.loss(outputs, Trial(inputs, targets, mask))
-
-
-def _cell(network: Any) -> Any:
-    return network.cell
