@@ -185,9 +185,7 @@ def _of_targets(m: Measured) -> list[tuple[str, str]]:
     """What of the gradient comes from the targets, if that was measured."""
     if m.target_signal is None:
         return []
-    return [
-        ("target signal of the task", f"{max(0.0, 100 * m.target_signal):.0f} %")
-    ]
+    return [("target signal of the task", f"{max(0.0, 100 * m.target_signal):.0f} %")]
 
 
 def _condition(m: Measured) -> str:
