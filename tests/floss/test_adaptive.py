@@ -222,3 +222,19 @@ def test_the_band_is_as_wide_as_a_look_resolves(horizon, starts, expected):
     assert half_width(window, 2.0, horizon) == pytest.approx(expected)
     heights = fl.SurrogateHeights(window=100, warmup=25, num_starts=starts)
     assert half_width(heights, 2.0, horizon) == 2.0 / horizon
+
+
+def test_a_loss_that_is_a_python_number_does_not_compile_the_update_anew(key):
+    traced = []
+
+    def step(model):
+        traced.append(model)
+        return rate_step(model)
+
+    keeper = fl.AdaptiveFlosser(eqx.tree_at(lambda f: f.step, FLOSSER, step), horizon=HORIZON)
+    model, state = at(0.0), keeper.init(at(0.0))
+    for loss in (0.7, 0.6, np.float64(0.5), jnp.asarray(0.4)):
+        model, state, _ = keeper.update(model, state, START, loss=loss, key=key)
+        if loss == 0.7:
+            once = len(traced)
+    assert len(traced) == once

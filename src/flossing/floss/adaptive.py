@@ -171,7 +171,6 @@ class AdaptiveFlosser(eqx.Module):
             chance,
         )
 
-    @eqx.filter_jit
     def update(
         self,
         model: Any,
@@ -195,6 +194,20 @@ class AdaptiveFlosser(eqx.Module):
             The model, the new state, and a ``Look``.
         """
         check_key("key", key)
+        if loss is not None:  # a Python number would be a part of the program
+            loss = jnp.asarray(loss, keeper_state.mean_loss.dtype)
+        return self._update(model, keeper_state, state, inputs, loss, key)
+
+    @eqx.filter_jit
+    def _update(
+        self,
+        model: Any,
+        keeper_state: KeeperState,
+        state: Any,
+        inputs: Any,
+        loss: Array | None,
+        key: Array,
+    ) -> tuple[Any, KeeperState, Look]:
         keeper_state = _remembered(keeper_state, loss)
         calls, mean = keeper_state.calls, keeper_state.mean_loss
         due = self._rule.is_due(calls)
@@ -260,12 +273,12 @@ class AdaptiveFlosser(eqx.Module):
         return self.flosser.update(model, flosser_state, state, inputs, key=keys[1])
 
 
-def _remembered(keeper_state: KeeperState, loss: ArrayLike | None) -> KeeperState:
+def _remembered(keeper_state: KeeperState, loss: Array | None) -> KeeperState:
     """The state with one more loss in its average."""
     if loss is None:
         return keeper_state
     mean = keeper_state.mean_loss
-    mean, chance = remembered(mean, keeper_state.chance, jnp.asarray(loss, mean.dtype), jnp)
+    mean, chance = remembered(mean, keeper_state.chance, loss, jnp)
     return keeper_state._replace(mean_loss=mean, chance=chance)
 
 
