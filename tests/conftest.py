@@ -16,7 +16,11 @@ with jaxtyping.install_import_hook("flossing", "typechecker.check"):
     import flossing  # noqa: F401
     from flossing._compiled import compile_quickly, forget_programs
 
-compile_quickly(level=0)  # tests compile for longer than they compute
+# Tests compile for longer than they compute. Parts of a program that are compiled in threads of their own
+# cost a sixth more, and workers of pytest-xdist use all cores already.
+compile_quickly(level=0)
+os.environ["XLA_FLAGS"] += " --xla_cpu_parallel_codegen_split_count=1"
+jax.config.update("jax_traceback_in_locations_limit", 0)  # where a program's operations come from
 
 
 @pytest.fixture(autouse=True, scope="module")

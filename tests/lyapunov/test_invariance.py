@@ -8,8 +8,6 @@ import pytest
 
 import flossing as fl
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
-
 STEPS = 50
 
 
