@@ -53,9 +53,6 @@ def problem(cell, k=3):
         (fl.TanhCell, 1),
         (fl.BinaryCell, "auto"),
         pytest.param(fl.TanhCell, 4, marks=pytest.mark.slow),
-        pytest.param(fl.TanhCell, "auto", marks=pytest.mark.slow),
-        pytest.param(fl.BinaryCell, 1, marks=pytest.mark.slow),
-        pytest.param(fl.BinaryCell, 4, marks=pytest.mark.slow),
     ],
 )
 def test_gradients_are_those_of_a_loop_with_constant_states(x64, kind, every):

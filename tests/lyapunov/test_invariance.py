@@ -155,7 +155,7 @@ def test_warmup_is_running_the_state_first(detach, driven):
     [(1, False), (3, True), ("auto", False)]
     + [
         pytest.param(*case, marks=pytest.mark.slow)
-        for case in [(1, True), (5, False), (5, True), (3, False), ("auto", True)]
+        for case in [(5, True), ("auto", True)]
     ],
 )
 def test_basis_warmup_is_running_the_basis_first(every, detach, driven):
