@@ -14,7 +14,6 @@ os.environ.setdefault("FLOSSING_CACHE", "")
 # starts. Each worker has a folder of its own: none should read what another has half written.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="flossing-tests-")
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
-atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
 import jax
 import jaxtyping
@@ -24,10 +23,13 @@ with jaxtyping.install_import_hook("flossing", "typechecker.check"):
     import flossing  # noqa: F401
     from flossing._compiled import compile_quickly, forget_programs
 
+atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+
 # Tests compile for longer than they compute. Parts of a program that are compiled in threads of their own
 # cost a sixth more, and workers of pytest-xdist use all cores already.
 compile_quickly(level=0)
-os.environ["XLA_FLAGS"] += " --xla_cpu_parallel_codegen_split_count=1"
+if "split_count" not in os.environ["XLA_FLAGS"]:
+    os.environ["XLA_FLAGS"] += " --xla_cpu_parallel_codegen_split_count=1"
 jax.config.update("jax_traceback_in_locations_limit", 0)  # where a program's operations come from
 
 

@@ -129,7 +129,7 @@ def test_every_published_table_is_there_and_used():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", tiny.EXPERIMENTS)
 def test_a_small_run_gives_numbers_for_every_claim(name, tmp_path):
-    """From nothing to the verdict, and the same again from what is kept; figures of kept runs are drawn above."""
+    """From nothing to the verdict, and the same again from what is kept. Figures are drawn above."""
     chosen = tiny.EXPERIMENTS[name]()
     data = perform(chosen, tmp_path)
     assert set(data) == set(chosen.cases())

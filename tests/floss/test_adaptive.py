@@ -41,7 +41,9 @@ def called(keeper, model, losses, key):
     """The model after as many calls as there are losses, and all looks."""
     state, looks = keeper.init(model), []
     for i, loss in enumerate(losses):
-        loss = loss if loss is None else jnp.asarray(loss)  # a number would be a constant of its program
+        loss = (
+            loss if loss is None else jnp.asarray(loss)
+        )  # a number would be a constant of its program
         model, state, look = keeper.update(
             model, state, START, loss=loss, key=jax.random.fold_in(key, i)
         )

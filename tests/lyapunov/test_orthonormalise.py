@@ -100,7 +100,7 @@ def test_batches_of_batches_choose_as_one(x64, monkeypatch):
 
 @jax.jit
 def derivatives(x, dx, weights, times):
-    """Along ``x + t dx`` at the given times in forward mode; at 0 by Householder, in reverse, and the second."""
+    """Along ``x + t dx`` at the given times; at 0 by Householder and in reverse, and the second one."""
 
     def loss(t, exact=False):
         factors = orthonormalise(x + t * dx, None, exact)

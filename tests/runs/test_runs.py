@@ -69,7 +69,7 @@ class StopAfter:
 
 @pytest.fixture(scope="module")
 def observed(tmp_path_factory):
-    """A run, and what its reporter was told: where programs are compiled, and what is done after each block."""
+    """A run, and what its reporter was told: before which blocks it compiles, and what is done after each."""
     told = []
 
     class Listener(Silent):
