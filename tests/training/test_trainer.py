@@ -243,7 +243,7 @@ def test_a_flossing_step_is_an_update_of_the_flosser_with_a_stream_of_its_own(ke
     net = network(key)
     schedule = fl.Before(num_exponents=2, window=5, warmup=2, state_warmup=1)
     rules = trainer(schedule=schedule)
-    after, metrics = eqx.filter_jit(floss_step)(begin(net, rules), KEY, 3, rules)
+    after, metrics = floss_step(begin(net, rules), KEY, 3, rules)
     flosser = schedule.flosser(lambda net: net.cell)
     step_key = jax.random.fold_in(jax.random.fold_in(KEY, int(Stream.FLOSS)), 3)
     expected, _, info = flosser.update(
