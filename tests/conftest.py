@@ -1,12 +1,19 @@
 """Strict settings for all tests, before anything imports JAX."""
 
+import atexit
+import gc
 import os
+import shutil
+import tempfile
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "Agg")
-# Not one cache for all processes: one of them reads what another has half written.
 os.environ.setdefault("FLOSSING_CACHE", "")
+# Programs that take long to compile are kept for functions that are made anew and for processes that a test
+# starts. Each worker has a folder of its own: none should read what another has half written.
+os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="flossing-tests-")
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 import jax
 import jaxtyping
@@ -16,7 +23,20 @@ with jaxtyping.install_import_hook("flossing", "typechecker.check"):
     import flossing  # noqa: F401
     from flossing._compiled import compile_quickly, forget_programs
 
-compile_quickly(level=0)  # tests compile for longer than they compute
+atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+
+# Tests compile for longer than they compute. Parts of a program that are compiled in threads of their own
+# cost a sixth more, and workers of pytest-xdist use all cores already.
+compile_quickly(level=0)
+if "split_count" not in os.environ["XLA_FLAGS"]:
+    os.environ["XLA_FLAGS"] += " --xla_cpu_parallel_codegen_split_count=1"
+jax.config.update("jax_traceback_in_locations_limit", 0)  # where a program's operations come from
+
+
+def pytest_collection_finish():
+    """What has been imported is not looked through again and again by the garbage collector."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="module")

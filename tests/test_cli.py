@@ -22,6 +22,9 @@ TINY = (
 ).split()
 
 
+PLAIN = [*TINY[: TINY.index("--schedule")], "--schedule", "none", "--test-trials", "8"]
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["demo", "--help"]])
 def test_help_is_there(arguments, capsys):
     try:
@@ -40,7 +43,7 @@ def test_no_command_shows_the_commands(capsys):
 
 def test_train_writes_its_directory_and_a_table(tmp_path, capsys):
     path = tmp_path / "mine"
-    assert main(["train", *TINY, "--directory", str(path)]) == 0
+    assert main(["train", *PLAIN, "--directory", str(path)]) == 0
     out = capsys.readouterr().out
     assert "held-out" in out
     names = {str(p.relative_to(path)) for p in path.rglob("*") if p.is_file()}
@@ -139,15 +142,6 @@ def test_ctrl_c_finishes_the_block_and_says_how_to_go_on(command, tmp_path):
     assert "stopping after the current block" in out
     assert "floss train --resume" in " ".join(out.split())
     assert "Traceback" not in out
-
-
-@pytest.mark.slow
-def test_resume_extends_a_finished_run(tmp_path, capsys):
-    path = tmp_path / "run"
-    assert main(["train", *TINY, "--directory", str(path)]) == 0
-    assert main(["train", "--resume", str(path), "--epochs", "14"]) == 0
-    assert "held-out" in capsys.readouterr().out
-    assert xr.load_dataset(path / "metrics.nc").sizes["epoch"] == 14
 
 
 def test_reproduce_lists_its_experiments_with_the_verdict_of_the_kept_run(capsys):

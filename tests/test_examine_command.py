@@ -125,7 +125,7 @@ def examine_of(path, number):
     ).measured.leading  # fmt: skip
 
 
-def test_dimension_and_entropy_of_a_chaotic_network_need_enough_exponents(tmp_path, capsys):
+def test_dimension_and_entropy_of_a_chaotic_network_follow_from_its_exponents(tmp_path, capsys):
     chaotic = [*SMALL, "--cell.hidden-size", "20", "--cell.gain", "4", "--cell.input-gain", "0.1"]
     found, _ = examine(*chaotic, "--num-exponents", "all", directory=tmp_path / "all")
     exponents = sorted(map(float, found["numbers"]["exponents"]), reverse=True)
@@ -136,12 +136,18 @@ def test_dimension_and_entropy_of_a_chaotic_network_need_enough_exponents(tmp_pa
     entropy = sum(x for x in exponents if x > 0)
     assert found["numbers"]["entropy_rate"] == pytest.approx(entropy, rel=1e-5)
     assert f"{dimension:.4g}" in capsys.readouterr().out
-    found, _ = examine(*chaotic, "--num-exponents", "1", directory=tmp_path / "one")
+
+
+@pytest.mark.slow
+def test_what_takes_more_exponents_is_not_guessed(tmp_path, capsys):
+    options = [*SMALL, "--cell.hidden-size", "6", "--num-exponents", "1"]
+    found, _ = examine(*options, directory=tmp_path / "one")
     assert found["numbers"]["kaplan_yorke_dimension"] is None
     assert found["numbers"]["entropy_rate"] is None
     assert capsys.readouterr().out.count("takes more exponents: --num-exponents all") == 2
 
 
+@pytest.mark.slow
 def test_lost_directions_are_kept_in_a_file_that_any_reader_of_json_takes(tmp_path):
     lif = [
         "--cell",

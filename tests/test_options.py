@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import xarray as xr
 
 import flossing as fl
 from flossing.cli import main
@@ -123,6 +124,8 @@ def test_parts_of_one_s_own_are_kept_with_their_file(tmp_path, monkeypatch, caps
     assert parts.name_of("cell", config.cell) == f"{tmp_path / 'own.py'}:Slow"
     assert (config.cell.slowness, config.task.extra, config.optimiser.rate) == (0.25, 3, 0.03)
     assert config.epochs == 5
+    assert "held-out" in done.stdout
+    assert xr.load_dataset("../mine/metrics.nc").sizes["epoch"] == 5
     assert from_yaml(to_yaml(config)) == config
 
 

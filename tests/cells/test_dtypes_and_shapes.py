@@ -50,12 +50,18 @@ def by_hand(cell, inputs):
     return np.asarray(outputs).reshape(len(inputs), cell.hidden_size)
 
 
+SPIKES = np.random.default_rng(0).random((6, 3)) < 0.6
+
+
+@functools.cache
+def of_spikes(name):
+    return by_hand(built(name), SPIKES)
+
+
 @each_cell
 @over("dtype", [bool, np.uint8, np.float16, list])
 def test_spikes_of_any_dtype_are_spikes(name, dtype, untyped):
-    spikes = np.random.default_rng(0).random((6, 3)) < 0.6
-    cell = built(name)
-    expected = by_hand(cell, spikes)
+    cell, spikes, expected = built(name), SPIKES, of_spikes(name)
     given = spikes.astype(int).tolist() if dtype is list else spikes.astype(dtype)
     for form in (given,) if dtype is list else (given, jnp.asarray(given)):
         found = cell.over_time(form)

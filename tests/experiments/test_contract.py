@@ -129,7 +129,7 @@ def test_every_published_table_is_there_and_used():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", tiny.EXPERIMENTS)
 def test_a_small_run_gives_numbers_for_every_claim(name, tmp_path):
-    """From nothing to verdict and figure, and the same again from what is kept."""
+    """From nothing to the verdict, and the same again from what is kept. Figures are drawn above."""
     chosen = tiny.EXPERIMENTS[name]()
     data = perform(chosen, tmp_path)
     assert set(data) == set(chosen.cases())
@@ -138,7 +138,8 @@ def test_a_small_run_gives_numbers_for_every_claim(name, tmp_path):
     content = write_claims(chosen, name, claims, tmp_path)
     assert content["quick"]
     assert json.loads(json.dumps(content["settings"])) == content["settings"]
-    assert draw(chosen, name, data, tmp_path).stat().st_size > 10_000
+    if name not in KEPT:
+        assert draw(chosen, name, data, tmp_path).stat().st_size > 10_000
     again = Data.read(tmp_path / "numbers.nc", chosen.cases())
     for case, part in data.items():
         xr.testing.assert_identical(again[case], part)

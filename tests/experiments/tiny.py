@@ -1,4 +1,4 @@
-"""Every experiment as small as it gets."""
+"""Every experiment as small as it gets; copying and parity differ from XOR in their task alone."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ from flossing.experiments.rate.architectures import Architectures
 from flossing.experiments.rate.baselines import Baselines
 from flossing.experiments.rate.chaos import Chaos
 from flossing.experiments.rate.condition_number import ConditionNumber
-from flossing.experiments.rate.delays import XOR, Copy, Parity
+from flossing.experiments.rate.delays import XOR
 from flossing.experiments.rate.spectra import Spectra
 from flossing.experiments.rate.target_exponents import TargetExponents
 from flossing.experiments.spiking.classification import Classification
@@ -28,7 +28,6 @@ from flossing.experiments.tasks.scale import Scale
 from flossing.experiments.tasks.sequence_tasks import SequenceTasks
 
 _TRAINED = {"hidden_size": 8, "networks": 2, "epochs": 20, "steps_before": 3}
-_DELAYS = {**_TRAINED, "delays": (4,)}
 _LIF = {"neurons": 8, "flossed": 3, "phases": ((3, 1e-2),), "window": 30, "warmup": 10}
 _FLOSSED = {"networks": 2, "steps": 3, "window": 20, "warmup": 5, "measured_steps": 100}
 
@@ -117,9 +116,9 @@ EXPERIMENTS = {
     "baselines": lambda: replace(
         Baselines.quick(), **_TRAINED, methods=("clipping", "linear", "adaptive"), delay=4
     ),
-    "xor": lambda: replace(XOR.quick(), **_DELAYS, schedules=("none", "adaptive")),
-    "copy": lambda: replace(Copy.quick(), **_DELAYS),
-    "parity": lambda: replace(Parity.quick(), **_DELAYS),
+    "xor": lambda: replace(
+        XOR.quick(), **_TRAINED, delays=(4,), schedules=("none", "adaptive")
+    ),
     "sequence-tasks": lambda: replace(
         SequenceTasks.quick(), units=8, share=0.01, methods=("clipping", "flossed, all")
     ),

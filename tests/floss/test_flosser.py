@@ -1,5 +1,7 @@
 """One flossing step: what it computes, what it refuses, and where its inputs come from."""
 
+import functools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -29,7 +31,9 @@ def test_a_step_is_the_gradient_of_the_flossing_loss_and_optax(starts, model, ke
         state, inputs = jnp.stack([state, -state]), jnp.stack([inputs, 2 * inputs])
     names = ("w", "v", "b", "unused")
 
-    def loss(part, key):
+    @jax.jit
+    @functools.partial(jax.value_and_grad, has_aux=True)
+    def loss_and_gradient(part, key):
         return fl.flossing_loss(
             step_of(model | part),
             state,
@@ -47,7 +51,7 @@ def test_a_step_is_the_gradient_of_the_flossing_loss_and_optax(starts, model, ke
     part = {name: model[name] for name in names}
     memory, ours, state_of_ours = optimiser.init(part), model, control.init(model)
     for step_key in jax.random.split(key, 2):
-        (value, found), gradient = jax.value_and_grad(loss, has_aux=True)(part, step_key)
+        (value, found), gradient = loss_and_gradient(part, step_key)
         change, memory = optimiser.update(gradient, memory)
         part = optax.apply_updates(part, change)
         ours, state_of_ours, info = control.update(ours, state_of_ours, state, inputs, key=step_key)

@@ -95,43 +95,45 @@ def test_lost_directions_are_left_out_and_gradients_stay_finite(key, x64):
             lambda x, u: step(x, u, rate), jnp.ones(3), num_steps=300, warmup=200, key=key
         )
 
-    value, slope = jax.value_and_grad(loss)(-0.2)
+    value, slope = jax.jit(jax.value_and_grad(loss))(-0.2)
     assert float(value) == pytest.approx((0.2**2 + 0.4**2) / 2, abs=1e-12)
     assert float(slope) == pytest.approx(2 * -0.2 / 2, abs=1e-9)
+
+
+def traced(step, *arguments, **options):
+    """What the loss says is said before it is compiled."""
+    jax.eval_shape(lambda: fl.flossing_loss(step, *arguments, **options))
 
 
 @pytest.mark.parametrize("surrogate", [Boxcar(1.0), StraightThrough()])
 def test_a_surrogate_without_second_derivative_warns(surrogate, key):
     cell = fl.BinaryCell(1, 8, surrogate=surrogate, key=key)
     with pytest.warns(NoSecondDerivativeWarning, match=type(surrogate).__name__):
-        fl.flossing_loss(cell, jnp.zeros(8), jnp.zeros((1, 1)), num_exponents=1, key=key)
+        traced(cell, jnp.zeros(8), jnp.zeros((1, 1)), num_exponents=1, key=key)
 
 
 def test_it_warns_for_a_surrogate_hidden_in_a_closure(key):
     spike = Boxcar(1.0)
     weight = jax.random.normal(key, (4, 4))
     with pytest.warns(NoSecondDerivativeWarning):
-        fl.flossing_loss(
-            lambda x, u: weight @ spike(x), jnp.zeros(4), num_steps=5, num_exponents=2, key=key
-        )
+        traced(lambda x, u: weight @ spike(x), jnp.zeros(4), num_steps=5, num_exponents=2, key=key)
 
 
 def test_a_smooth_surrogate_does_not_warn(key):
     cell = fl.BinaryCell(1, 8, surrogate=SuperSpike(1.0), key=key)
-    fl.flossing_loss(cell, jnp.zeros(8), jnp.zeros((5, 1)), num_exponents=2, key=key)
+    traced(cell, jnp.zeros(8), jnp.zeros((5, 1)), num_exponents=2, key=key)
 
 
 @pytest.mark.parametrize(
     "cell",
     [
-        pytest.param(lambda key: fl.TanhCell(1, 20, key=key), marks=pytest.mark.slow),
         lambda key: fl.BinaryCell(1, 20, key=key),
         pytest.param(
             lambda key: fl.Stack([fl.TanhCell(1, 12, key=key), fl.GRUCell(12, 10, key=key)]),
             marks=pytest.mark.slow,
         ),
     ],
-    ids=["tanh", "binary", "stack"],
+    ids=["binary", "stack"],
 )
 def test_a_few_optax_steps_bring_exponents_closer_to_zero(cell, key):
     """The three lines of the README, with Optax: the mean square of the exponents is halved."""

@@ -46,14 +46,6 @@ def network():
 
 
 @pytest.fixture
-def unoptimised():
-    """Programs are compiled without most optimisations, which takes less time than they would save."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
-@pytest.fixture
 def dense_jacobians():
     """``dense_jacobians(step, state, inputs)``: one dense matrix per step, made without the library."""
     return _dense_jacobians

@@ -37,9 +37,7 @@ def spectrum_and_gradient(cell, state, inputs, k, every, **options):
 
 
 CELLS = {
-    "tanh": lambda: problem(fl.TanhCell(1, 8, key=KEY), 200),
     "tanh, few directions": lambda: problem(fl.TanhCell(1, 8, key=KEY), 90, 3),
-    "GRU": lambda: problem(fl.GRUCell(1, 5, key=KEY), 130),
     "LIF": lambda: problem(fl.LIFCell(4, 6, input_gain=6.0, key=KEY), 200),
     "LIF without reset": lambda: problem(fl.LIFCell(4, 6, reset="none", key=KEY), 150, 7),
 }

@@ -7,7 +7,7 @@ import pytest
 
 import flossing as fl
 
-pytestmark = pytest.mark.usefixtures("untyped", "unoptimised")
+pytestmark = pytest.mark.usefixtures("untyped")
 
 
 def decay(state, input):

@@ -8,8 +8,6 @@ import pytest
 
 import flossing as fl
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
-
 STEPS = 50
 
 
@@ -155,10 +153,7 @@ def test_warmup_is_running_the_state_first(detach, driven):
 @pytest.mark.parametrize(
     ("every", "detach"),  # 3 does not divide the warm-up
     [(1, False), (3, True), ("auto", False)]
-    + [
-        pytest.param(*case, marks=pytest.mark.slow)
-        for case in [(1, True), (5, False), (5, True), (3, False), ("auto", True)]
-    ],
+    + [pytest.param(*case, marks=pytest.mark.slow) for case in [(5, True), ("auto", True)]],
 )
 def test_basis_warmup_is_running_the_basis_first(every, detach, driven):
     cell, state, inputs, basis = driven

@@ -7,8 +7,6 @@ import pytest
 
 import flossing as fl
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
-
 
 def stretch(state, factors):
     return factors * state

@@ -9,8 +9,6 @@ from jax.tree_util import Partial
 
 import flossing as fl
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
-
 lost_warning = pytest.mark.filterwarnings("ignore::flossing.LostDirectionsWarning")
 
 

@@ -57,7 +57,6 @@ def test_first_exponent_of_a_large_chaotic_network_is_that_of_mean_field_theory(
     assert abs(error) < 2.5 / size + 4 * np.sqrt(np.sum(variances)) / len(variances)
 
 
-@pytest.mark.usefixtures("unoptimised")
 def test_spectrum_of_a_network_below_the_transition_is_that_of_the_circular_law(key):
     size, gain = 128, 0.8
     step, _ = random_network(gain, size, 0)

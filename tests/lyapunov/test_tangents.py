@@ -9,8 +9,6 @@ from clocked import ONLY_HIDDEN, START, N, network, with_clock
 
 import flossing as fl
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
-
 
 def alone(state, time):
     """The same network, whose clock is its input."""

@@ -8,8 +8,6 @@ from jax.tree_util import Partial
 
 import flossing as fl
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
-
 
 def _constant(matrix, state, input):
     return matrix @ state

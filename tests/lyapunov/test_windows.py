@@ -7,8 +7,6 @@ import pytest
 
 import flossing as fl
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
-
 
 def stretch(state, factors):
     return factors * state
@@ -74,7 +72,7 @@ def test_standard_errors_are_as_large_as_the_spread_over_independent_runs(key, x
     def run(inputs):
         return fl.lyapunov_spectrum(matrix_step, jnp.zeros(1), inputs, key=key)
 
-    spectra = jax.vmap(run)(factors)
+    spectra = jax.jit(jax.vmap(run))(factors)
     ratio = jnp.sqrt(jnp.mean(spectra.standard_errors**2)) / jnp.std(spectra.exponents)
     assert 1 / 1.5 < ratio < 1.5
 
@@ -130,4 +128,4 @@ def test_standard_errors_are_constants_for_derivatives():
         return jnp.sum(spectrum.standard_errors) + jnp.sum(spectrum.exponents)
 
     expected = np.log(np.asarray(factors)).mean(0).sum()
-    assert float(jax.grad(total)(1.0)) == pytest.approx(expected, rel=1e-5)
+    assert float(jax.jit(jax.grad(total))(1.0)) == pytest.approx(expected, rel=1e-5)

@@ -22,7 +22,7 @@ from flossing.runs import (
     run,
     to_yaml,
 )
-from flossing.runs.job import COMPILING
+from flossing.runs.job import COMPILING, Silent
 from flossing.runs.record import epochs_to
 
 SMALL = RunConfig(
@@ -68,8 +68,25 @@ class StopAfter:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    return run(small(tmp_path_factory.mktemp("runs") / "whole"))
+def observed(tmp_path_factory):
+    """A run, and what its reporter was told: before which blocks it compiles, and what is done after each."""
+    told = []
+
+    class Listener(Silent):
+        def progress(self, phase, done, total, status):
+            told.append((phase, done) if status == COMPILING else done)
+
+    return run(small(tmp_path_factory.mktemp("runs") / "whole"), reporter=Listener()), told
+
+
+@pytest.fixture
+def finished(observed):
+    return observed[0]
+
+
+def test_a_run_says_before_which_blocks_it_compiles(observed):
+    # 3 flossing steps, 4 epochs, 2 flossing steps, 1 and 5 epochs, as measurements divide them
+    assert observed[1] == [("flossing", 0), 3, ("training", 3), 7, 9, 10, 15]
 
 
 def test_everything_is_in_the_directory(finished):

@@ -107,6 +107,7 @@ def test_tensorboard(tmp_path):
     assert ("spectrum/exponents", 60) in found
 
 
+@pytest.mark.slow  # starts a process of wandb
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 def test_weights_and_biases_offline(tmp_path, monkeypatch):
     pytest.importorskip("wandb")

@@ -1,4 +1,4 @@
-"""Worker processes that all tests share."""
+"""A worker process that all tests share."""
 
 import logging
 
@@ -19,12 +19,12 @@ def compiled(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def workers(compiled):
-    """A client of two worker processes."""
+    """A client of a worker process."""
     from distributed import Client
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     with (
-        local_cluster(2, 2, "127.0.0.1", "127.0.0.1:0", None) as cluster,
+        local_cluster(1, 1, "127.0.0.1", "127.0.0.1:0", None) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         yield client

@@ -56,7 +56,7 @@ def test_the_line_counts_runs_and_estimates_from_blocks_that_do_not_compile(cloc
     assert "something [odd]" in lines
 
 
-@hypothesis.settings(deadline=None, max_examples=25)
+@hypothesis.settings(deadline=None, max_examples=10)
 @hypothesis.given(
     floss=st.floats(0.01, 100),
     train=st.floats(0.001, 10),

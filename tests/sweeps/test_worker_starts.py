@@ -51,14 +51,7 @@ def dying(tmp_path, monkeypatch):
     return prepare
 
 
-@pytest.mark.parametrize(
-    "moment",
-    [
-        "",
-        "distributed",
-        "flossing.sweeps.worker",
-    ],
-)
+@pytest.mark.parametrize("moment", ["", "flossing.sweeps.worker"])
 def test_a_worker_that_dies_while_it_starts_is_replaced(dying, moment):
     deaths = dying(moment, 2)
     with (

@@ -11,7 +11,7 @@ from flossing.tasks import AddingProblem
 @pytest.mark.parametrize("steps", [2, 7, 100])
 def test_the_target_is_the_sum_of_one_marked_number_of_each_half(steps, key):
     task = AddingProblem(steps)
-    trials = jax.vmap(task.sample)(jax.random.split(key, 50))
+    trials = jax.jit(jax.vmap(task.sample))(jax.random.split(key, 50))
     numbers, markers = np.moveaxis(np.asarray(trials.inputs, float), -1, 0)
     assert numbers.shape == (50, steps)
     assert ((numbers >= 0) & (numbers < 1)).all()

@@ -13,7 +13,7 @@ TASKS = [ContinuousCopy(1, num_values=1), ContinuousCopy(7, num_values=4, noise=
 @pytest.mark.parametrize("task", TASKS, ids=str)
 def test_the_numbers_of_the_first_steps_are_asked_for_in_order_after_the_cue(task, key):
     n = task.num_values
-    trials = jax.vmap(task.sample)(jax.random.split(key, 40))
+    trials = jax.jit(jax.vmap(task.sample))(jax.random.split(key, 40))
     numbers, cues = np.moveaxis(np.asarray(trials.inputs), -1, 0)
     assert numbers.shape == (40, 2 * n + task.delay + 1)
     assert ((numbers[:, :n] >= -1) & (numbers[:, :n] < 1)).all()

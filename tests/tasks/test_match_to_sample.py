@@ -98,7 +98,11 @@ def test_loss_and_accuracy_count_the_response_only(key):
 def test_lengths_horizon_and_titles(key):
     """The horizon is the distance of the last step of the sample from the last scored one."""
     task = MatchToSample(20, min_delay=5, stimulus_steps=4)
-    last = np.asarray(jax.vmap(task.sample)(jax.random.split(key, 200)).mask).nonzero()[1].max()
+    last = (
+        np.asarray(jax.jit(jax.vmap(task.sample))(jax.random.split(key, 200)).mask)
+        .nonzero()[1]
+        .max()
+    )
     assert (task.num_steps, task.horizon) == (32, last - 3)
     assert (task.input_size, task.output_size) == (2, 1)
     assert task.describe() == "match to sample, delay 5 to 20"

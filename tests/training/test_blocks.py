@@ -116,7 +116,7 @@ def test_evaluation_and_exponents_are_those_of_each_network(start):
     for i in range(2):
         network = jax.tree.map(lambda x, i=i: x[i] if eqx.is_array(x) else x, state.networks)
         trial = TASK.held_out(fold(keys[i], Stream.EVALUATE, 0), 7)
-        outputs = jax.vmap(network)(trial.inputs)
+        outputs = eqx.filter_jit(eqx.filter_vmap(network))(trial.inputs)
         np.testing.assert_allclose(held_out.loss[i], TASK.loss(outputs, trial), rtol=1e-4)
         accuracy = held_out.metrics["accuracy"]
         expected = TASK.metrics(outputs, trial)["accuracy"]
@@ -138,12 +138,9 @@ def test_evaluation_and_exponents_are_those_of_each_network(start):
 def test_evaluation_uses_trials_that_training_and_flossing_never_saw():
     """Of every kind of work, the keys of its first pieces."""
     _, keys = networks(1)
-    kinds = jnp.arange(len(Stream))
-    pieces = jax.vmap(
-        lambda kind: jax.vmap(
-            lambda number: jax.random.fold_in(jax.random.fold_in(keys[0], kind), number)
-        )(jnp.arange(20))
-    )(kinds)
+    one = lambda kind, number: jax.random.fold_in(jax.random.fold_in(keys[0], kind), number)  # noqa: E731
+    every = jax.jit(jax.vmap(jax.vmap(one, (None, 0)), (0, None)))
+    pieces = every(np.arange(len(Stream)), np.arange(20))
     seen = {tuple(data) for data in np.asarray(jax.random.key_data(pieces)).reshape(-1, 2).tolist()}
     assert len(seen) == 20 * len(Stream)
     named = jax.random.key_data(fold_all(keys, Stream.EVALUATE, 3))[0]

@@ -9,6 +9,8 @@ import sys
 import numpy as np
 import pytest
 
+from flossing.training import any_process
+
 SETTINGS = """
 import json, logging, os, sys
 import jax
@@ -100,10 +102,16 @@ def assert_same(one, other, **tolerances):
         np.testing.assert_allclose(other[name], values, err_msg=name, **tolerances)
 
 
+@pytest.fixture(scope="module")
+def one():
+    """The numbers of 3 and of 9 networks on one device."""
+    return on_devices(1, 3, 9)
+
+
 @pytest.mark.slow
-def test_four_devices_give_the_numbers_of_one():
+def test_four_devices_give_the_numbers_of_one(one):
     """3: one device stays idle; 9: three each on three devices."""
-    one, four = on_devices(1, 3, 9), on_devices(4, 3, 9)
+    four = on_devices(4, 3, 9)
     for count, numbers in one.items():
         for name, values in numbers.items():
             assert np.shape(values)[name in ("flossing", "loss")] == int(count), name
@@ -139,9 +147,8 @@ print(json.dumps(counts))
 @pytest.mark.slow
 def test_every_program_is_compiled_once():
     """Training, flossing, and training again: one program for each kind of work, and one for the test."""
-    for devices in (1, 2):
-        counts = finished(started(COMPILED, devices))
-        assert counts == [[1, 1], [2, 1], [2, 1], [2, 1], [2, 1]], devices
+    counts = finished(started(COMPILED, 2))
+    assert counts == [[1, 1], [2, 1], [2, 1], [2, 1], [2, 1]]
 
 
 PROCESSES = """
@@ -149,27 +156,24 @@ import json, os, sys
 import jax
 jax.config.update("jax_num_cpu_devices", 1)
 jax.config.update("jax_enable_x64", True)
-if sys.argv[2] != "1":
-    jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    jax.distributed.initialize(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+jax.config.update("jax_cpu_collectives_implementation", "gloo")
+jax.distributed.initialize(sys.argv[1], 2, int(sys.argv[2]))
 from test_devices import numbers
 from flossing.training import any_process
-print(json.dumps(numbers(3) | {"any": any_process(sys.argv[3] == "1")}))
+print(json.dumps(numbers(3) | {"any": any_process(sys.argv[2] == "1")}))
 """
 
 
 @pytest.mark.slow
-def test_two_processes_work_on_the_same_networks():
+def test_two_processes_work_on_the_same_networks(one):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         coordinator = f"127.0.0.1:{free.getsockname()[1]}"
-    pair = [started(PROCESSES, coordinator, 2, number) for number in (0, 1)]
-    alone = finished(started(PROCESSES, coordinator, 1, 0))
-    assert (alone.pop("any"), alone.pop("devices")) == (False, 1)
-    for process in pair:
+    for process in [started(PROCESSES, coordinator, number) for number in (0, 1)]:
         found = finished(process)
         assert (found.pop("any"), found.pop("devices")) == (True, 2)
-        assert_same(alone, found, rtol=1e-9, atol=1e-12)
+        assert_same(one["3"], found, rtol=1e-9, atol=1e-12)
+    assert (any_process(True), any_process(False)) == (True, False)
 
 
 SUMS = """

@@ -46,7 +46,7 @@ def test_its_gradient_is_the_sum_of_both(x64, key):
             has_aux=True,
         )
 
-    (_, info), share = jax.value_and_grad(loss, has_aux=True)(network.cell)
+    (_, info), share = jax.jit(jax.value_and_grad(loss, has_aux=True))(network.cell)
     for name in ("recurrent_weight", "input_weight", "bias"):
         more = getattr(share, name)
         assert np.abs(more).max() > 1e-4

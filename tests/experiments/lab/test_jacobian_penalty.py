@@ -1,5 +1,7 @@
 """The penalty on growing and shrinking errors against dense Jacobians and cases with known growth."""
 
+import functools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -15,6 +17,7 @@ from flossing.tasks import Copy
 from flossing.training import begin, train_block
 
 TIME, UNITS, TRIALS = 6, 4, 3
+compiled_penalty = eqx.filter_jit(jacobian_penalty)
 
 
 @pytest.fixture
@@ -27,30 +30,33 @@ def normal(*shape):
     return jnp.asarray(np.random.default_rng(0).normal(size=shape))
 
 
+def times(matrix, state, input):
+    return matrix @ state
+
+
 @pytest.mark.parametrize("gain", [0.5, 1.0, 2.0])
-def test_a_rotation_that_scales(gain, x64, key):
+def test_a_rotation_that_scales(gain, x64):
     """Every error grows by the gain in a step, whatever it is and whatever the state."""
-    matrix = gain * jax.random.orthogonal(key, UNITS)
-    errors = jnp.exp(-200 * jnp.arange(TIME))[:, None] * normal(TIME, UNITS)  # to 1e-434: zero
-    found = jacobian_penalty(
-        lambda s, u: matrix @ s, normal(TIME, UNITS), jnp.zeros((TIME, 1)), errors
-    )
+    rotation = np.linalg.qr(np.random.default_rng(1).normal(size=(UNITS, UNITS)))[0]
+    step = jax.tree_util.Partial(times, jnp.asarray(gain * rotation))
+    errors = np.exp(-200.0 * np.arange(TIME))[:, None] * normal(TIME, UNITS)  # to 1e-434: zero
+    found = compiled_penalty(step, normal(TIME, UNITS), jnp.zeros((TIME, 1)), errors)
     np.testing.assert_allclose(found, (gain - 1) ** 2, atol=1e-14)
 
 
 def test_no_errors_no_penalty(x64):
     zeros = jnp.zeros((TIME, UNITS))
-    assert float(jacobian_penalty(lambda s, u: 2 * s, zeros, jnp.zeros((TIME, 1)), zeros)) == 0
+    step = jax.tree_util.Partial(times, 2 * jnp.eye(UNITS))
+    assert float(compiled_penalty(step, zeros, jnp.zeros((TIME, 1)), zeros)) == 0
 
 
 def test_against_dense_jacobians(network):
     states, inputs, errors = normal(TIME, UNITS), normal(TIME, 1), normal(TIME, UNITS)
-    terms = []
-    for t in range(1, TIME):
-        dense = jax.jacfwd(lambda s, t=t: network.cell(s, inputs[t]))(states[t - 1])
-        growth = np.linalg.norm(dense.T @ errors[t]) / np.linalg.norm(errors[t])
-        terms.append((growth - 1) ** 2)
-    found = jacobian_penalty(network.cell, states, inputs, errors)
+    dense = jax.jit(jax.vmap(jax.jacfwd(network.cell)))(states[:-1], inputs[1:])
+    pulled = np.einsum("tij,ti->tj", dense, errors[1:])
+    growth = np.linalg.norm(pulled, axis=1) / np.linalg.norm(errors[1:], axis=1)
+    terms = (growth - 1) ** 2
+    found = compiled_penalty(network.cell, states, inputs, errors)
     np.testing.assert_allclose(found, np.mean(terms), rtol=1e-12)
 
 
@@ -58,14 +64,20 @@ def test_nudges_of_zero_find_the_errors(network):
     """The gradient for a nudge is what the loss makes of a state that starts there."""
     inputs, cell, start = normal(TIME, 1), network.cell, network.initial_state
     zero = jnp.zeros((TIME, UNITS))
-    errors = jax.grad(lambda n: (nudged(cell, start, inputs, n) ** 2).sum())(zero)
-    states = nudged(cell, start, inputs, zero)
+
+    @jax.jit
+    @functools.partial(jax.grad, has_aux=True)
+    def errors_and_states(nudges):
+        states = nudged(cell, start, inputs, nudges)
+        return (states**2).sum(), states
+
+    errors, states = errors_and_states(zero)
 
     def rest(state):
         """Loss of the last three steps from the state before them on."""
         return (state**2).sum() + (nudged(cell, state, inputs[4:], zero[4:]) ** 2).sum()
 
-    np.testing.assert_allclose(errors[3], jax.grad(rest)(states[3]), rtol=1e-10)
+    np.testing.assert_allclose(errors[3], jax.jit(jax.grad(rest))(states[3]), rtol=1e-10)
 
 
 @pytest.mark.slow
@@ -85,7 +97,7 @@ def test_gradients_have_the_direct_dependence_of_the_penalty_in_them(network, ke
         return task.loss(states @ plain.readout_weight.T + plain.readout_bias, trials), states
 
     zero = jnp.zeros((TRIALS, TIME, UNITS))
-    errors, states = jax.grad(loss_and_states, has_aux=True)(zero)
+    errors, states = jax.jit(jax.grad(loss_and_states, has_aux=True))(zero)
     direction = normal(UNITS, UNITS)
 
     def penalty(step):
@@ -93,11 +105,12 @@ def test_gradients_have_the_direct_dependence_of_the_penalty_in_them(network, ke
             lambda c: c.recurrent_weight, cell, replace_fn=lambda w: w + step * direction
         )
         each = zip(states, trials.inputs, errors, strict=True)
-        return float(np.mean([jacobian_penalty(moved, *trial) for trial in each]))
+        return float(np.mean([compiled_penalty(moved, *trial) for trial in each]))
 
     expected = 2.0 * (penalty(1e-5) - penalty(-1e-5)) / 2e-5
     assert abs(expected) > 1e-3
-    together, alone = eqx.filter_grad(loss)(network), eqx.filter_grad(loss)(plain)
+    gradient = eqx.filter_jit(eqx.filter_grad(loss))
+    together, alone = gradient(network), gradient(plain)
     more = together.cell.recurrent_weight - alone.cell.recurrent_weight
     np.testing.assert_allclose((more * direction).sum(), expected, rtol=1e-6)
     np.testing.assert_allclose(together.readout_weight, alone.readout_weight, rtol=1e-12)
