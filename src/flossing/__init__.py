@@ -42,6 +42,7 @@ from .cells import (
     open_gates as open_gates,
     with_escape as with_escape,
 )
+from .citing import cite as cite
 from .examine import Report as Report, examine as examine, target_signal as target_signal
 from .floss import (
     Adaptive as Adaptive,
