@@ -20,9 +20,8 @@ def _strings():
             if isinstance(node, ast.JoinedStr):
                 parts = [x.value if isinstance(x, ast.Constant) else "\0" for x in node.values]
                 yield "".join(map(str, parts))
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                if id(node) not in inner:
-                    yield node.value
+            elif isinstance(node, ast.Constant) and id(node) not in inner:
+                yield node.value if isinstance(node.value, str) else ""
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,66 @@
+"""docs/recipes: files that floss train takes; the spiking one learns."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from flossing.commands.train import parse
+from flossing.floss import Heights
+from flossing.runs import from_yaml, run
+
+_FOLDER = Path(__file__).parents[1] / "docs" / "recipes"
+_FILES = sorted(_FOLDER.glob("*.yaml"))
+
+
+def _config(name):
+    return from_yaml((_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"), name)
+
+
+@pytest.mark.parametrize("file", _FILES, ids=lambda x: x.stem)
+def test_a_recipe_is_taken_and_can_start(file):
+    settings = parse(["--config", str(file)]).settings
+    assert settings == _config(file.stem)
+    settings.check()
+
+
+def test_the_page_shows_every_recipe_and_nothing_else():
+    page = (_FOLDER.parent / "recipes.md").read_text(encoding="utf-8")
+    shown = [
+        line.split()[-1] for line in page.splitlines() if line.startswith("```{literalinclude}")
+    ]
+    assert sorted(shown) == [f"recipes/{file.name}" for file in _FILES]
+
+
+def test_the_delay_of_the_spiking_recipe_is_eight_membrane_time_constants():
+    config = _config("lif")
+    assert config.task.horizon * config.cell.time_step == 8 * config.cell.membrane_time_constant
+    assert isinstance(config.schedule, Heights)
+    tau = config.cell.membrane_time_constant + config.cell.synapse_time_constant
+    assert config.schedule.response <= tau / config.cell.time_step
+
+
+def test_a_recipe_trains_for_two_epochs(untyped):
+    small = dataclasses.replace(_config("tanh").cell, hidden_size=8)
+    task = dataclasses.replace(_config("tanh").task, delay=4, num_steps=20)
+    schedule = dataclasses.replace(
+        _config("tanh").schedule,
+        steps_before=1,
+        num_exponents=4,
+        window=8,
+        warmup=2,
+        state_warmup=2,
+    )
+    config = dataclasses.replace(
+        _config("tanh"), cell=small, task=task, schedule=schedule, epochs=2, realisations=1
+    )
+    result = run(config, write=False)
+    assert result.finished
+    assert result.data.sizes["epoch"] == 2
+
+
+@pytest.mark.slow
+def test_the_spiking_recipe_learns(untyped):
+    config = dataclasses.replace(_config("lif"), epochs=250, realisations=2)
+    result = run(config, write=False)
+    assert (result.data["test_accuracy"].values >= 0.95).all()
