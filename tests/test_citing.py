@@ -94,7 +94,12 @@ def test_text_and_bibtex_read_as_expected():
     )
     assert fl.cite("Triangular").text.splitlines()[1].startswith("Esser, S. K. et al.")
     assert citations.bibtex.count("\n@") == 3
-    assert repr(citations) == f"{citations.text}\n\n{citations.bibtex}"
+    shown = repr(citations)
+    assert shown.endswith(f"\n\n{citations.bibtex}")
+    assert " ".join(shown.removesuffix(citations.bibtex).split()) == " ".join(
+        citations.text.split()
+    )
+    assert max(map(len, shown.removesuffix(citations.bibtex).splitlines())) <= 98
     assert f"version {metadata.version('flossing')}" in fl.cite().text
 
 

@@ -6,6 +6,11 @@ from pathlib import Path
 import pytest
 
 from flossing.commands.train import parse
+from flossing.experiments.binary.kinds import KINDS
+from flossing.experiments.rate import architectures
+from flossing.experiments.rate.architectures import Architectures
+from flossing.experiments.spiking import xor
+from flossing.experiments.spiking.xor import SpikingXOR
 from flossing.floss import Heights
 from flossing.runs import from_yaml, run
 
@@ -38,6 +43,24 @@ def test_the_delay_of_the_spiking_recipe_is_eight_membrane_time_constants():
     assert isinstance(config.schedule, Heights)
     tau = config.cell.membrane_time_constant + config.cell.synapse_time_constant
     assert config.schedule.response <= tau / config.cell.time_step
+
+
+def test_recipes_are_runs_of_the_experiments_whose_results_the_page_gives():
+    spiking = SpikingXOR().run(xor.Trained("xor", 4, "adaptive"))
+    ours = _config("lif")
+    assert (ours.task, ours.cell, ours.schedule) == (spiking.task, spiking.cell, spiking.schedule)
+    assert _config("binary-lines") == KINDS["lines"].run(18, "adaptive", 3001, 3, 1)
+    for name, kind in (("tanh", "tanh"), ("gru", "gru-open"), ("lstm", "lstm-open")):
+        run_of = Architectures().run(architectures.Trained(kind, "xor", 40, "adaptive"))
+        ours = _config(name)
+        for part in ("task", "optimiser", "epochs", "batch_size"):
+            assert getattr(ours, part) == getattr(run_of, part)
+        settings = dataclasses.asdict(run_of.schedule)
+        assert dataclasses.asdict(ours.schedule) == settings
+        assert (
+            dataclasses.replace(run_of.cell, **({"openness": None} if name != "tanh" else {}))
+            == ours.cell
+        )
 
 
 def test_a_recipe_trains_for_two_epochs(untyped):

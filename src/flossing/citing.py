@@ -6,6 +6,7 @@ import functools
 import importlib
 import inspect
 import re
+import textwrap
 from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -116,7 +117,8 @@ class Citations:
         return "\n\n".join(_source(key) for key in self.keys) + "\n"
 
     def __repr__(self) -> str:
-        return f"{self.text}\n\n{self.bibtex}"
+        lines = [textwrap.fill(x, 98, subsequent_indent="    ") for x in self.text.splitlines()]
+        return "\n".join([*lines, "", self.bibtex])
 
 
 def cite(*used: Any) -> Citations:
