@@ -49,6 +49,11 @@ _TABLE = {
     # tasks, losses, optimisers
     "Copy DelayedXOR Parity": "engelken2023flossing",
     "AddingProblem": "hochreiter1997 arjovsky2016",
+    "ContinuousCopy": "arjovsky2016",
+    "FlipFlop": "sussillo2013",
+    "DyckWords": "hewitt2020",
+    "FrequencyDiscrimination": "romo1999",
+    "MatchToSample": "miller1996",
     "Digits": "alpaydin1998 le2015",
     "Randman": "zenke2021 gygax2025",
     "Heidelberg open_heidelberg": "cramer2022",
