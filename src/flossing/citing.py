@@ -79,6 +79,9 @@ _EXPERIMENTS = {
     "classification": "gygax2025 zenke2021",
     "classification-shd": "gygax2025 cramer2022",
     "spike-train-matching": "gygax2025 vanrossum2001 gardner2015",
+    "sequence-tasks": (
+        "alpaydin1998 hochreiter1997 romo1999 miller1996 sussillo2013 hewitt2020 zenke2021"
+    ),
     "spiking-stack surrogate-fields": "engelken2024surrogate gygax2025",
 }
 """Names of experiments, and the keys of their papers."""
