@@ -82,6 +82,7 @@ _EXPERIMENTS = {
     "sequence-tasks": (
         "alpaydin1998 hochreiter1997 romo1999 miller1996 sussillo2013 hewitt2020 zenke2021"
     ),
+    "scale": "engelken2023flossing romo1999",
     "spiking-stack surrogate-fields": "engelken2024surrogate gygax2025",
 }
 """Names of experiments, and the keys of their papers."""
