@@ -31,7 +31,8 @@ myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 nb_execution_mode = "cache"
 nb_execution_raise_on_error = True
-nb_execution_timeout = 120
+nb_execution_in_temp = True  # notebooks may write files
+nb_execution_timeout = 300
 nb_merge_streams = True
 
 autodoc_preserve_defaults = True
