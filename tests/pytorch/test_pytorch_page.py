@@ -1,4 +1,4 @@
-"""The examples of the tutorial on PyTorch and of docs/pytorch.md run, smaller than there, and do what is said."""
+"""The examples about PyTorch in docs run, smaller than on their pages, and do what these say."""
 
 import re
 from pathlib import Path
