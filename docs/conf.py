@@ -9,6 +9,10 @@ typing.GENERATING_DOCUMENTATION = "flossing"  # jaxtyping's sign for short names
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
+from flossing._compiled import compile_quickly  # noqa: E402
+
+compile_quickly()  # notebooks inherit it: they compile for longer than they compute
+
 project = "flossing"
 author = copyright = "The flossing developers"
 release = metadata.version("flossing")
