@@ -38,6 +38,7 @@ nb_execution_raise_on_error = True
 nb_execution_in_temp = True  # notebooks may write files
 nb_execution_timeout = 300
 nb_merge_streams = True
+nb_ipywidgets_js = {}  # progress bars are left out, and need no script from elsewhere
 
 autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"
