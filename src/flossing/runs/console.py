@@ -77,8 +77,9 @@ class ConsoleReporter:
 def progress_display(console: Console) -> Iterator[Progress]:
     """A display for progress bars with rate, metric and time left.
 
-    In a notebook it needs ipywidgets, and takes the output of the next cell where a program runs the notebook:
-    Rich's ``TTY_INTERACTIVE=0`` turns it off there. Where it cannot be shown, reporters print lines.
+    In a notebook it needs ipywidgets. Where a program runs the notebook, it takes the output of the next
+    cell; the environment variable ``TTY_INTERACTIVE=0`` turns it off there. Where it cannot be shown,
+    reporters print lines.
     """
     columns = (
         TextColumn("{task.description}", markup=False),
