@@ -1,5 +1,6 @@
 """How Sphinx builds the site; docs/README.md has the command."""
 
+import os
 import sys
 import typing
 from importlib import metadata
@@ -8,6 +9,11 @@ from pathlib import Path
 typing.GENERATING_DOCUMENTATION = "flossing"  # jaxtyping's sign for short names of types
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+from flossing._compiled import compile_quickly  # noqa: E402
+
+compile_quickly()  # notebooks inherit it: they compile for longer than they compute
+os.environ["TTY_INTERACTIVE"] = "0"  # a progress bar takes the output of the next cell
 
 project = "flossing"
 author = copyright = "The flossing developers"
@@ -31,7 +37,8 @@ myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 nb_execution_mode = "cache"
 nb_execution_raise_on_error = True
-nb_execution_timeout = 120
+nb_execution_in_temp = True  # notebooks may write files
+nb_execution_timeout = 300
 nb_merge_streams = True
 
 autodoc_preserve_defaults = True

@@ -1,4 +1,4 @@
-"""The examples of docs/pytorch.md run, smaller than on the page, and do what it says."""
+"""The examples about PyTorch in docs run, smaller than on their pages, and do what these say."""
 
 import re
 from pathlib import Path
@@ -7,9 +7,15 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-_PAGE = Path(__file__).parents[2] / "docs" / "pytorch.md"
-_EXAMPLES = re.findall(r"```python\n(.*?)```", _PAGE.read_text(encoding="utf-8"), re.DOTALL)
-_LSTM, _SNN, _BLOCK = _EXAMPLES
+_DOCS = Path(__file__).parents[2] / "docs"
+_EXAMPLES = [
+    example
+    for page in ("tutorials/pytorch.md", "pytorch.md")
+    for example in re.findall(
+        r"```python\n(.*?)```", (_DOCS / page).read_text(encoding="utf-8"), re.DOTALL
+    )
+]
+_MODULE, _LSTM, _SNN, _NORSE, _BLOCK = _EXAMPLES
 
 
 def run(code, **smaller):
@@ -24,6 +30,13 @@ def run(code, **smaller):
 
 def test_each_is_shorter_than_forty_lines():
     assert all(len([line for line in code.splitlines() if line]) < 40 for code in _EXAMPLES)
+
+
+def test_an_lstm_as_it_comes_has_vanishing_gradients(capsys, untyped):
+    run(_MODULE)
+    text = capsys.readouterr().out
+    assert "8 of 128 Lyapunov exponents" in text
+    assert "vanish" in text
 
 
 def test_an_lstm_is_flossed_and_learns(capsys, untyped):
@@ -51,6 +64,17 @@ def test_a_network_of_snntorch_is_flossed(capsys, untyped):
     assert (flosser.num_skipped, flosser.keep_row_means) == (0, True)
     assert names["keeper"].calls == 3
     assert "accuracy" in capsys.readouterr().out
+
+
+def test_the_check_tells_the_surrogate_of_norse_that_ignores_its_sharpness(capsys, untyped):
+    pytest.importorskip("norse.torch")
+    run(_NORSE)
+    default, other = capsys.readouterr().out.split("findings: ")[1:]
+    assert "ignored-sharpness" in default
+    assert "ignored-sharpness" not in other
+    assert "fine" in other
+    for text in (default, other):
+        assert "exact-reset" in text
 
 
 def test_a_looped_block_has_windows(capsys, untyped):

@@ -10,6 +10,7 @@ from rich.console import Console
 from test_cli import TINY
 
 from flossing.cli import main
+from flossing.runs import console as console_room
 from flossing.runs.console import ConsoleReporter, progress_display, results_table, say
 from flossing.runs.job import COMPILING
 
@@ -112,3 +113,12 @@ def test_the_command_to_go_on_can_be_pasted(tmp_path, monkeypatch, capsys):
     assert main(["train", *TINY, "--directory", "my [/run]"]) == 1
     command = capsys.readouterr().out.split("go on with:  ")[1].strip()
     assert shlex.split(command) == ["floss", "train", "--resume", "my [/run]"]
+
+
+@pytest.mark.parametrize(("setting", "shown"), [(None, True), ("0", False)])
+def test_bars_of_notebooks_can_be_turned_off(setting, shown, monkeypatch):
+    monkeypatch.setattr(console_room, "find_spec", lambda name: name)
+    monkeypatch.delenv("TTY_INTERACTIVE", raising=False)
+    if setting is not None:
+        monkeypatch.setenv("TTY_INTERACTIVE", setting)
+    assert console_room._can_move(Console(force_jupyter=True)) == shown

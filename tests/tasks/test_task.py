@@ -94,6 +94,11 @@ def test_plain_numbers_become_metrics():
     assert found["share"].higher_is_better
 
 
+def test_the_first_metric_is_first_in_compiled_code_too():
+    metrics = {"worst": 2.0, "accuracy": 0.5}
+    assert list(jax.jit(lambda: as_metrics(metrics))()) == list(metrics)
+
+
 def test_another_length_is_refused_where_there_is_none_to_choose():
     refuse_other_length(None, 10)
     refuse_other_length(10, 10)

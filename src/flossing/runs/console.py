@@ -1,5 +1,6 @@
 """Progress bars and tables on a terminal; plain lines where the output is not one."""
 
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -76,7 +77,9 @@ class ConsoleReporter:
 def progress_display(console: Console) -> Iterator[Progress]:
     """A display for progress bars with rate, metric and time left.
 
-    In a notebook it needs ipywidgets; where it cannot be shown, reporters print lines.
+    In a notebook it needs ipywidgets. Where a program runs the notebook, it takes the output of the next
+    cell; the environment variable ``TTY_INTERACTIVE=0`` turns it off there. Where it cannot be shown,
+    reporters print lines.
     """
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -95,7 +98,8 @@ def progress_display(console: Console) -> Iterator[Progress]:
 def _can_move(console: Console) -> bool:
     """Whether what is shown can be changed afterwards."""
     if console.is_jupyter:
-        return find_spec("ipywidgets") is not None
+        wanted = os.environ.get("TTY_INTERACTIVE") != "0"
+        return wanted and find_spec("ipywidgets") is not None
     return console.is_terminal
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from ..tasks import Metric
+from ..tasks.task import Metric, as_metrics
 from ..training import Evaluation, FlossMetrics, TrainMetrics
 
 Log = Callable[[str, int, dict[str, np.ndarray]], None]
@@ -193,15 +193,17 @@ def _epochs_of(data: xr.Dataset, epochs: int) -> TrainMetrics:
         str(name): variable.values[:epochs] for name, variable in data.data_vars.items()
     }
     nothing: Any = np.zeros(rows["loss"].shape, np.int32)
-    metrics = {
-        name: Metric(
-            jnp.asarray(rows[name]),
-            bool(data[name].attrs["higher_is_better"]),
-            float(data[name].attrs["chance"]) if "chance" in data[name].attrs else None,
-            data[name].attrs["units"],
-        )
-        for name in data.attrs["metrics"].split()
-    }
+    metrics = as_metrics(
+        {
+            name: Metric(
+                jnp.asarray(rows[name]),
+                bool(data[name].attrs["higher_is_better"]),
+                float(data[name].attrs["chance"]) if "chance" in data[name].attrs else None,
+                data[name].attrs["units"],
+            )
+            for name in data.attrs["metrics"].split()
+        }
+    )
     return TrainMetrics(
         rows["loss"],
         metrics,

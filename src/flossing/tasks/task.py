@@ -1,6 +1,7 @@
 """What a task is: trials, a loss and metrics. The trainer knows nothing else about it."""
 
 import abc
+from collections import OrderedDict
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -110,7 +111,8 @@ def refuse_other_length(num_steps: int | None, own: int) -> None:
 
 def as_metrics(found: Any) -> dict[str, Metric]:
     """Metrics as ``Metric`` objects; of plain numbers, higher ones count as better."""
-    return {
-        name: value if isinstance(value, Metric) else Metric(jnp.asarray(value, float))
+    # JAX sorts the keys of plain dictionaries, and the first metric is that of tables.
+    return OrderedDict(
+        (name, value if isinstance(value, Metric) else Metric(jnp.asarray(value, float)))
         for name, value in found.items()
-    }
+    )
