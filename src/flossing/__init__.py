@@ -13,6 +13,7 @@ from . import (
     theory as theory,
     training as training,
 )
+from ._environment import describe_environment as describe_environment
 from .cells import (
     BinaryCell as BinaryCell,
     BinarySpec as BinarySpec,
@@ -93,7 +94,11 @@ _LATER = {
 
 
 def __getattr__(name: str) -> Any:
-    """Loads ``_LATER`` when it is used, because it would slow the import down."""
+    """The version of the package; and ``_LATER``, loaded when used, because it would slow the import down."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("flossing")
     if name not in _LATER:
         raise AttributeError(f"module 'flossing' has no attribute {name!r}")
     room = importlib.import_module(_LATER[name], __name__)

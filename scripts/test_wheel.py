@@ -1,0 +1,89 @@
+"""Builds the wheel, installs it into an empty environment, and runs the tests against what was installed.
+
+    python scripts/test_wheel.py newest                    # the newest dependencies that fit
+    python scripts/test_wheel.py oldest                    # those of tests/oldest.txt
+    python scripts/test_wheel.py newest -- tests/cells     # some tests only; what follows -- goes to pytest
+
+The tests run in a copy of the repository without src/, so that nothing but the wheel can be imported. The
+environment is that of the Python that runs this script; ``--keep`` says where to make it and leaves it there.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import venv
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+OLDEST = ROOT / "tests" / "oldest.txt"
+_LEFT_OUT = shutil.ignore_patterns(
+    "src", ".git", ".venv*", ".*_cache", ".hypothesis", "__pycache__", "_build", "runs", "sweeps"
+)
+
+
+def run(command: Sequence[object], **options: object) -> None:
+    """Shows a command and runs it; the script ends if it fails."""
+    print("+", *command, flush=True)
+    status = subprocess.run([str(word) for word in command], check=False, **options).returncode
+    if status:
+        sys.exit(status)
+
+
+def build(folder: Path) -> Path:
+    """The wheel, newly built."""
+    run([sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", folder, ROOT])
+    (wheel,) = folder.glob("flossing-*.whl")
+    return wheel
+
+
+def install(wheel: Path, folder: Path, extras: str, constraints: Sequence[Path]) -> Path:
+    """An empty environment with the wheel in it; the path of its Python."""
+    venv.create(folder, with_pip=True, clear=True)
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    limits = [word for file in constraints for word in ("--constraint", file)]
+    wanted = f"flossing[{extras}] @ {wheel.as_uri()}"
+    run([python, "-m", "pip", "install", "--quiet", wanted, *limits])
+    return python
+
+
+def test(python: Path, folder: Path, arguments: Sequence[str]) -> None:
+    """Runs the tests in a copy of the repository that has no source of its own."""
+    tree = folder / "tree"
+    shutil.copytree(ROOT, tree, ignore=_LEFT_OUT)
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    where = (
+        "import flossing, pathlib, sys; found = pathlib.Path(flossing.__file__); print(found); "
+        "sys.exit(not found.is_relative_to(sys.prefix))"
+    )
+    run([python, "-P", "-c", where], cwd=tree, env=clean)
+    run(
+        [python, "-c", "import flossing; print(flossing.describe_environment())"],
+        cwd=tree,
+        env=clean,
+    )
+    run([python, "-m", "pytest", *arguments], cwd=tree, env=clean)
+
+
+def main() -> None:
+    """Reads the command line and does it all."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("dependencies", choices=["newest", "oldest"])
+    parser.add_argument("--extras", default="test", help="extras to install; default: test")
+    parser.add_argument("--wheel", type=Path, help="a wheel that is built already")
+    parser.add_argument("--keep", type=Path, help="folder for the environment, which stays")
+    parser.add_argument("pytest", nargs="*", help="arguments of pytest, after --")
+    options = parser.parse_args()
+    constraints = [OLDEST] if options.dependencies == "oldest" else []
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        wheel = options.wheel.resolve() if options.wheel else build(folder)
+        python = install(wheel, options.keep or folder / "env", options.extras, constraints)
+        test(python, folder, options.pytest)
+
+
+if __name__ == "__main__":
+    main()
