@@ -41,7 +41,7 @@ def test_example_script_flosses_an_equinox_cell(capsys, untyped):
 
 
 def test_every_link_within_the_documents_leads_somewhere():
-    for page in [_ROOT / "README.md", *(_ROOT / "docs").rglob("*.md")]:
+    for page in [*_ROOT.glob("*.md"), *(_ROOT / "docs").rglob("*.md")]:
         text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
         for link in re.findall(r"\]\(([^)#]+)\)", text):
             if "://" not in link:
