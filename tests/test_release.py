@@ -16,14 +16,14 @@ _SOURCE = _ROOT / "src"
 _PROJECT = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
-def _bounds() -> dict[str, str]:
-    """The lowest allowed version of each dependency, extras included."""
-    wanted = [*_PROJECT["dependencies"]]
-    for extra in _PROJECT["optional-dependencies"].values():
-        wanted += extra
-    pattern = r"([\w-]+)(?:\[.*\])?>=([\w.]+)"
-    found = [re.fullmatch(pattern, line) for line in wanted if not line.startswith("flossing[")]
-    return {match[1].lower(): match[2] for match in found}
+def _bounds(wanted: list[str]) -> dict[str, str]:
+    """The lowest allowed version of each dependency that has one."""
+    found = [re.fullmatch(r"([\w-]+)(?:\[.*\])?>=([\w.]+)", line) for line in wanted]
+    return {match[1].lower(): match[2] for match in found if match}
+
+
+def _recipe() -> dict:
+    return yaml.safe_load((_ROOT / "conda" / "recipe.yaml").read_text(encoding="utf-8"))
 
 
 @pytest.mark.skipif(not _SOURCE.is_dir(), reason="tests of an installed wheel have no source")
@@ -42,32 +42,56 @@ def test_the_wheel_has_the_package_with_its_types_and_data_and_nothing_else(tmp_
 def test_the_version_is_the_same_everywhere():
     version = _PROJECT["version"]
     citation = yaml.safe_load((_ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    recipe = yaml.safe_load((_ROOT / "conda" / "recipe.yaml").read_text(encoding="utf-8"))
-    changes = re.findall(r"^## \[(.+)\]", (_ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    changes = (_ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert fl.__version__ == metadata.version("flossing") == version
     assert citation["version"] == version
-    assert recipe["context"]["version"] == version
-    assert version in changes
+    assert _recipe()["context"]["version"] == version
+    assert re.search(rf"^## \[{re.escape(version)}\]", changes, re.MULTILINE)
 
 
-def test_the_oldest_set_has_every_dependency_at_its_lower_bound():
+def test_every_dependency_has_a_lower_bound_that_the_oldest_set_tests():
     lines = (_ROOT / "tests" / "oldest.txt").read_text(encoding="utf-8").splitlines()
     pinned = dict(line.lower().split("==") for line in lines if line and not line.startswith("#"))
-    bounds = _bounds()
-    untested = {"torch", "ruff", "pyright", "myst-nb", "pydata-sphinx-theme", "sphinx"}
-    untested |= {name for name in bounds if name.startswith("sphinx-")}
-    assert {name: pinned.get(name) for name in bounds.keys() - untested} == {
-        name: bounds[name] for name in bounds.keys() - untested
-    }
+    extras = _PROJECT["optional-dependencies"]
+    others, *tools = extras["test"]
+    tested = [*_PROJECT["dependencies"], *tools]
+    for name in re.fullmatch(r"flossing\[(.*)\]", others)[1].split(","):
+        tested += extras[name]
+    bounds = _bounds(tested)
+    assert len(bounds) == len(tested)
+    assert {name: pinned.get(name) for name in bounds} == bounds
 
 
 def test_the_recipe_asks_for_what_the_package_asks_for():
-    recipe = yaml.safe_load((_ROOT / "conda" / "recipe.yaml").read_text(encoding="utf-8"))
-    there = {
-        "-".join(line.split()[:-1]): line.split()[-1] for line in recipe["requirements"]["run"]
-    }
+    there = dict(line.split(maxsplit=1) for line in _recipe()["requirements"]["run"])
     there.pop("python")
-    names = {"matplotlib": "matplotlib-base"}
-    bounds = _bounds()
-    needed = {re.match(r"[\w-]+", line)[0].lower() for line in _PROJECT["dependencies"]}
-    assert there == {names.get(name, name): f">={bounds[name]}" for name in needed}
+    there["matplotlib"] = there.pop("matplotlib-base")
+    wanted = _bounds(_PROJECT["dependencies"])
+    assert len(wanted) == len(_PROJECT["dependencies"])
+    assert there == {name: f">={version}" for name, version in wanted.items()}
+
+
+def test_hooks_before_a_commit_use_the_ruff_of_the_extra_dev():
+    hooks = yaml.safe_load((_ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    (repository,) = hooks["repos"]
+    assert (
+        f"ruff=={repository['rev'].removeprefix('v')}" in _PROJECT["optional-dependencies"]["dev"]
+    )
+
+
+@pytest.mark.parametrize("name", ["ci", "release", "weekly"])
+def test_workflows_run_what_is_there_and_the_oldest_python_that_is_allowed(name):
+    file = _ROOT / ".github" / "workflows" / f"{name}.yml"
+    jobs = yaml.safe_load(file.read_text(encoding="utf-8"))["jobs"].values()
+    lines = "\n".join(step.get("run", "") for job in jobs for step in job["steps"])
+    for script in re.findall(r"(?:python|bash) ([\w./-]+)", lines):
+        assert script.startswith("-") or (_ROOT / script).is_file()
+    given = [step.get("with", {}).get("python-version") for job in jobs for step in job["steps"]]
+    given += [c.get("python") for j in jobs for c in _matrix(j).get("include", [])]
+    numbers = [version for version in given if version and version[0].isdigit()]
+    lowest = min(numbers, key=lambda version: [int(part) for part in version.split(".")])
+    assert name == "weekly" or _PROJECT["requires-python"] == f">={lowest}"
+
+
+def _matrix(job: dict) -> dict:
+    return job.get("strategy", {}).get("matrix", {})
