@@ -22,16 +22,22 @@ ROOT = Path(__file__).resolve().parents[1]
 OLDEST = ROOT / "tests" / "oldest.txt"
 _OLD_ONES_MAY = ("-W", "default::DeprecationWarning")
 """Old dependencies use what their own dependencies, which are newer, call deprecated."""
-_LEFT_OUT = shutil.ignore_patterns(
-    "src", ".git", ".venv*", ".*_cache", ".hypothesis", "__pycache__", "_build", "runs", "sweeps"
-)
+_NOT_TESTED = {"src", "runs", "sweeps", "dist", "build"}
+"""Folders beside tests/ that the copy does without; those of the same names further down are tests."""
+_JUNK = {".git", ".venv", ".hypothesis", ".pytest_cache", ".ruff_cache", "__pycache__", "_build"}
 
 
-def run(command: Sequence[object], **options: object) -> None:
-    """Shows a command and runs it; the script ends if it fails."""
+def left_out(folder: str, names: list[str]) -> set[str]:
+    """What of a folder is not copied."""
+    return set(names) & (_JUNK | _NOT_TESTED if Path(folder) == ROOT else _JUNK)
+
+
+def run(command: Sequence[object], where: Path = ROOT) -> None:
+    """Shows a command and runs it, without ``PYTHONPATH``; the script ends if it fails."""
     print("+", *command, flush=True)
-    status = subprocess.run([str(word) for word in command], check=False, **options).returncode
-    if status:
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    words = [str(word) for word in command]
+    if status := subprocess.run(words, cwd=where, env=clean, check=False).returncode:
         sys.exit(status)
 
 
@@ -44,7 +50,7 @@ def build(folder: Path) -> Path:
 
 def install(wheel: Path, folder: Path, extras: str, constraints: Sequence[Path]) -> Path:
     """An empty environment with the wheel in it; the path of its Python."""
-    venv.create(folder, with_pip=True, clear=True)
+    venv.create(folder, with_pip=True)
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     limits = [word for file in constraints for word in ("--constraint", file)]
     wanted = f"flossing[{extras}] @ {wheel.as_uri()}"
@@ -55,19 +61,13 @@ def install(wheel: Path, folder: Path, extras: str, constraints: Sequence[Path])
 def test(python: Path, folder: Path, arguments: Sequence[str]) -> None:
     """Runs the tests in a copy of the repository that has no source of its own."""
     tree = folder / "tree"
-    shutil.copytree(ROOT, tree, ignore=_LEFT_OUT)
-    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    where = (
+    shutil.copytree(ROOT, tree, ignore=left_out)
+    check = (
         "import flossing, pathlib, sys; found = pathlib.Path(flossing.__file__); print(found); "
-        "sys.exit(not found.is_relative_to(sys.prefix))"
+        "print(flossing.describe_environment()); sys.exit(not found.is_relative_to(sys.prefix))"
     )
-    run([python, "-P", "-c", where], cwd=tree, env=clean)
-    run(
-        [python, "-c", "import flossing; print(flossing.describe_environment())"],
-        cwd=tree,
-        env=clean,
-    )
-    run([python, "-m", "pytest", *arguments], cwd=tree, env=clean)
+    run([python, "-c", check], tree)
+    run([python, "-m", "pytest", *arguments], tree)
 
 
 def main() -> None:
@@ -79,11 +79,14 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="folder for the environment, which stays")
     parser.add_argument("pytest", nargs="*", help="arguments of pytest, after --")
     options = parser.parse_args()
+    if options.keep and options.keep.exists():
+        parser.error(f"--keep: {options.keep} exists already; choose another name.")
     constraints = [OLDEST] if options.dependencies == "oldest" else []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         wheel = options.wheel.resolve() if options.wheel else build(folder)
-        python = install(wheel, options.keep or folder / "env", options.extras, constraints)
+        home = options.keep.resolve() if options.keep else folder / "env"
+        python = install(wheel, home, options.extras, constraints)
         allowed = _OLD_ONES_MAY if options.dependencies == "oldest" else ()
         test(python, folder, [*allowed, *options.pytest])
 
