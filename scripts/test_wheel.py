@@ -72,13 +72,16 @@ def test(python: Path, folder: Path, arguments: Sequence[str]) -> None:
 
 def main() -> None:
     """Reads the command line and does it all."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").partition("\n")[0], epilog="What follows -- goes to pytest."
+    )
     parser.add_argument("dependencies", choices=["newest", "oldest"])
     parser.add_argument("--extras", default="test", help="extras to install; default: test")
     parser.add_argument("--wheel", type=Path, help="a wheel that is built already")
     parser.add_argument("--keep", type=Path, help="folder for the environment, which stays")
-    parser.add_argument("pytest", nargs="*", help="arguments of pytest, after --")
-    options = parser.parse_args()
+    words = sys.argv[1:]
+    border = words.index("--") if "--" in words else len(words)
+    options, for_pytest = parser.parse_args(words[:border]), words[border + 1 :]
     if options.keep and options.keep.exists():
         parser.error(f"--keep: {options.keep} exists already; choose another name.")
     constraints = [OLDEST] if options.dependencies == "oldest" else []
@@ -88,7 +91,7 @@ def main() -> None:
         home = options.keep.resolve() if options.keep else folder / "env"
         python = install(wheel, home, options.extras, constraints)
         allowed = _OLD_ONES_MAY if options.dependencies == "oldest" else ()
-        test(python, folder, [*allowed, *options.pytest])
+        test(python, folder, [*allowed, *for_pytest])
 
 
 if __name__ == "__main__":
