@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         theory as theory,
         training as training,
     )
+    from ._compiled import cache_programs as cache_programs
     from .cells import (
         BinaryCell as BinaryCell,
         BinarySpec as BinarySpec,
@@ -87,6 +88,7 @@ _ROOMS = {
     *("spike_statistics", "surrogates", "tasks", "theory", "training"),
 }
 _NAMES = {
+    "_compiled": "cache_programs",
     "cells": (
         "BinaryCell BinarySpec Cell CellSpec ConvLIFCell GRUCell GRUSpec IntegrateFireCell IntegratorCell "
         "LIFCell LIFSpec LIFState LSTMCell LSTMSpec LSTMState LeakyReadout LinearRecurrentCell LinearSpec "

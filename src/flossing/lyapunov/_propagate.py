@@ -90,9 +90,9 @@ def _by_row(
     logs: Float[Array, "rows k"], alive: Bool[Array, "rows k"], origin: Int[Array, "rows k"]
 ) -> tuple[Array, Array]:
     """Growth and losses, which come by slot, by row of the first basis."""
-    rows = jnp.arange(logs.shape[0])[:, None]
-    by_row = jnp.zeros_like(logs).at[rows, origin].set(logs)
-    return by_row, jnp.zeros(alive.shape, bool).at[rows, origin].set(~alive)
+    here = origin[:, :, None] == jnp.arange(logs.shape[1])
+    by_row = jnp.sum(jnp.where(here, logs[:, :, None], 0), 1)
+    return by_row, jnp.any(here & ~alive[:, :, None], 1)
 
 
 def _regularly(
