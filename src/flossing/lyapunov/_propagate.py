@@ -88,9 +88,9 @@ def propagate(
 
 def _by_row(logs: Float[Array, "rows k"], slots: Int[Array, "rows k"]) -> tuple[Array, Array]:
     """Growth and losses, which come by slot, by row of the first basis."""
-    rows, lost = jnp.arange(logs.shape[1])[None, None], ~slots[:, :, None]
-    here = jnp.maximum(slots[:, :, None], lost) == rows  # without the program that a scatter takes
-    return jnp.sum(jnp.where(here, logs[:, :, None], 0), 1), jnp.any(lost == rows, 1)
+    rows, origin = jnp.arange(logs.shape[0])[:, None], jnp.maximum(slots, ~slots)
+    by_row = jnp.zeros_like(logs).at[rows, origin].set(logs)
+    return by_row, jnp.zeros(slots.shape, bool).at[rows, origin].set(slots < 0)
 
 
 def _regularly(
