@@ -108,15 +108,16 @@ def test_the_next_process_does_not_compile_again(tmp_path):
 @pytest.fixture
 def untouched(monkeypatch):
     """No cache before and after, whatever a test sets."""
-    before = jax.config.jax_compilation_cache_dir
+    before = {name: jax.config.values[name] for name in ("jax_compilation_cache_dir", LEAST)}
     jax.config.update("jax_compilation_cache_dir", None)
+    jax.config.update(LEAST, 1.0)
     for name in ("JAX_COMPILATION_CACHE_DIR", LEAST.upper()):
         monkeypatch.setenv(name, "to be put back")
         monkeypatch.delenv(name)
     monkeypatch.delenv("FLOSSING_CACHE")
     yield monkeypatch
-    jax.config.update("jax_compilation_cache_dir", before)
-    jax.config.update(LEAST, 1.0)
+    for name, value in before.items():
+        jax.config.update(name, value)
 
 
 def test_the_users_settings_come_first(untouched, tmp_path):
