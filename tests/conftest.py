@@ -20,7 +20,7 @@ import jaxtyping
 import pytest
 
 with jaxtyping.install_import_hook("flossing", "typechecker.check"):
-    import flossing  # noqa: F401
+    from flossing import escape_noise, examine, floss, tasks, theory, training  # noqa: F401
     from flossing._compiled import compile_quickly, forget_programs
 
 atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)

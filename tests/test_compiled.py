@@ -5,17 +5,20 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from pathlib import Path
 
 import jax
 import pytest
 
-from flossing import _compiled
+from flossing import _compiled, _system
+
+LEAST = "jax_persistent_cache_min_compile_time_secs"
 
 SCRIPT = """
 import jax
-from flossing._compiled import keep_compiled
-keep_compiled()
+import flossing
+flossing.cache_programs()
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 hits = []
 jax.monitoring.register_event_listener(
@@ -105,22 +108,25 @@ def test_the_next_process_does_not_compile_again(tmp_path):
 @pytest.fixture
 def untouched(monkeypatch):
     """No cache before and after, whatever a test sets."""
-    before = jax.config.jax_compilation_cache_dir
+    before = {name: jax.config.values[name] for name in ("jax_compilation_cache_dir", LEAST)}
     jax.config.update("jax_compilation_cache_dir", None)
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "to be put back")
-    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+    jax.config.update(LEAST, 1.0)
+    for name in ("JAX_COMPILATION_CACHE_DIR", LEAST.upper()):
+        monkeypatch.setenv(name, "to be put back")
+        monkeypatch.delenv(name)
     monkeypatch.delenv("FLOSSING_CACHE")
     yield monkeypatch
-    jax.config.update("jax_compilation_cache_dir", before)
+    for name, value in before.items():
+        jax.config.update(name, value)
 
 
 def test_the_users_settings_come_first(untouched, tmp_path):
     untouched.setenv("FLOSSING_CACHE", "")
-    _compiled.keep_compiled()
+    _compiled.cache_programs()
     assert jax.config.jax_compilation_cache_dir is None
     untouched.setenv("FLOSSING_CACHE", str(tmp_path / "ours"))
     jax.config.update("jax_compilation_cache_dir", str(tmp_path / "theirs"))
-    _compiled.keep_compiled()
+    _compiled.cache_programs()
     assert jax.config.jax_compilation_cache_dir == str(tmp_path / "theirs")
     assert not (tmp_path / "ours").exists()
 
@@ -128,13 +134,48 @@ def test_the_users_settings_come_first(untouched, tmp_path):
 def test_a_folder_that_cannot_be_is_no_error(untouched, tmp_path):
     (tmp_path / "file").write_text("")
     untouched.setenv("FLOSSING_CACHE", str(tmp_path / "file" / "folder"))
-    _compiled.keep_compiled()
+    _compiled.cache_programs()
     assert jax.config.jax_compilation_cache_dir is None
 
 
+@pytest.mark.parametrize(
+    ("system", "platform", "variable", "below"),
+    [
+        ("posix", "linux", "XDG_CACHE_HOME", ""),
+        ("posix", "linux", "HOME", ".cache"),
+        ("posix", "darwin", "HOME", "Library/Caches"),
+        ("nt", "win32", "LOCALAPPDATA", ""),
+    ],
+)
+def test_caches_are_where_each_system_has_them(
+    system, platform, variable, below, monkeypatch, tmp_path
+):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv(variable, str(tmp_path))
+    if variable == "HOME":
+        monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(_system.sys, "platform", platform)
+        patch.setattr(_system, "os", types.SimpleNamespace(name=system, environ=os.environ))
+        assert _system.cache_folder() == tmp_path / below
+
+
+def test_a_program_that_takes_a_tenth_of_a_second_is_kept_unless_the_user_says_otherwise(
+    untouched, tmp_path
+):
+    untouched.setenv("FLOSSING_CACHE", str(tmp_path))
+    _compiled.cache_programs()
+    assert jax.config.values[LEAST] == 0.1
+    assert os.environ[LEAST.upper()] == "0.1"
+    jax.config.update("jax_compilation_cache_dir", None)
+    jax.config.update(LEAST, 7.0)
+    _compiled.cache_programs()
+    assert jax.config.values[LEAST] == 7.0
+
+
 def test_it_is_where_caches_belong(untouched, tmp_path):
-    untouched.setenv("XDG_CACHE_HOME", str(tmp_path))
-    _compiled.keep_compiled()
+    untouched.setattr(_compiled, "cache_folder", lambda: tmp_path)
+    _compiled.cache_programs()
     (folder,) = (tmp_path / "flossing").iterdir()
     assert jax.config.jax_compilation_cache_dir == os.environ["JAX_COMPILATION_CACHE_DIR"]
     assert jax.config.jax_compilation_cache_dir == str(folder)
@@ -147,7 +188,7 @@ def test_the_oldest_programs_make_room(untouched, tmp_path):
         file = tmp_path / f"{age}"
         file.write_bytes(b"0123456789")
         os.utime(file, (1e9 - age, 1e9 - age))
-    _compiled.keep_compiled()
+    _compiled.cache_programs()
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == ["0", "1"]
 
 

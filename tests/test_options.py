@@ -16,7 +16,6 @@ from flossing.commands.train import parse
 from flossing.runs import RunConfig, from_yaml, parts, to_yaml, yaml_files
 from flossing.runs.former import instead_of
 
-RESULTS = Path(__file__).parents[1] / "docs" / "results"
 MEMBERS = [(part, name) for part, family in parts.FAMILIES.items() for name in family.members]
 
 
@@ -135,12 +134,6 @@ def test_a_part_that_is_chosen_keeps_what_was_set_and_no_defaults_of_another():
     assert config.cell == fl.BinarySpec()
     base = from_yaml("schedule: {name: adaptive, window: 60, band: 1}")
     assert from_yaml("schedule: before", base=base).schedule == fl.Before(window=60)
-
-
-@pytest.mark.parametrize("path", sorted(RESULTS.glob("*/config.yaml")), ids=lambda p: p.parent.name)
-def test_kept_runs_of_an_earlier_version_are_told_what_to_write(path):
-    with pytest.raises(ValueError, match="flossing is now schedule"):
-        from_yaml(path.read_text(encoding="utf-8"), path)
 
 
 def test_every_flag_of_an_earlier_version_has_a_word_for_it():

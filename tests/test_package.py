@@ -1,5 +1,6 @@
 """What a user meets first: the import, the README's example, the example script, the wheel's contents."""
 
+import ast
 import re
 import runpy
 import subprocess
@@ -8,18 +9,60 @@ from pathlib import Path
 
 import pytest
 
+import flossing as fl
+
 _ROOT = Path(__file__).parents[1]
+_HEAVY = (
+    "matplotlib xarray tyro rich yaml h5py h5netcdf threadpoolctl torch plotly jinja2 dask distributed "
+    "pandas tensorboardX wandb nir"
+).split()
 
 
-def test_import_is_light():
-    """Figures, datasets and the command line are loaded when used."""
-    heavy = (
-        "matplotlib xarray tyro rich yaml h5py h5netcdf threadpoolctl torch plotly jinja2".split()
-    )
-    heavy += ["dask", "distributed", "pandas", "tensorboardX", "wandb", "nir"]
-    code = f"import sys, flossing; print([m for m in {heavy} if m in sys.modules])"
+def loaded(code: str, names: list[str]) -> list[str]:
+    """Which of some packages a new process has loaded after some code."""
+    code = f"import sys\n{code}\nprint(*[m for m in {names} if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "[]"
+    return run.stdout.split("\n")[-2].split()
+
+
+def test_the_core_loads_neither_figures_nor_datasets_nor_the_command_line():
+    uses = "import flossing as fl\nfl.examine, fl.Flosser, fl.tasks, fl.theory, fl.training, fl.with_escape"
+    assert loaded(uses, _HEAVY) == []
+
+
+@pytest.mark.parametrize("code", ["import flossing", "from flossing.cli import main; main(['-h'])"])
+def test_neither_the_import_nor_the_first_help_waits_for_jax(code):
+    assert loaded(code, ["jax", "numpy", *_HEAVY]) == []
+
+
+def test_every_name_that_type_checkers_see_is_there_and_no_other():
+    """The imports for type checkers and the table of names that are loaded say the same."""
+    tree = ast.parse(Path(fl.__file__).read_text(encoding="utf-8"))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level]
+    checked = {alias.asname: node.module for node in imports for alias in node.names}
+    rooms = {name for name, room in checked.items() if room is None}
+    assert {name: room for name, room in checked.items() if room} == fl._ROOM_OF
+    assert rooms | {"cells", "lyapunov", "optimisers"} == fl._ROOMS
+    assert {name for name in dir(fl) if not name.startswith("_")} >= set(checked)
+    for name, room in fl._ROOM_OF.items():
+        assert getattr(fl, name) is getattr(sys.modules[f"flossing.{room}"], name)
+
+
+def test_a_room_with_the_name_of_a_function_leaves_the_function_in_place():
+    code = """
+import flossing.examine, flossing.runs.examining
+import flossing as fl
+from flossing.examine import RULES, examine
+assert fl.examine is examine and fl.train.__name__ == "train"
+"""
+    assert loaded(code, ["jax"]) == ["jax"]
+
+
+def test_a_name_that_is_not_there_is_an_error_that_says_so():
+    with pytest.raises(AttributeError, match="'flossing' has no attribute 'spektrum'"):
+        fl.spektrum  # noqa: B018
+    with pytest.raises(ImportError, match="spektrum"):
+        exec("from flossing import spektrum", {})
 
 
 def test_first_example_of_the_readme_runs(capsys, untyped):
@@ -41,7 +84,7 @@ def test_example_script_flosses_an_equinox_cell(capsys, untyped):
 
 
 def test_every_link_within_the_documents_leads_somewhere():
-    for page in [_ROOT / "README.md", *(_ROOT / "docs").rglob("*.md")]:
+    for page in [*_ROOT.glob("*.md"), *(_ROOT / "docs").rglob("*.md")]:
         text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
         for link in re.findall(r"\]\(([^)#]+)\)", text):
             if "://" not in link:

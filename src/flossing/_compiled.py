@@ -9,7 +9,9 @@ import platform
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
+
+from ._system import cache_folder
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -18,12 +20,24 @@ LIMIT = 2**30
 """Bytes; beyond them the oldest programs are deleted."""
 
 
-def keep_compiled() -> None:
-    """Lets JAX keep what it compiles, for this process and those that it starts.
+QUICK = 0.1
+"""Seconds of compilation from which on a program is kept; JAX's own default of 1 leaves out most spectra."""
 
-    The folder is ``$FLOSSING_CACHE``, or else ``flossing`` in the user's folder for caches; an empty
-    ``FLOSSING_CACHE`` keeps nothing. Settings of JAX's own cache take precedence. Programs of different
-    processors and versions are kept apart. Nothing is said where the folder cannot be written.
+
+def cache_programs() -> None:
+    """Keeps compiled programs on disk, so that the next process does not compile them again.
+
+    One line, before the first computation or later; programs compiled from then on are kept, those of this
+    process and of processes that it starts. ``floss`` commands do so by themselves::
+
+        fl.cache_programs()
+
+    JAX's compilation cache does the work. The folder is ``$FLOSSING_CACHE``, or else ``flossing`` in the
+    user's folder for caches (``~/.cache`` or ``$XDG_CACHE_HOME`` on Linux, ``~/Library/Caches`` on macOS,
+    ``%LOCALAPPDATA%`` on Windows). Programs of different processors and versions are kept apart in it;
+    beyond 1 GiB the oldest are deleted at the next call. An empty ``FLOSSING_CACHE`` keeps nothing, and a
+    folder that was set in JAX itself (``jax_compilation_cache_dir``) stays. Nothing is said where the
+    folder cannot be written.
     """
     import jax
 
@@ -33,8 +47,20 @@ def keep_compiled() -> None:
         path = _folder() / _machine()
         path.mkdir(parents=True, exist_ok=True)
         _make_room(path.parent)
-        jax.config.update("jax_compilation_cache_dir", str(path))
-        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(path)
+        _set("jax_compilation_cache_dir", str(path))
+        if jax.config.values[_LEAST] == 1:
+            _set(_LEAST, QUICK)
+
+
+_LEAST = "jax_persistent_cache_min_compile_time_secs"
+
+
+def _set(name: str, value: Any) -> None:
+    """A setting of JAX, for this process and those that it starts."""
+    import jax
+
+    jax.config.update(name, value)
+    os.environ[name.upper()] = str(value)
 
 
 def compile_quickly(level: int = 1) -> None:
@@ -95,10 +121,7 @@ def forget_programs(share: float = 0.5) -> None:
 
 def _folder() -> Path:
     given = os.environ.get("FLOSSING_CACHE")
-    if given:
-        return Path(given).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "flossing"
+    return Path(given).expanduser() if given else cache_folder() / "flossing"
 
 
 def _machine() -> str:

@@ -17,10 +17,10 @@ def power_of_two(size: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     info = jnp.finfo(size.dtype)
     size = jax.lax.stop_gradient(size)
     usual = jnp.isfinite(size) & (size > 0)
-    _, exponent = jnp.frexp(jnp.where(usual, size, 1))
+    nearest = jax.lax.reduce_precision(size, info.nexp, 0)  # no digits behind the first
     # The reciprocal has to be a normal number as well.
-    exponent = jnp.clip(exponent, info.minexp + 2, info.maxexp - 3)
-    return jnp.where(usual, jnp.ldexp(jnp.ones_like(size), exponent), 1)
+    nearest = jnp.clip(nearest, 2.0 ** (info.minexp + 2), 2.0 ** (info.maxexp - 3))
+    return jnp.where(usual, nearest, 1)
 
 
 class _Norm(NamedTuple):

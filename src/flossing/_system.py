@@ -1,8 +1,9 @@
-"""What differs between Linux, macOS and Windows, in one place: cores, locks, renaming, command lines."""
+"""What differs between Linux, macOS and Windows, in one place: cores, folders, locks, command lines."""
 
 import os
 import shlex
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,19 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def cache_folder() -> Path:
+    """Where the user's caches belong.
+
+    Raises:
+        RuntimeError: the user has no home.
+    """
+    if os.name == "nt":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
 def try_lock(descriptor: int) -> bool:

@@ -74,11 +74,11 @@ def _run(command: str, arguments: list[str]) -> int:
     from importlib import import_module
 
     from ._blas import one_blas_thread
-    from ._compiled import keep_compiled
+    from ._compiled import cache_programs
     from ._warn import renamed
 
     one_blas_thread()
-    keep_compiled()
+    cache_programs()
     try:
         for option in arguments:
             if message := renamed(option.partition("=")[0]):

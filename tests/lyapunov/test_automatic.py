@@ -38,6 +38,7 @@ def spectrum_and_gradient(cell, state, inputs, k, every, **options):
 
 CELLS = {
     "tanh, few directions": lambda: problem(fl.TanhCell(1, 8, key=KEY), 90, 3),
+    "GRU, one step left over": lambda: problem(fl.GRUCell(1, 5, key=KEY), 136),
     "LIF": lambda: problem(fl.LIFCell(4, 6, input_gain=6.0, key=KEY), 200),
     "LIF without reset": lambda: problem(fl.LIFCell(4, 6, reset="none", key=KEY), 150, 7),
 }
@@ -57,6 +58,15 @@ def test_spectra_and_gradients_are_those_of_every_step(name, x64):
     np.testing.assert_allclose(auto.standard_errors, every.standard_errors, atol=1e-10)
     for ours, theirs in zip(jax.tree.leaves(gradient), jax.tree.leaves(exact), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-8 * max(1, np.abs(theirs).max()))
+
+
+def test_blocks_leave_as_few_steps_over_as_they_can():
+    assert [_automatic.block_length(steps) for steps in (1, 127, 300, 512)] == [1, 127, 60, 64]
+    assert 131 % _automatic.block_length(131) == 1  # what is tested above with a state warm-up of 5
+    for steps in range(128, 1000):
+        length = _automatic.block_length(steps)
+        assert 48 <= length <= 96
+        assert steps % length == min(steps % other for other in range(48, 97))
 
 
 @pytest.mark.slow

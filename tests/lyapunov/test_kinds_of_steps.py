@@ -250,6 +250,45 @@ def test_a_function_that_is_kept_is_not_compiled_again(key):
             fl.lyapunov_spectrum(halve, jnp.zeros(2), num_steps=3, key=key)
 
 
+class Damped(eqx.Module):
+    gain: float | jax.Array
+
+    def __call__(self, state, input):
+        return self.gain * state
+
+
+@pytest.mark.parametrize(
+    "make", [Damped, functools.partial(jax.tree_util.Partial, lambda g, x, u: g * x)]
+)
+def test_a_step_with_other_python_numbers_is_told_at_the_third_and_arrays_are_not(make, key):
+    def measure(number):
+        return fl.lyapunov_spectrum(make(number), jnp.ones(5), num_steps=3, key=key).exponents[0]
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for gain in (0.1, 0.2, 0.1, 0.4, 0.5):
+            assert abs(measure(gain) - np.log(gain)) < 1e-6
+    (message,) = [str(w.message) for w in caught]
+    name = make.__name__ if isinstance(make, type) else "Partial"
+    assert message.startswith(
+        f"step: compiled for the third time, for other Python numbers in a {name},"
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for gain in (0.6, 0.7, 0.8, 0.9):
+            assert abs(measure(jnp.asarray(gain)) - np.log(gain)) < 1e-6
+
+
+def test_a_partial_function_that_is_made_anew_is_told_too(key):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(4):
+            step = jax.tree_util.Partial(lambda w, x, u: w * x, jnp.asarray(0.5))
+            fl.lyapunov_spectrum(step, jnp.ones(6), num_steps=2, key=key)
+    (message,) = [str(w.message) for w in caught]
+    assert "for functions made at" in message
+
+
 @pytest.mark.slow
 def test_programs_of_such_a_loop_are_forgotten_before_memory_maps_run_out(key, monkeypatch):
     from flossing import _compiled

@@ -21,7 +21,6 @@ from ..runs.console import (
     say,
     say_how_to_go_on,
 )
-from ..runs.plots import run_figure, save
 from ..runs.result import RunResult
 from ..runs.train import run
 from ..tasks import DelayedXOR
@@ -84,6 +83,8 @@ def main(arguments: Sequence[str]) -> int:
     console.print(results_table(data, f"delayed XOR, d = {options.delay}"))
     title = f"delayed XOR over {options.delay} steps, {options.realisations} networks of each kind"
     if all("loss" in d for d in data.values()):
+        from ..runs.plots import run_figure, save  # Matplotlib, which no help waits for
+
         png = save(run_figure(data, title), path / files.FIGURES, "demo")[0]
         console.print(
             "Without flossing, the exponents are far below zero: the error signal shrinks by a factor "

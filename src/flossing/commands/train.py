@@ -22,7 +22,6 @@ from ..runs.console import (
     say,
     say_how_to_go_on,
 )
-from ..runs.plots import run_figure, save
 from ..runs.result import RunResult
 from ..runs.summary import first_that_did_not_learn
 from ..runs.trackers import TrackerName
@@ -129,6 +128,8 @@ def finish(console: Console, result: RunResult) -> int:
     Console(file=text, width=120).print(table)
     files.append_to_log(result.directory, text.getvalue())
     if "loss" in result.data:
+        from ..runs.plots import run_figure, save  # Matplotlib, which no help waits for
+
         figure = run_figure({result.config.schedule_name: result.data}, title)
         paths = save(figure, result.directory / files.FIGURES, "run")
         say(console, f"figure:  {paths[0]}")

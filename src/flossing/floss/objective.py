@@ -6,17 +6,16 @@ from typing import Any, Literal, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from .._checks import check_choice, check_finite, check_integer, check_key, has_values, is_concrete
 from .._readable import Summary, in_a_line, readable
 from .._warn import refuse_old_names
-from ..lyapunov._check_run import as_state, check_run
+from ..lyapunov._check_run import as_state, check_run, first_of, one_tangent
 from ..lyapunov._compute import Plan, compute_spectrum
 from ..lyapunov._propagate import RenormaliseEvery, whole_number
 from ..lyapunov._segments import StoreEvery
-from ..lyapunov._steps import DetachedStates, PartialState, Step, dimension, flatten, push
+from ..lyapunov._steps import DetachedStates, PartialState, Step, dimension, push
 from ..lyapunov.result import check_result, warn_of_lost
 from ..surrogates import second_derivative_needed
 
@@ -110,7 +109,7 @@ def flossing_loss(
                         f"{name}: expected a leading axis of num_starts = {num_starts} trajectories, "
                         f"got shape {jnp.shape(leaf)}."
                     )
-        one = jax.tree.map(lambda x: x[0], (state, inputs))
+        one = first_of((state, inputs))
     else:
         one = (state, inputs)
     step, one_state, one_inputs, steps = check_run(step, *one, num_steps, tangents)
@@ -123,30 +122,48 @@ def flossing_loss(
     goals, weights = _goals(targets, which, k)
     if detach_states:
         step = DetachedStates(step)
-    if num_starts is None or num_starts == 1:
-        spectrum, log_growth = compute_spectrum(step, one_state, one_inputs, None, key, plan)
-        exponents, lost = spectrum.exponents, spectrum.lost
-        if is_concrete((spectrum, log_growth)):
-            check_result(
-                spectrum, log_growth, state_warmup + warmup, whole_number(renormalise_every)
-            )
-    else:
-        exponents, lost = _mean_over_starts(step, state, inputs, tangents, key, plan, num_starts)
+    starts = (state, inputs) if num_starts not in (None, 1) else (one_state, one_inputs)
+    (loss, info), lost, results = _loss(
+        step, *starts, goals, key, tangents, weights, penalty, plan, num_starts
+    )
+    if results is not None and is_concrete(results):
+        check_result(*results, state_warmup + warmup, whole_number(renormalise_every))
     if not has_aux:
         _say_lost(lost)
+    return (loss, info) if has_aux else loss
 
+
+@eqx.filter_jit
+def _loss(
+    step: Step,
+    state: PyTree,
+    inputs: PyTree,
+    goals: Array,
+    key: PRNGKeyArray,
+    tangents: PyTree,
+    weights: tuple[int, ...],
+    penalty: Penalty,
+    plan: Plan,
+    num_starts: int | None,
+) -> tuple[tuple[Array, FlossingInfo], Array, Any]:
+    """The loss with its information, which directions were lost, and what ``check_result`` looks at."""
+    if num_starts is None or num_starts == 1:
+        results = compute_spectrum(step, state, inputs, None, key, plan)
+        exponents, lost = results[0].exponents, results[0].lost
+    else:
+        results = None
+        exponents, lost = _mean_over_starts(step, state, inputs, tangents, key, plan, num_starts)
     counted = jnp.where(lost, 0, jnp.asarray(weights, exponents.dtype))
-    error = jnp.where(lost, 0, exponents) - jnp.asarray(goals, exponents.dtype)
+    error = jnp.where(lost, 0, exponents) - goals.astype(exponents.dtype)
     if penalty == "above":
         error = jnp.maximum(error, 0)
     elif penalty == "below":
         error = jnp.minimum(error, 0)
     loss = jnp.sum(counted * jnp.square(error)) / jnp.maximum(jnp.sum(counted), 1)
     loss = jnp.where(jnp.sum(counted) > 0, loss, jnp.inf)
-    return (loss, FlossingInfo(exponents, jnp.sum(lost))) if has_aux else loss
+    return (loss, FlossingInfo(exponents, jnp.sum(lost))), lost, results
 
 
-@eqx.filter_jit
 def _mean_over_starts(
     step: Step,
     states: PyTree,
@@ -180,25 +197,22 @@ def _say_lost(lost: Bool[Array, " k"]) -> None:
         jax.lax.cond(lost.any(), lambda: jax.debug.callback(warn_of_lost, lost), lambda: None)
 
 
-def _goals(targets: Any, which: Sequence[int] | None, k: int) -> tuple[Array, np.ndarray]:
+def _goals(targets: Any, which: Sequence[int] | None, k: int) -> tuple[Array, tuple[int, ...]]:
+    """Targets, one or k of them, and 1 for each exponent that counts, 0 for the others."""
     check_finite("targets", targets)
     targets = jnp.asarray(targets)
     if targets.shape not in ((), (k,)):
         raise ValueError(
             f"targets: expected one number or {k} of them (num_exponents), got shape {targets.shape}."
         )
-    weights = np.ones(k)
-    if which is not None:
-        indices = [check_integer("which", index, 0, k - 1) for index in which]
-        if not indices or len(set(indices)) != len(indices):
-            raise ValueError(f"which: expected different indices below {k}, got {list(which)}.")
-        weights = np.zeros(k)
-        weights[indices] = 1
-    return jnp.broadcast_to(targets, (k,)), weights
+    if which is None:
+        return targets, (1,) * k
+    indices = [check_integer("which", index, 0, k - 1) for index in which]
+    if not indices or len(set(indices)) != len(indices):
+        raise ValueError(f"which: expected different indices below {k}, got {list(which)}.")
+    return targets, tuple(int(i in indices) for i in range(k))
 
 
 def _warn_without_second_derivative(step: Step, state: PyTree, inputs: PyTree) -> None:
-    first = jax.tree.map(lambda x: x[0], inputs)
-    tangents = flatten(state).vector[None]
     with second_derivative_needed():
-        eqx.filter_eval_shape(push, step, state, tangents, first)
+        eqx.filter_eval_shape(push, step, state, one_tangent(state), first_of(inputs))

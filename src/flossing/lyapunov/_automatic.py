@@ -14,7 +14,7 @@ from ._steps import Step, push, take
 LONGEST = 16
 """Most steps between renormalisations."""
 BLOCK = 64
-"""Steps after which the guard looks back."""
+"""About so many steps after which the guard looks back."""
 MOST_GROWTH = 16.0
 """Logarithm of the largest growth between renormalisations; its square must fit the numbers."""
 
@@ -77,8 +77,7 @@ class Growth(NamedTuple):
     """Of each step of a stretch, by slot; where nothing was renormalised, zero."""
 
     logs: Float[Array, "steps k"]
-    alive: Bool[Array, "steps k"]
-    origin: Int[Array, "steps k"]
+    slots: Int[Array, "steps k"]
 
 
 def propagate_automatically(
@@ -98,26 +97,34 @@ def propagate_automatically(
     """
     carry = state, basis, Pace.start()
     steps = len(edges)
-    whole = 0 if steps < 2 * BLOCK else steps // BLOCK
+    length = block_length(steps)
+    whole, end = steps // length, steps // length * length
     parts = []
-    if whole:
+    if whole > 1:
         blocks = jax.tree.map(
-            lambda x: x[: whole * BLOCK].reshape(whole, BLOCK, *x.shape[1:]), (inputs, edges)
+            lambda x: x[:end].reshape(whole, length, *x.shape[1:]), (inputs, edges)
         )
         carry, growth = scan_in_segments(
             lambda c, b: _block(step, c, *b, exact),
             carry,
             blocks,
             whole,
-            segment_length(store_every, BLOCK),
+            segment_length(store_every, length),
         )
-        parts.append(jax.tree.map(lambda x: x.reshape(whole * BLOCK, *x.shape[2:]), growth))
-    if whole * BLOCK < steps:
-        carry, growth = _block(
-            step, carry, take(inputs, whole * BLOCK, steps), edges[whole * BLOCK :], exact
-        )
+        parts.append(jax.tree.map(lambda x: x.reshape(end, *x.shape[2:]), growth))
+    if whole == 1 or end < steps:
+        begin = end if whole > 1 else 0
+        carry, growth = _block(step, carry, take(inputs, begin, steps), edges[begin:], exact)
         parts.append(growth)
     return carry[0], carry[1], jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
+
+
+def block_length(steps: int) -> int:
+    """Steps of a block; such that few are left over, for which the program is compiled once more."""
+    if steps < 2 * BLOCK:
+        return steps
+    near = range(3 * BLOCK // 4, 3 * BLOCK // 2 + 1)
+    return min(near, key=lambda length: (steps % length, abs(length - BLOCK)))
 
 
 def _block(
@@ -132,7 +139,7 @@ def _block(
         avoidable = pace.avoidable(factors)
         pace = pace.after(factors)
         state, vectors = push(step, state, basis.vectors, input)
-        growth = Growth(factors.log_growth, basis.alive, basis.origin)
+        growth = Growth(factors.log_growth, basis.slots)
         return (state, basis._replace(vectors=vectors), pace.step()), (growth, avoidable)
 
     body = jax.checkpoint(one, prevent_cse=False, policy=keep)
@@ -140,14 +147,12 @@ def _block(
     def rarely() -> tuple[tuple, Growth, Array]:
         (state, basis, pace), (growth, leans) = jax.lax.scan(body, carry, (inputs, edges))
         basis, factors = renormalise(basis)
-        last = Growth(factors.log_growth, basis.alive, basis.origin)
+        last = Growth(factors.log_growth, basis.slots)
         # Row t so far is what was found before step t; it belongs to step t - 1.
         before, after = growth.logs[0], jnp.concatenate([growth.logs[1:], last.logs[None]])
-        rest = [
-            jnp.concatenate([a[1:], b[None]]) for a, b in zip(growth[1:], last[1:], strict=True)
-        ]
+        slots = jnp.concatenate([growth.slots[1:], last.slots[None]])
         lean = jnp.maximum(jnp.max(leans), pace.avoidable(factors))
-        return (state, basis, pace.after(factors)), Growth(after.at[0].add(before), *rest), lean
+        return (state, basis, pace.after(factors)), Growth(after.at[0].add(before), slots), lean
 
     carried, growth, lean = rarely()
 
@@ -156,7 +161,7 @@ def _block(
             state, basis, pace = carry
             state, vectors = push(step, state, basis.vectors, input)
             basis, factors = renormalise(basis._replace(vectors=vectors))
-            growth = Growth(factors.log_growth, basis.alive, basis.origin)
+            growth = Growth(factors.log_growth, basis.slots)
             return (state, basis, pace.step().after(factors)), growth
 
         carry = (*carry[:2], Pace.start())

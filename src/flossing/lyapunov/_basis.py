@@ -21,6 +21,11 @@ class Basis(NamedTuple):
     alive: Bool[Array, " k"]
     origin: Int[Array, " k"]
 
+    @property
+    def slots(self) -> Int[Array, " k"]:
+        """``origin`` of living slots, and its bitwise complement, which is negative, of lost ones."""
+        return jnp.where(self.alive, self.origin, ~self.origin)
+
     @classmethod
     def start(cls, vectors: Float[Array, "k n"]) -> "Basis":
         """A basis of living directions."""

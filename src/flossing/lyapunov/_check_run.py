@@ -11,15 +11,15 @@ from jaxtyping import PyTree
 
 from .._checks import check_integer, is_concrete
 from .._warn import warn
-from ._fresh import note_function
+from ._fresh import note_step
 from ._steps import (
     ByReverseMode,
     PartialState,
     Step,
     StepOfPart,
     dimension,
-    flatten,
     moving_floats,
+    precision,
     push,
 )
 from ._structure import independent_rows, leaves_by_themselves
@@ -59,9 +59,9 @@ def check_run(
     inputs = jax.tree.map(jnp.asarray, inputs)
     steps = count_steps(inputs, num_steps)
     _check_finite(state, inputs)
-    first = jax.tree.map(lambda x: x[0], inputs)
-    # Within jax.jit nothing has a known value, not even a sum of constants.
-    traced = not is_concrete((state, inputs, jnp.zeros(()) + 0))
+    first = first_of(inputs)
+    # Within jax.jit nothing has a known value, not even a constant that is put on a device.
+    traced = not is_concrete((state, inputs, jax.device_put(np.zeros(()))))
     key = None if traced else _identity((step, state, first, tangents))
     forward = _forward.get(key)
     if forward is None:
@@ -79,6 +79,21 @@ def check_run(
                 _forward.clear()
             _forward[key] = forward
     return step if forward else ByReverseMode(step), state, inputs, steps
+
+
+def first_of(inputs: PyTree) -> PyTree:
+    """The inputs of the first step; known numbers are taken by NumPy, which compiles nothing."""
+
+    def first(x: Any) -> Any:
+        known = is_concrete(x) and not jnp.issubdtype(x.dtype, jax.dtypes.extended)
+        return jnp.asarray(np.asarray(x)[0]) if known else x[0]
+
+    return jax.tree.map(first, inputs)
+
+
+def one_tangent(state: PyTree) -> jax.ShapeDtypeStruct:
+    """What ``push`` takes beside this state for one direction, without its numbers."""
+    return jax.ShapeDtypeStruct((1, dimension(state)), precision(state))
 
 
 _MOST = 64
@@ -108,14 +123,8 @@ def _identity_of_leaf(leaf: Any) -> Any:
 
 def _say_if_made_anew(*, state: PyTree, **parts: Any) -> None:
     for name, part in parts.items():
-        if place := note_function(part, state):
-            warn(
-                f"{name}: compiled for the third time, for functions made at {place}: each is compiled by "
-                "itself. Make one function, and pass what differs as arrays: a step that is an Equinox "
-                "module, or jax.tree_util.Partial(function, parameters), which calls "
-                "function(parameters, state, input).",
-                StepWarning,
-            )
+        if reason := note_step(part, state):
+            warn(f"{name}: compiled for the third time, {reason}.", StepWarning)
 
 
 _EQUINOX_ORDER = (
@@ -206,7 +215,7 @@ def _part(step: Step, state: PyTree, tangents: PyTree) -> tuple[StepOfPart, Part
 
 def _has_forward_mode(step: Step, state: PyTree, input: PyTree) -> bool:
     """Tries to push a tangent; without forward mode, warns that reverse mode is used if that is there."""
-    arguments = state, flatten(state).vector[None], input
+    arguments = state, one_tangent(state), input
     try:
         eqx.filter_eval_shape(push, step, *arguments)
         return True

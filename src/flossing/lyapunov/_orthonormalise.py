@@ -67,33 +67,38 @@ def _householder(x: Float[Array, "k n"], differentiated: bool) -> tuple[Factors,
     scaled = x / unit[:, None]
     q, r = jnp.linalg.qr(scaled.T)
     k = x.shape[0]
-    diagonal = jnp.diagonal(r)
-    length = jnp.linalg.norm(scaled, axis=1)
+    index, eye = jnp.arange(k), jnp.eye(k, dtype=bool)
+    diagonal = jnp.sum(jnp.where(eye, r, 0), 0)
+    length = jnp.sqrt(jnp.sum(jnp.square(r), 0))
     tolerance = _lost_below(x)
     dependent = jnp.abs(diagonal) <= tolerance * length
-    arbitrary = dependent[:, None] | jnp.eye(k, dtype=bool)
-    rest = jnp.linalg.norm(jnp.where(arbitrary, r, 0), axis=0) / jnp.where(length > 0, length, 1)
-    excess = k - jnp.count_nonzero(jnp.any(x != 0, axis=0))
-    smallest = jnp.where(excess > 0, jnp.sort(rest)[jnp.maximum(excess - 1, 0)], 0)
-    lost = rest <= jnp.maximum(tolerance, smallest)
+    rest = jnp.sum(jnp.where(dependent[:, None] | eye, jnp.square(r), 0), 0)
+    rest = jnp.sqrt(rest) / jnp.where(length > 0, length, 1)
+    # So many rows are too many for the columns that are not zero: those with the smallest rests are lost.
+    excess = k - jnp.sum(jnp.any(x != 0, axis=0))
+    smaller = jnp.sum((rest[None] < rest[:, None]) | jnp.isnan(rest)[:, None], 1)
+    lost = (rest <= tolerance) | (smaller < excess)
     # A row that depends only on an arbitrary direction looks lost, and is not.
     seen = ~(lost | dependent)
     alive = seen | (dependent & ~lost)
     hole = jnp.any(~alive[:-1] & alive[1:])
+    # A sort by ``alive``, without the program that JAX makes of a sort.
+    ahead = jnp.where(alive[None] == alive[:, None], index[None] < index[:, None], alive[None])
+    kept = jnp.sum(ahead, 1)[None] == index[:, None]
+    order = jnp.sum(jnp.where(kept, index[None], 0), 1)
+    in_front = index < jnp.sum(alive)
 
     tiny = float(jnp.finfo(x.dtype).tiny)
     mask = seen.astype(x.dtype)
     sign = jnp.where(diagonal < 0, -mask, mask)
     triangle = r.T * sign[None]
-    order = jnp.where(hole, jnp.argsort(~alive, stable=True), jnp.arange(k))
-    kept = (order[:, None] == jnp.arange(k)[None]) & alive[order][:, None]
-    front = jnp.where(alive[order][:, None], x[order], 0)
+    front = jnp.where(in_front[:, None], x[order], 0)
     growth = jnp.where(seen, jnp.log(jnp.where(seen, diagonal * sign, 1)) + jnp.log(unit), 0)
     factors = Factors(
         vectors=jnp.where(hole, front, q.T * sign[:, None]),
         triangle=triangle * unit[:, None],
         log_growth=jnp.where(hole, 0, growth),
-        alive=alive[order],
+        alive=in_front,
         order=order,
         whole=1 - hole.astype(x.dtype),
         lean=-jnp.log(jnp.maximum(jnp.min(jnp.where(length > 0, rest, 1)), tiny)),
@@ -103,7 +108,7 @@ def _householder(x: Float[Array, "k n"], differentiated: bool) -> tuple[Factors,
         return factors, None
     square = mask[:, None] * mask[None]
     transform = inverse(triangle * square + jnp.diag(1 - mask)) * square / unit[None]
-    return factors, jnp.where(hole, kept.astype(x.dtype), transform)
+    return factors, jnp.where(hole, (kept & in_front[:, None]).astype(x.dtype), transform)
 
 
 def _gram_schmidt(found: GramSchmidt, differentiated: bool) -> tuple[Factors, Transform]:

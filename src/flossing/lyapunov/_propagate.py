@@ -72,7 +72,7 @@ def propagate(
         state, basis, growth = propagate_automatically(
             step, state, basis, inputs, jnp.asarray(flags), exact, store_every
         )
-        by_row, lost = _by_row(growth.logs, growth.alive, growth.origin)
+        by_row, lost = _by_row(growth.logs, growth.slots)
         collected = None
         basis, rest = renormalise(basis)
     else:
@@ -86,13 +86,11 @@ def propagate(
     return state, basis, Logs(by_row.at[-1, basis.origin].add(rest.log_growth), lost), collected
 
 
-def _by_row(
-    logs: Float[Array, "rows k"], alive: Bool[Array, "rows k"], origin: Int[Array, "rows k"]
-) -> tuple[Array, Array]:
+def _by_row(logs: Float[Array, "rows k"], slots: Int[Array, "rows k"]) -> tuple[Array, Array]:
     """Growth and losses, which come by slot, by row of the first basis."""
-    rows = jnp.arange(logs.shape[0])[:, None]
+    rows, origin = jnp.arange(logs.shape[0])[:, None], jnp.maximum(slots, ~slots)
     by_row = jnp.zeros_like(logs).at[rows, origin].set(logs)
-    return by_row, jnp.zeros(alive.shape, bool).at[rows, origin].set(~alive)
+    return by_row, jnp.zeros(slots.shape, bool).at[rows, origin].set(slots < 0)
 
 
 def _regularly(
@@ -109,7 +107,7 @@ def _regularly(
     keep = jax.checkpoint_policies.save_only_these_names(SAVED)
 
     def remember(factors: Factors, state: PyTree, basis: Basis) -> tuple:
-        logs = factors.log_growth, basis.alive, basis.origin
+        logs = factors.log_growth, basis.slots
         return logs, collect(state, basis, factors.triangle)
 
     def kept(pushed: tuple) -> tuple:

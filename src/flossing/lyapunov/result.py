@@ -4,7 +4,6 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
@@ -67,7 +66,7 @@ def check_result(spectrum: LyapunovSpectrum, log_growth: Array, start: int, ever
     """
     bad = np.argwhere(~np.isfinite(np.asarray(log_growth)))
     finite_state = all(
-        bool(jnp.isfinite(x).all())
+        np.isfinite(np.asarray(x)).all()
         for x in jax.tree.leaves(eqx.filter(spectrum.final_state, eqx.is_inexact_array))
     )
     if bad.size or not finite_state:

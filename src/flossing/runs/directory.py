@@ -10,16 +10,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import equinox as eqx
-import jax
 import numpy as np
 import xarray as xr
 from jaxtyping import PyTree
 
+from .. import _environment
 from .._system import command_line, replace, write_through
 
 CONFIG = "config.yaml"
@@ -185,19 +184,15 @@ def environment(devices: bool = True) -> dict[str, Any]:
 
     Without ``devices`` JAX is not started, so that no GPU is taken.
     """
-    names = ["flossing", "jax", "jaxlib", "equinox", "optax", "numpy", "scipy", "xarray"]
-    found = (
-        [f"{device.platform}: {device.device_kind}" for device in jax.devices()] if devices else []
-    )
     return {
         "command": command_line([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "versions": {name: metadata.version(name) for name in names},
+        "versions": _environment.versions(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cores": os.cpu_count(),
-        "devices": found,
-        "x64": bool(jax.config.read("jax_enable_x64")),
+        "devices": _environment.devices() if devices else [],
+        "x64": _environment.x64(),
         "git_commit": _git_commit(),
     }
 
