@@ -12,6 +12,7 @@ from .foretell import QUANTITIES
 from .learning import TUNING
 from .verdicts import Duel, Place, Rule
 
+_GATED = ("gru", "lstm")
 _SIGNS = {"wins": "+", "ties": "", "loses": "−"}
 
 
@@ -86,15 +87,12 @@ def _foretold(
     """Gain over clipping against the quantity, networks that the rule was not made with."""
     for place, found in duels.items():
         x = quantities[place][rule.quantity].values[TUNING:]
-        gated = place.network in ("gru", "lstm")
+        gated = place.network in _GATED
         axis.plot(
             x, 100 * found.over_clipping, "s" if gated else "o",
             color=COLOURS[2] if gated else COLOURS[1], markersize=3, alpha=0.6, linestyle="none",
         )  # fmt: skip
     axis.axhline(0, color="0.7", linewidth=0.8)
     axis.set(xlabel=QUANTITIES[rule.quantity], ylabel="gain over clipping (%)")
-    estimate = rule.correlation
-    axis.set_title(
-        f"rank correlation {estimate.value:.2f} ({estimate.low:.2f} to {estimate.high:.2f}); "
-        "squares: gated"
-    )
+    squares = "; squares: gated" if any(p.network in _GATED for p in duels) else ""
+    axis.set_title("rank correlation {:.2f} ({:.2f} to {:.2f})".format(*rule.correlation) + squares)
