@@ -30,7 +30,7 @@ from . import sequence_figure
 from .foretell import QUANTITIES, untrained
 from .learning import Setup, learn
 from .methods import Method, remedies
-from .verdicts import MEASURES, Duel, Place, Rule, best_rule, duel, mean, to_level
+from .verdicts import LONGER, MEASURES, Duel, Place, Rule, best_rule, duel, mean, to_level
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,9 +88,9 @@ MAIN = (
     "orthogonal, flossed", "heights",
 )  # fmt: skip
 """Methods that are tried everywhere."""
-LONGER = 2.5
-"""Methods whose name ends with "longer" train for so many times the updates."""
-_LONGER = {f"{name}, longer": name for name in ("clipping", "orthogonal")}
+TIMES = 2.5
+"""So many times the updates have methods that are trained for longer."""
+_LONGER = {f"{name}{LONGER}": name for name in ("clipping", "orthogonal")}
 
 
 def _network(name: str, units: int) -> CellSpec:
@@ -191,7 +191,7 @@ class SequenceTasks(Experiment):
                 untrained, entry.task, cell, self.networks, self.seed
             )
             for name, method in methods.items():
-                times = LONGER if name in _LONGER else 1
+                times = TIMES if name in _LONGER else 1
                 setup = Setup(
                     task=entry.task,
                     method=method,
@@ -239,6 +239,8 @@ class SequenceTasks(Experiment):
         kinds = {name: type(entry.task).__name__ for name, entry in self._entries().items()}
         for measure in MEASURES:
             duels = self.duels(data, measure)
+            if not duels:
+                continue
             known = all(d.gain.value == d.gain.value for d in duels.values())
             won = sorted({kinds[p.task] for p, d in duels.items() if d.verdict == "wins"})
             lost = [p for p, d in duels.items() if d.verdict == "loses"]

@@ -14,6 +14,8 @@ from .learning import TUNING
 
 MEASURES = ("equal epochs", "equal time")
 """At which methods are compared."""
+LONGER = ", longer"
+"""How names of methods end that are trained for longer than the others."""
 RECOMMENDED = ("adaptive, all", "flossed, all", "heights", "flossed, half")
 """The kind of flossing that stands for all: the first one that was tried."""
 CLEAR = 0.02
@@ -48,7 +50,9 @@ def to_level(part: xr.Dataset) -> tuple[float, float]:
 def at_time(part: xr.Dataset, seconds: float) -> np.ndarray:
     """Skill of each network when so many seconds are over, flossing before training included."""
     left = seconds - float(part["seconds_before"])
-    epochs = left / float(part["seconds_per_epoch"])
+    epochs = np.divide(left, float(part["seconds_per_epoch"]))
+    if np.isnan(epochs):
+        return np.full(part.sizes["network"], np.nan)
     done = part["epoch"].values <= epochs
     if not done.any():
         return np.zeros(part.sizes["network"])
@@ -89,11 +93,11 @@ def duel(
     """
     tuned = {name: float(part["tuning_skill"].mean("tuning").max()) for name, part in parts.items()}
     mine = next(name for name in RECOMMENDED if name in flossing)
-    epochs, budget = parts[mine]["epoch"][-1], seconds(parts[mine])
     if measure == "equal epochs":
-        parts = {name: part for name, part in parts.items() if part["epoch"][-1] <= epochs}
+        parts = {name: part for name, part in parts.items() if not name.endswith(LONGER)}
         scores = {name: part["test_skill"].values for name, part in parts.items()}
     else:
+        budget = seconds(parts[mine])
         scores = {name: at_time(part, budget) for name, part in parts.items()}
     gains = {n: mean(scores[mine] - s) for n, s in scores.items() if n not in flossing}
     other = min(gains, key=lambda name: gains[name].value)
