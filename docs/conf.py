@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 from flossing._compiled import compile_quickly  # noqa: E402
 
 compile_quickly()  # notebooks inherit it: they compile for longer than they compute
+os.environ["FLOSSING_DOCS"] = str(Path(__file__).parent)  # where pages find data
 os.environ["TTY_INTERACTIVE"] = "0"  # a progress bar takes the output of the next cell
 
 project = "flossing"
