@@ -220,7 +220,9 @@ def test_config_survives_yaml_and_odd_values():
     config = dataclasses.replace(
         SMALL,
         cell=fl.LIFSpec(4, adaptation_time_constant=100.0, layers=2),
-        schedule=fl.Before(targets=tuple(-0.01 * i for i in range(75)), clip_norm=None),
+        schedule=fl.Before(
+            num_exponents=75, targets=tuple(-0.01 * i for i in range(75)), clip_norm=None
+        ),
         optimiser=fl.SGD(clip=None, momentum=0.5),
     )
     assert from_yaml(to_yaml(config)) == config

@@ -113,7 +113,7 @@ class Run:
         length = getattr(config.task, "num_steps", None) or 300
         epoch, step = config.batch_size * length * width**2, 0
         if isinstance(schedule, Before):
-            count = min(schedule.num_exponents, width)
+            count = min(schedule.num_exponents or width, width)
             steps = schedule.state_warmup + schedule.window
             step = schedule.num_starts * steps * count * width * (width + 4 * count)
         floss_steps = self.steps - config.epochs
