@@ -24,9 +24,6 @@ class Digits(DataSet, name="digits"):
     scikit-learn; pixel by pixel, also permuted, as in Le, Jaitly & Hinton 2015.
     """
 
-    horizon = 64
-    """Steps from the first pixel to the answer."""
-
     permuted: bool = False
     """Pixels come in a random order, always the same one."""
     validation: float = 0.1
@@ -41,6 +38,11 @@ class Digits(DataSet, name="digits"):
         for name in ("validation", "test"):
             check_fraction(name, getattr(self, name))
             check_single(**{name: getattr(self, name)})
+
+    @property
+    def horizon(self) -> int:
+        """Steps from the first pixel to the answer."""
+        return 64
 
     def load(self) -> Arrays:
         """Reads the digits.
