@@ -197,3 +197,21 @@ def test_nothing_is_drawn_before_there_is_something_to_draw():
     code = "import sys, flossing.commands.examine; print('matplotlib' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(("trials", "parts"), [(40, 20), (3, None)])
+def test_of_a_small_data_set_as_many_trials_are_taken_as_there_are(trials, parts, monkeypatch):
+    """3 trials cannot be divided into parts of two; 40 make 20 parts."""
+    inputs = np.random.default_rng(0).normal(size=(trials, 5, 1))
+    task = fl.tasks.Arrays(inputs, inputs[:, 0, :1], validation=0, test=0, key=jax.random.key(0))
+    config = RunConfig(task=task, cell=fl.TanhSpec(4), schedule=None)
+    network = jax.tree.map(lambda x: x[0] if eqx.is_array(x) else x, config.networks())
+    asked = []
+
+    def signal(*_, parts, **more):
+        asked.append(parts)
+        return 0.5
+
+    monkeypatch.setattr("flossing.runs.examining.target_signal", signal)
+    found = signal_of(network, task, jax.random.key(1))
+    assert (found, asked) == ((0.5, [parts]) if parts else (None, []))

@@ -83,10 +83,11 @@ def test_a_wide_surrogate_is_a_fault_where_gradients_explode_only():
     [
         (-0.2, 0.099, ["vanishing", "unseen"]),
         (-0.2, 0.101, ["vanishing"]),
-        (-0.2, 0.301, ["vanishing", "seen"]),
+        (-0.2, 0.499, ["vanishing"]),
+        (-0.2, 0.501, ["vanishing", "seen"]),
         (0.1, -0.02, ["uneven", "unseen"]),
         (-0.01, 0.0, ["fine"]),
-        (-0.01, 0.5, ["seen", "fine"]),
+        (-0.01, 0.6, ["seen", "fine"]),
     ],
 )
 def test_a_task_whose_targets_are_not_seen_is_one_for_flossing(first, signal, told):

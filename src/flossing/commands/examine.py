@@ -116,9 +116,8 @@ def examined(options: Arguments, found: Driven, config: RunConfig) -> Report:
     horizon = options.horizon or horizon_of(config.task)
     step, state, inputs, key = found
     signal = None
-    if options.run is None and isinstance(
-        config.cell, CellSpec
-    ):  # a trained network has used it up
+    if options.run is None and isinstance(config.cell, CellSpec):
+        # Of a fresh network: a trained one has used the signal up.
         network = jax.tree.map(lambda x: x[0] if eqx.is_array(x) else x, config.networks())
         signal = signal_of(network, config.task, key)
     return examine(

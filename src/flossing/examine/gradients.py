@@ -10,7 +10,7 @@ LIMIT = 3.0
 """Decades over the horizon, up or down, beyond which gradients are lost."""
 USABLE = 1.0
 """Decades up to which they are as good as they need to be."""
-UNSEEN, SEEN = 0.1, 0.3
+UNSEEN, SEEN = 0.1, 0.5
 """Target signals up to which flossing gained much, and from which it gained little."""
 FEW = 0.25
 """Share of the measured directions below which few carry errors."""

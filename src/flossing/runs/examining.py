@@ -97,6 +97,8 @@ def drive(
 
 TRIALS, PARTS = 1024, 32
 """From which target signals are taken, and of how many gradients."""
+MOST_NUMBERS = 2**26
+"""In the inputs of these trials: 256 MB."""
 
 
 class TaskLoss(eqx.Module):
@@ -112,23 +114,21 @@ class TaskLoss(eqx.Module):
         return self.task.loss(outputs, Trial(inputs, targets, mask))
 
 
-def signal_of(network: Network, task: Task, key: PRNGKeyArray) -> float:
-    """The target signal of a network's recurrent weights on a task."""
+def signal_of(network: Network, task: Task, key: PRNGKeyArray) -> float | None:
+    """The target signal of a network's recurrent weights on a task; ``None`` where it has too few trials."""
     task = task.loaded()
     batch_key, shuffle_key = jax.random.split(key)
-    trial = task.batch(batch_key, 0, TRIALS)
-    given = trial.inputs, trial.mask
-    return float(
-        target_signal(
-            TaskLoss(task),
-            network,
-            given,
-            trial.targets,
-            parts=PARTS,
-            where=cell_of,
-            key=shuffle_key,
-        )
-    )
+    numbers = sum(x.size for x in jax.tree.leaves(jax.eval_shape(task.sample, key).inputs))
+    count = min(TRIALS, len(getattr(task, "train", range(TRIALS))), MOST_NUMBERS // numbers)
+    parts = min(PARTS, count // 2)
+    if parts < 2:
+        return None
+    trial = task.batch(batch_key, 0, count - count % parts)
+    signal = target_signal(
+        TaskLoss(task), network, (trial.inputs, trial.mask), trial.targets,
+        parts=parts, where=cell_of, key=shuffle_key,
+    )  # fmt: skip
+    return float(signal)
 
 
 def horizon_of(task: Task) -> int:

@@ -67,8 +67,9 @@ def _of_one(network: Any, task: Task, key: jax.Array) -> Sequence[float]:
     )
     logs = found.log_singular_values
     half = found.exponents[: max(1, found.state_dimension // 2)]
+    signal = signal_of(network, task, key)
     return (
-        signal_of(network, task, key),
+        np.nan if signal is None else signal,
         found.decades,
         found.measured_decades,
         float(half.mean()) * horizon / np.log(10),
