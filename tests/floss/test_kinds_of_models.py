@@ -114,7 +114,7 @@ def test_half_precision_stays_half(key):
 def test_a_state_in_single_precision_has_a_keeper_in_double_precision_too(key, x64):
     model = {"a": jnp.asarray(0.5, jnp.float32)}
     control = fl.Flosser(
-        1, window=6, warmup=2, state_warmup=0, renormalise_every=1,
+        1, window=12, warmup=2, state_warmup=0, renormalise_every=1,
         step=lambda m: lambda x, u: m["a"] * x, optimiser=optax.sgd(0.1),
     )  # fmt: skip
     keeper = fl.AdaptiveFlosser(control, horizon=10, every=1)

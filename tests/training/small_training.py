@@ -11,7 +11,7 @@ from flossing.training import Trainer, begin
 
 TASK = Copy(3, num_steps=8)
 SCHEDULE = fl.Adaptive(
-    num_exponents=3, window=8, warmup=3, state_warmup=2, num_starts=1, every=2, band=0.2
+    num_exponents=3, window=24, warmup=3, state_warmup=2, num_starts=1, every=2, band=0.2
 )
 TRAINER = Trainer(TASK, Adam(learning_rate=1e-2), SCHEDULE, epochs=8, batch_size=2)
 
@@ -29,7 +29,7 @@ def networks(count, cell=fl.TanhCell, units=6):
 
 def vanishing_and_exploding():
     """Two networks before their training, the second one with a large gain, and their keys."""
-    nets, keys = networks(2)
+    nets, keys = networks(2, units=8)
     gains = jnp.array([0.3, 6.0])[:, None, None]
     where = lambda n: n.cell.recurrent_weight  # noqa: E731
     return begin(eqx.tree_at(where, nets, gains * where(nets)), TRAINER), keys
