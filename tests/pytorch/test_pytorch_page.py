@@ -7,15 +7,16 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-_DOCS = Path(__file__).parents[2] / "docs"
+_ROOT = Path(__file__).parents[2]
 _EXAMPLES = [
     example
-    for page in ("tutorials/pytorch.md", "pytorch.md")
+    for page in ("docs/tutorials/pytorch.md", "docs/pytorch.md", "README.md")
     for example in re.findall(
-        r"```python\n(.*?)```", (_DOCS / page).read_text(encoding="utf-8"), re.DOTALL
+        r"```python\n(.*?)```", (_ROOT / page).read_text(encoding="utf-8"), re.DOTALL
     )
+    if "torch" in example
 ]
-_MODULE, _LSTM, _SNN, _NORSE, _BLOCK = _EXAMPLES
+_MODULE, _LSTM, _SNN, _NORSE, _BLOCK, _README = _EXAMPLES
 
 
 def run(code, **smaller):
@@ -82,3 +83,10 @@ def test_a_looped_block_has_windows(capsys, untyped):
     text = capsys.readouterr().out
     assert "(4, 3, 2)" in text
     assert "2 of 40 Lyapunov exponents, nats per step, 10 steps, 4 examples" in text
+
+
+def test_the_example_of_the_readme_brings_exponents_to_zero(capsys, untyped):
+    torch.manual_seed(0)
+    names = run(_README)
+    assert "Gradients vanish over 40 steps" in capsys.readouterr().out
+    assert abs(float(names["info"].exponents[0])) < 0.05
