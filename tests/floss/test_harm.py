@@ -71,12 +71,47 @@ def test_opened_gates_are_those_of_openness_3(kind, key):
         lambda key: fl.GRUCell(1, 4, chrono=20, key=key),
         lambda key: fl.LSTMCell(1, 4, forget_bias=1.0, key=key),
         lambda key: fl.LSTMCell(1, 4, chrono=20, key=key),
-        lambda key: fl.TanhCell(1, 4, key=key),
+        lambda key: trained(eqx.nn.GRUCell(1, 4, key=key)),
+        lambda key: trained(eqx.nn.LSTMCell(1, 4, key=key)),
     ],
 )
 def test_gates_whose_biases_were_chosen_stay(cell, key):
     cell = cell(key)
     assert eqx.tree_equal(fl.open_gates(cell), cell)
+
+
+def trained(cell):
+    """With one gate bias that no fresh cell of Equinox has."""
+    return eqx.tree_at(lambda c: c.bias, cell, cell.bias.at[0].set(0.6))
+
+
+@pytest.mark.parametrize("kind", [eqx.nn.GRUCell, eqx.nn.LSTMCell])
+def test_open_gates_of_equinox_replace_the_state(kind, key):
+    """With reset and output gates open and the rest of the state replaced, a step keeps 5 % of a unit."""
+    cell = fl.open_gates({"cell": kind(2, 16, key=key)})["cell"]
+    gates = cell.bias.reshape(-1, 16)
+    expected = [3, -3] if kind is eqx.nn.GRUCell else [3, -3, 3]
+    np.testing.assert_array_equal(gates[[0, 1, 3][: len(expected)], 0], expected)
+    quiet = eqx.tree_at(lambda c: (c.weight_ih, c.weight_hh), cell, replace_fn=jnp.zeros_like)
+    state = jnp.ones(16) if kind is eqx.nn.GRUCell else (jnp.zeros(16), jnp.ones(16))
+    after, before = (quiet(jnp.zeros(2), x) for x in (state, jax.tree.map(jnp.zeros_like, state)))
+    kept = after - before if kind is eqx.nn.GRUCell else after[1] - before[1]
+    np.testing.assert_allclose(kept, jax.nn.sigmoid(-3.0), rtol=1e-5)
+
+
+def test_gates_of_networks_along_an_axis_are_opened_one_by_one(key):
+    cells = eqx.filter_vmap(lambda k: eqx.nn.GRUCell(1, 4, key=k))(jax.random.split(key, 2))
+    one_trained = eqx.tree_at(lambda c: c.bias, cells, cells.bias.at[0, 0].set(0.6))
+    opened = fl.open_gates(one_trained).bias
+    np.testing.assert_array_equal(opened[0], one_trained.bias[0])
+    np.testing.assert_array_equal(opened[1, :8], [3] * 4 + [-3] * 4)
+
+
+def test_a_model_without_gates_that_are_known_is_told_what_to_do(key):
+    with pytest.raises(ValueError, match="TanhCell without one"):
+        fl.open_gates(fl.TanhCell(1, 4, key=key))
+    with pytest.raises(ValueError, match="a GRUCell without biases has no gates to open"):
+        fl.open_gates(eqx.nn.GRUCell(1, 4, use_bias=False, key=key))
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """Gated cells with their full state, so that an LSTM of N units has 2N tangent directions."""
 
 import dataclasses
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -14,14 +14,16 @@ from ._base import Cell, drawn, product
 from .spec import RecurrentSpec
 
 
-class _GatedCell(Cell):
+class GatedCell(Cell):
+    """What GRU and LSTM share: weights and biases of their gates, one gate after the other."""
+
     recurrent_weight: Float[Array, "gates_hidden hidden"]
     input_weight: Float[Array, "gates_hidden input"]
     bias: Float[Array, " gates_hidden"]
     input_size: int = eqx.field(static=True)
     hidden_size: int = eqx.field(static=True)
 
-    _open: ClassVar[tuple[int, ...]]
+    open_signs: ClassVar[tuple[int, ...]]
     """Signs of the biases with which gates are open, in their order; 0 for the candidate."""
 
     def _build(
@@ -85,7 +87,7 @@ class _GatedSpec(RecurrentSpec):
     others. At 3 a step replaces 95 % of the state; None for biases of 0."""
 
 
-class GRUCell(_GatedCell):
+class GRUCell(GatedCell):
     """A gated recurrent unit (Cho et al. 2014, with the reset gate after the matrix product).
 
     With ``r``, ``z`` the reset and update gates::
@@ -111,7 +113,7 @@ class GRUCell(_GatedCell):
 
     recurrent_bias: Float[Array, " hidden"]
 
-    _open = (1, -1, 0)
+    open_signs = (1, -1, 0)
 
     def __init__(
         self,
@@ -182,7 +184,7 @@ class LSTMState(NamedTuple):
     cell: Float[Array, " hidden"]
 
 
-class LSTMCell(_GatedCell):
+class LSTMCell(GatedCell):
     """A long short-term memory cell (Hochreiter & Schmidhuber 1997; forget gate of Gers et al. 2000).
 
     With ``i, f, o`` the input, forget and output gates and ``g`` the candidate::
@@ -206,7 +208,7 @@ class LSTMCell(_GatedCell):
         key: random key.
     """
 
-    _open = (1, -1, 0, 1)
+    open_signs = (1, -1, 0, 1)
 
     def __init__(
         self,
@@ -277,34 +279,3 @@ class LSTMSpec(_GatedSpec, name="lstm"):
             key=key,
             **self._matrices(),
         )
-
-
-def open_gates(model: Any) -> Any:
-    """The same model, in which gates of GRU and LSTM cells start open (``openness=3``) before it is flossed.
-
-    At their default biases of 0, gates hold half of the state, and flossing can only make them hold more:
-    exponents come to zero, but the state is then kept whatever the input is, and nothing is learned. With
-    open gates, memory has to pass through the recurrent weights. Schedules that floss do this with fresh
-    networks; before a ``fl.Flosser`` of your own loop, call it yourself. Cells with a gate bias other than 0
-    (``openness``, ``update_bias``, ``forget_bias``, ``chrono``, or trained ones) are left as they are.
-    Without flossing, open gates are worse: exponents are far below zero. Floss fewer exponents than an LSTM
-    has units: its recurrent weights can bring no more than that to zero, and its gates would shut for the
-    rest.
-
-    Args:
-        model: a pytree with any number of such cells, perhaps with axes of networks.
-    """
-    return jax.tree.map(
-        lambda part: _opened(part, 3.0) if isinstance(part, _GatedCell) else part,
-        model,
-        is_leaf=lambda part: isinstance(part, _GatedCell),
-    )
-
-
-def _opened(cell: _GatedCell, openness: float) -> _GatedCell:
-    """The cell with open gates, or as it is if its gates have biases already; networks' axes lead."""
-    signs = jnp.repeat(jnp.asarray(cell._open, cell.bias.dtype), cell.hidden_size)
-    signs = jnp.broadcast_to(signs, cell.bias.shape)
-    as_made = ((cell.bias == 0) | (signs == 0)).all(-1, keepdims=True)
-    bias = jnp.where(as_made & (signs != 0), openness * signs, cell.bias)
-    return eqx.tree_at(lambda cell: cell.bias, cell, bias)

@@ -16,14 +16,15 @@ _LABEL = 9
 """Columns of the word that says how serious a finding is."""
 
 
-def show(console: Console, report: Report, about: Sequence[str], names: str) -> None:
+def show(console: Console, report: Report, about: Sequence[str], names: str | None) -> None:
     """Prints a report: findings first, then numbers, then evidence and advice of each finding.
 
     Args:
         console: where it goes.
         report: what was found.
         about: lines on what was examined.
-        names: code that makes the names which code of findings uses.
+        names: code that makes the names which code of findings uses; ``None`` where nothing is to be done,
+            for findings without advice.
     """
     console.print(Text(report.headline, "bold"))
     for line in about:
@@ -32,6 +33,9 @@ def show(console: Console, report: Report, about: Sequence[str], names: str) -> 
     console.print(_overview(report.advice))
     console.print()
     console.print(_numbers(report))
+    if names is None:
+        console.print()
+        return
     shown = [finding for finding in report.advice if finding.advice or finding.severity != "fine"]
     if names and any(finding.code for finding in shown):
         console.print()

@@ -28,11 +28,12 @@ from ..runs.examining import (
     signal_of,
     write_examination,
 )
-from ..runs.summary import headline, summarise
+from ..runs.summary import grade, headline, summarise
 from ..runs.train import read_config, read_metrics
 from ._findings import show
 from ._parts import parse as parse_parts
 
+LEARNED = "It has learned, and nothing needs to be done. Flossing it can undo what it learned."
 USUAL = inspect.signature(examine).parameters["num_exponents"].default
 
 
@@ -133,7 +134,8 @@ def main(arguments: Sequence[str]) -> int:
     with console.status("examining"):
         found, config = network(options)
         report = examined(options, found, config)
-    show(console, report, _about(options, config), _names(options, config))
+    about = _about(options, config)
+    show(console, report, about, None if LEARNED in about else _names(options, config))
     path = files.new_directory(path)
     given = {name: value for name, value in vars(options).items() if name != "settings"}
     given |= {"horizon": report.measured.horizon, "num_exponents": len(report.measured.exponents)}
@@ -157,7 +159,9 @@ def _about(options: Arguments, config: RunConfig) -> list[str]:
     with contextlib.suppress(ValueError):  # without metrics, there is nothing to say of them
         data = read_metrics(options.run)
         main, test = headline(data), summarise(data)[options.realisation - 1].test
-        lines += [] if test is None else [f"held-out {main.name} {main.show(test)}"]
+        if test is not None:
+            lines.append(f"held-out {main.name} {main.show(test)}")
+            lines += [LEARNED] if grade(test, main) == "learned" else []
     return lines
 
 

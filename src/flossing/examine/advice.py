@@ -4,6 +4,8 @@ The code uses the names ``step``, ``state``, ``inputs`` and ``key`` as they were
 makes ``model``, the changed step, from them.
 """
 
+import numpy as np
+
 from ..floss._rule import nearly_all
 from .measured import Measured
 
@@ -24,12 +26,12 @@ AGAINST_SHARPNESS = "Make the surrogate about as wide as membranes vary."
 AGAINST_WIDTH = "Make the surrogate narrower, or lower, until the first exponent is near zero."
 
 
-def flossing(m: Measured, before: str = "model = step") -> str:
-    """A flosser for this model, and what keeps it flossed."""
+def flossing(m: Measured, gates: str = "") -> str:
+    """A flosser for this model, and what keeps it flossed; before, what opens its gates."""
     count, window, settle = _count(m), *_window(m)
     if m.library == "torch":
         return (
-            f"flosser = ft.Flosser(step, {_torch_parameters(m)}, num_exponents={count}, "
+            f"{gates}flosser = ft.Flosser(step, {_torch_parameters(m)}, num_exponents={count}, "
             f"window={window}, state_warmup={settle})\n"
             "for _ in range(200):\n"
             "    info = flosser.update(state, inputs)\n"
@@ -37,17 +39,30 @@ def flossing(m: Measured, before: str = "model = step") -> str:
             "# in your loop, after each training step: keeper.update(state, inputs, loss=loss)"
         )
     make = "" if m.has_weights else ", step=make_step"
-    head = before if m.has_weights else "model = ...  # the pytree of arrays that your step uses\n"
+    head = (
+        "model = step\n"
+        if m.has_weights
+        else "model = ...  # the pytree of arrays that your step uses\n"
+    )
+    head += gates
     if not m.has_weights:
-        head += "make_step = lambda model: ...  # your step(state, input) with these arrays"
+        head += "make_step = lambda model: ...  # your step(state, input) with these arrays\n"
     return (
-        f"{head}\n"
+        f"{head}"
         f"flosser = fl.Flosser(num_exponents={count}, window={window}, state_warmup={settle}{make})\n"
         "flosser_state = flosser.init(model)\n"
         "for k in jax.random.split(key, 200):\n"
         "    model, flosser_state, info = flosser.update(model, flosser_state, state, inputs, key=k)\n"
-        f"keeper = fl.AdaptiveFlosser(flosser, horizon={m.horizon})\n"
-        "# in your loop, after each training step:\n"
+        + _kept("flosser", m)
+    )
+
+
+def _kept(flosser: str, m: Measured) -> str:
+    """What keeps a model flossed while it learns."""
+    return (
+        f"keeper = fl.AdaptiveFlosser({flosser}, horizon={m.horizon})  # chance=: the loss of guessing\n"
+        "keeper_state = keeper.init(model)\n"
+        "# train model, the changed one; in your loop, after each training step:\n"
         "# model, keeper_state, look = keeper.update(model, keeper_state, state, inputs, loss=loss, key=k)"
     )
 
@@ -62,9 +77,7 @@ def heights(m: Measured) -> str:
         "heights_state = heights.init(model)\n"
         "for k in jax.random.split(key, 30):\n"
         "    model, heights_state, info = heights.update(model, heights_state, state, inputs, key=k)\n"
-        f"keeper = fl.AdaptiveFlosser(heights, horizon={m.horizon})\n"
-        "# in your loop, after each training step:\n"
-        "# model, keeper_state, look = keeper.update(model, keeper_state, state, inputs, loss=loss, key=k)"
+        + _kept("heights", m)
     )
 
 
@@ -107,11 +120,34 @@ def against_vanishing(m: Measured) -> tuple[str, str]:
             "model = fl.LinearRecurrentCell(step.input_size, step.hidden_size, min_radius=0.9, "
             "max_radius=0.999, key=key)",
         )
-    return (
+    words = (
         "Floss the leading exponents to zero before training, and keep them there while it learns: as many "
         "as the task has steps to bridge with a bit each, in small networks nearly all."
-        + _for_spikes(m),
-        flossing(m),
+    )
+    if not _may_have_gates(m):
+        return words + _for_spikes(m), flossing(m)
+    kept = 100 * float(np.median(m.kept))
+    return (
+        f"{words} A step keeps {kept:.0f} % of the state by itself; if gates do that, open them first.",
+        flossing(m, f"# {_opening(m)}  # if it has gates\n"),
+    )
+
+
+def _may_have_gates(m: Measured) -> bool:
+    """Whether a step that nobody knows keeps its state as half-open gates do."""
+    return m.kind == "step" and bool(m.bounded.mean() >= 0.5 and 0.2 < np.median(m.kept) < 0.9)
+
+
+def _opening(m: Measured) -> str:
+    """Code that opens gates."""
+    if m.library == "torch":
+        return "ft.open_gates(step.module)" if m.has_weights else "ft.open_gates(module)"
+    if m.kind == "step":
+        return "model = fl.open_gates(model)"
+    return (  # also where biases were chosen, which open_gates leaves as they are
+        "import equinox as eqx\n"
+        "fresh = type(step)(step.input_size, step.hidden_size, openness=3.0, key=key)\n"
+        "model = eqx.tree_at(lambda cell: cell.bias, step, fresh.bias)"
     )
 
 
@@ -119,23 +155,16 @@ def open_gates(m: Measured) -> tuple[str, str]:
     """Open gates and flossing, which work together only."""
     words = (
         "Open the gates and floss: memory then has to pass through the recurrent weights. Open gates alone "
-        "are worse than shut ones, and flossing alone shuts them."
+        "are worse than shut ones, and flossing alone shuts them. "
     )
-    if m.library == "torch":
-        return (
-            words + " In torch.nn.GRU and LSTM gates open by their biases: +3 for reset, input and "
-            "output gates, -3 for update (z) and forget gates.",
-            flossing(m),
+    if m.kind in ("gru", "lstm"):
+        words += "Do so with a fresh cell: a trained one would lose what its gates have learned."
+    else:
+        words += (
+            "open_gates knows GRUs and LSTMs of flossing, Equinox and torch.nn; elsewhere set biases: +3 for "
+            "reset, input and output gates, -3 for update and forget gates."
         )
-    if m.kind not in ("gru", "lstm"):
-        return words, flossing(m)
-    return words, flossing(
-        m,
-        "import equinox as eqx\n"
-        "# for a fresh network: a trained one would lose what its gates have learned\n"
-        "fresh = type(step)(step.input_size, step.hidden_size, openness=3.0, key=key)\n"
-        "model = eqx.tree_at(lambda cell: cell.bias, step, fresh.bias)",
-    )
+    return words, flossing(m, f"{_opening(m)}\n")
 
 
 def identity(m: Measured) -> str:

@@ -114,8 +114,8 @@ def few_directions(m: Measured) -> Found | None:
     """The largest exponent is fine, and hardly another one."""
     if abs(m.decades) > USABLE or len(m.log_singular_values) < 4 or m.num_lost:
         return None
-    if m.directions >= max(2, FEW * len(m.log_singular_values)):
-        return None
+    if m.directions >= max(2, FEW * len(m.log_singular_values)) or m.condition_decades < USABLE:
+        return None  # enough of them, or all are alike
     return Found(
         sentence=f"Few directions carry errors over {m.horizon} steps: {m.directions} of "
         f"{len(m.log_singular_values)} keep more than 1/e.",

@@ -10,7 +10,7 @@ import optax
 
 from .._checks import check_choice, check_finite, check_integer, check_positive
 from .._choices import Choice
-from ..cells import open_gates
+from ..cells import opened
 from .adaptive import AdaptiveFlosser, SurrogateHeights, free_heights
 from .flosser import Flosser, flossing_optimiser
 from .objective import Penalty
@@ -127,7 +127,7 @@ class Before(Schedule, name="before"):
 
     def prepared(self, networks: Any) -> Any:
         """Networks whose gated cells start with open gates, unless their biases were chosen."""
-        return open_gates(networks)
+        return opened(networks)
 
     def phases(self, epochs: int) -> Iterator[Phase]:
         """Flossing, then training."""

@@ -10,6 +10,7 @@ from .check import Finding as Finding, Report as Report, check as check
 from .convert import floss_in_jax as floss_in_jax, load_cell as load_cell, to_cell as to_cell
 from .examine import examine as examine
 from .flosser import Flosser as Flosser
+from .gates import open_gates as open_gates
 from .heights import SurrogateHeights as SurrogateHeights
 from .jacobian import (
     condition_number as condition_number,
