@@ -33,7 +33,7 @@ def open_gates(module: Module) -> None:
     for part in found:
         if not part.bias:
             raise ValueError(
-                f"module: gates of a {type(part).__name__} without biases cannot open; make it with bias=True."
+                f"module: a {type(part).__name__} without biases has no open gates; make it with bias=True."
             )
         _open(part)
 
