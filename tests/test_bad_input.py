@@ -31,6 +31,7 @@ def test_the_tables_are_there():
     assert len(_COMMANDS) >= 15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("call", "kind", "message"), _CALLS, ids=[row[0] for row in _CALLS])
 def test_calls(call, kind, message, untyped):
     key = jax.random.key(0)

@@ -154,6 +154,7 @@ def test_reproduce_lists_its_experiments_with_the_verdict_of_the_kept_run(capsys
     assert f"{len(claims)} of {len(claims)}" in out
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_seen_enough_gets_no_traceback():
     """As in ``floss reproduce | head -1``."""
     command = [sys.executable, "-m", "flossing.cli", "reproduce"]

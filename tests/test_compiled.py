@@ -49,6 +49,7 @@ print(start, full, maps(), kept, programs())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux")
 def test_programs_are_forgotten_only_when_they_are_too_many():
     """Maps are counted loosely: other threads of the process come and go, each with maps of its own."""
@@ -100,6 +101,7 @@ def hits(folder):
     return int(done.stdout)
 
 
+@pytest.mark.slow
 def test_the_next_process_does_not_compile_again(tmp_path):
     assert hits(tmp_path / "new" / "folder") == 0
     assert hits(tmp_path / "new" / "folder") > 0

@@ -29,6 +29,7 @@ def examine(*arguments, directory):
     return network, content
 
 
+@pytest.mark.slow
 def test_the_file_holds_what_the_function_returns_for_the_same_network(tmp_path, capsys):
     cell = ["--cell.hidden-size", "6", "--cell.gain", "0.5", "--num-exponents", "all"]
     found, content = examine(*SMALL, *cell, "--seed", "3", directory=tmp_path / "x")
@@ -62,6 +63,7 @@ def test_the_file_holds_what_the_function_returns_for_the_same_network(tmp_path,
     assert not set(out) & set("│┃|─━╭╰")
 
 
+@pytest.mark.slow
 def test_names_that_are_printed_make_the_examined_network(tmp_path, capsys):
     examine(*SMALL, "--cell", "gru", "--cell.hidden-size", "5", directory=tmp_path / "x")
     out = capsys.readouterr().out
@@ -97,6 +99,7 @@ def test_settings_that_are_not_the_usual_ones_are_in_the_code():
     assert _code(Mine(7)) is None
 
 
+@pytest.mark.slow
 def test_a_trained_network_is_examined_on_its_task_with_its_numbers(tmp_path, capsys):
     path = tmp_path / "run"
     config = RunConfig(
@@ -125,6 +128,7 @@ def examine_of(path, number):
     ).measured.leading  # fmt: skip
 
 
+@pytest.mark.slow
 def test_dimension_and_entropy_of_a_chaotic_network_follow_from_its_exponents(tmp_path, capsys):
     chaotic = [*SMALL, "--cell.hidden-size", "20", "--cell.gain", "4", "--cell.input-gain", "0.1"]
     found, _ = examine(*chaotic, "--num-exponents", "all", directory=tmp_path / "all")
@@ -193,12 +197,14 @@ def test_a_run_that_has_not_ended_is_told_how_to_go_on(tmp_path, capsys):
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.slow
 def test_nothing_is_drawn_before_there_is_something_to_draw():
     code = "import sys, flossing.commands.examine; print('matplotlib' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("trials", "parts"), [(40, 20), (3, None)])
 def test_of_a_small_data_set_as_many_trials_are_taken_as_there_are(trials, parts, monkeypatch):
     """3 trials cannot be divided into parts of two; 40 make 20 parts."""

@@ -59,6 +59,7 @@ def plain(system, k, steps, every, jacobian):
     return logs / (steps * system.unit)
 
 
+@pytest.mark.slow
 def test_comparison_finds_equal_and_different_spectra(module, spectra, systems):
     system = systems[-1]
     jacobian = system.jacobian

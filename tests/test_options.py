@@ -26,6 +26,7 @@ def help_of(*arguments, capsys):
     return capsys.readouterr().out.splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("part", "name"), MEMBERS)
 def test_help_fits_on_a_page_and_has_each_option_of_what_was_chosen(part, name, capsys):
     lines = help_of(f"--{part}", name, capsys=capsys)

@@ -48,6 +48,7 @@ def test_every_name_that_type_checkers_see_is_there_and_no_other():
         assert getattr(fl, name) is getattr(sys.modules[f"flossing.{room}"], name)
 
 
+@pytest.mark.slow
 def test_a_room_with_the_name_of_a_function_leaves_the_function_in_place():
     code = """
 import flossing.examine, flossing.runs.examining
@@ -65,6 +66,7 @@ def test_a_name_that_is_not_there_is_an_error_that_says_so():
         exec("from flossing import spektrum", {})
 
 
+@pytest.mark.slow
 def test_first_example_of_the_readme_flosses_what_it_examines(capsys, untyped):
     blocks = re.findall(r"```python\n(.*?)```", (_ROOT / "README.md").read_text(), re.DOTALL)
     names: dict = {}

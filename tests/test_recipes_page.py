@@ -63,6 +63,7 @@ def test_recipes_are_runs_of_the_experiments_whose_results_the_page_gives():
         )
 
 
+@pytest.mark.slow
 def test_a_recipe_trains_for_two_epochs(untyped):
     small = dataclasses.replace(_config("tanh").cell, hidden_size=8)
     task = dataclasses.replace(_config("tanh").task, delay=4, num_steps=20)

@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from cell_helpers import close, over, raises, scan
 
 import flossing as fl
@@ -34,6 +35,7 @@ SPIKING = {
 each_spiking = over("kind", SPIKING)
 
 
+@pytest.mark.slow
 @each_spiking
 @over("form", CONSTANTS)
 def test_constants_of_every_form_are_the_number(kind, form, untyped):
@@ -50,6 +52,7 @@ def test_constants_of_every_form_are_the_number(kind, form, untyped):
     )
 
 
+@pytest.mark.slow
 @over("names", [[name] for name in NAMES] + [NAMES])
 def test_every_unit_has_its_own_time_constants(names, key):
     """One readout of four units is four readouts of one."""

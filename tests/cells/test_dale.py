@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from cell_helpers import (
     CELLS,
     INPUTS,
@@ -50,6 +51,7 @@ def after_large_step(cell):
     return eqx.tree_at(lambda c: c.recurrent_weight, cell, weight)
 
 
+@pytest.mark.slow
 @over("make", DALE.values(), ids=DALE)
 def test_dale_fixes_the_signs_of_columns_through_training(make, key):
     cell = make(INPUTS, UNITS, dale=0.6, key=key)

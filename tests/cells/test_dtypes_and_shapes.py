@@ -58,6 +58,7 @@ def of_spikes(name):
     return by_hand(built(name), SPIKES)
 
 
+@pytest.mark.slow
 @each_cell
 @over("dtype", [bool, np.uint8, np.float16, list])
 def test_spikes_of_any_dtype_are_spikes(name, dtype, untyped):
@@ -74,6 +75,7 @@ def test_spikes_of_any_dtype_are_spikes(name, dtype, untyped):
         close(cell.output(state), expected[-1])
 
 
+@pytest.mark.slow
 @over("name", ["tanh, leaky", "lif, adaptive", "windows", "readout"])
 @given(counts=arrays(np.uint8, (4, 3), elements=st.integers(0, 255)))
 @few
@@ -90,6 +92,7 @@ def test_large_integers_are_not_cut(untyped):
         assert jnp.abs(found) > 1e6
 
 
+@pytest.mark.slow
 @each_cell
 @over("trials", [(), (2,), (2, 0)])
 @over("steps", [0, 1])
@@ -104,6 +107,7 @@ def test_trials_without_steps_and_no_trials(name, steps, trials):
         close(found[(slice(None), *trial)], expected)
 
 
+@pytest.mark.slow
 @over(("steps", "trials"), [(0, (2,)), (3, ()), (3, (0,)), (3, (2,))])
 def test_stochastic_trials_have_noise_of_their_own(steps, trials, key):
     layer = fl.LIFCell(3, 4, escape=SigmoidNoise(0.1), key=key)

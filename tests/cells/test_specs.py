@@ -68,6 +68,7 @@ MADE = {
 MEMBERS = CellSpec.members
 
 
+@pytest.mark.slow
 @over("name", MADE)
 def test_the_cell_is_that_of_its_constructor(name, key):
     spec, make, options = MADE[name]

@@ -3,11 +3,14 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from flossing.examine import RULES, gradients, units
 
 _TEXT = (Path(__file__).parents[2] / "docs" / "examine.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_example_runs_and_finds_that_gradients_vanish(capsys):
     (code,) = re.findall(r"```python\n(.*?)```", _TEXT, re.DOTALL)
     names: dict = {}

@@ -61,6 +61,7 @@ def test_gradient_and_singular_values_are_those_of_the_matrix_power(of_linear):
     assert measured.decades == pytest.approx(30 * np.log10(0.9), abs=0.05)
 
 
+@pytest.mark.slow
 def test_layers_of_a_stack_have_the_exponents_of_their_own_blocks():
     keys = jax.random.split(KEY, 2)
     fast, slow = (
@@ -80,6 +81,7 @@ def test_layers_of_a_stack_have_the_exponents_of_their_own_blocks():
     assert named["2, TanhCell"] == pytest.approx(measured.leading, abs=0.05)
 
 
+@pytest.mark.slow
 def test_a_lif_layer_is_measured_with_its_spikes_and_its_reset():
     cell = fl.fluctuation_driven(
         fl.LIFCell(20, 16, surrogate=fl.surrogates.SuperSpike(10.0), key=KEY), rate=20.0, key=KEY
@@ -101,6 +103,7 @@ def test_a_lif_layer_is_measured_with_its_spikes_and_its_reset():
     assert layer.response == pytest.approx(15.0)
 
 
+@pytest.mark.slow
 def test_a_clock_is_left_out_and_named_with_the_rank_it_would_have():
     def step(state, input):
         return {"h": jnp.tanh(0.5 * state["h"] + input), "clock": state["clock"] + 1.0}

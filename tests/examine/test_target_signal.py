@@ -44,6 +44,7 @@ def test_it_tells_targets_of_the_inputs_from_random_ones(slope, low, high):
     assert low < signal < high
 
 
+@pytest.mark.slow
 def test_a_network_that_forgets_does_not_see_targets_and_one_that_remembers_does():
     """Recall of a number after 20 steps, by tanh networks of two gains."""
     task = fl.tasks.ContinuousCopy(20, num_values=1)
@@ -80,6 +81,7 @@ def test_numbers_of_trials_that_do_not_fit_are_refused():
         target_signal(squared, jnp.ones(1), jnp.ones((8, 1)), jnp.ones(8), parts=3, key=KEY)
 
 
+@pytest.mark.slow
 def test_only_the_chosen_part_of_the_model_counts():
     """The bias sees the mean of targets, which shuffling leaves; the weight sees what belongs together."""
     x = jax.random.normal(KEY, (512,))

@@ -55,6 +55,7 @@ def exchanged(data):
     return Data({case: data[other[case]] for case in data})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KEPT)
 def test_kept_numbers_give_the_kept_verdict(kept, name):
     chosen, data = kept(name)
@@ -69,6 +70,7 @@ def test_kept_numbers_give_the_kept_verdict(kept, name):
     assert [claim.holds for claim in claims] == [claim["holds"] for claim in known]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KEPT)
 def test_no_claim_holds_without_numbers(kept, name):
     chosen, data = kept(name)

@@ -17,6 +17,7 @@ def flossed(model, state, *, inputs=1, **settings):
     return eqx.filter_eval_shape(flosser.update, *given, key=KEY)[2].exponents.shape[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cell", "expected"),
     [
@@ -34,12 +35,14 @@ def test_nearly_as_many_exponents_are_flossed_as_a_cell_has_units(cell, expected
     assert flossed(made, made.initial_state()) == expected
 
 
+@pytest.mark.slow
 def test_of_another_step_nearly_all_state_variables_count():
     model = {"weight": jnp.eye(10)}
     step = lambda m: lambda state, input: {"a": m["weight"] @ state["a"], "b": state["b"] / 2}  # noqa: E731
     assert flossed(model, {"a": jnp.ones(10), "b": jnp.ones(7)}, step=step) == 16
 
 
+@pytest.mark.slow
 def test_a_given_number_is_taken_as_far_as_there_are_directions():
     cell = fl.TanhCell(1, 12, key=KEY)
     assert flossed(cell, cell.initial_state(), num_exponents=3) == 3

@@ -40,6 +40,7 @@ class WithReadout(eqx.Module):
         return self.inner(input, state)
 
 
+@pytest.mark.slow
 def test_a_module_of_equinox(key):
     model = WithReadout(eqx.nn.GRUCell(2, 4, key=key), eqx.nn.Linear(4, 1, key=key))
     after, found = flossed(model, lambda model: model.step, jnp.zeros(4), key=key)

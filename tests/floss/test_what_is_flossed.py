@@ -95,6 +95,7 @@ def test_row_means_are_kept_where_flosser_or_step_says_so(keeps, says, model, ke
     assert np.abs(after["b"] - model["b"]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_a_clock_in_the_state_is_left_out_with_tangents(key):
     """With the clock, its exponent 0 would stand first."""
     model = {"a": jnp.asarray(-0.7)}

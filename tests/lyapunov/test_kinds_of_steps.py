@@ -28,6 +28,7 @@ def real_pair(state, input):
     return jnp.stack([new.real, new.imag])
 
 
+@pytest.mark.slow
 def test_a_complex_state_is_a_pair_of_real_ones(x64):
     options = dict(warmup=5, basis=jnp.eye(6))
     found = fl.lyapunov_spectrum(complex_step, jnp.zeros(3, complex), DRIVE, **options)
@@ -125,6 +126,7 @@ def neurons(spike, weight):
     return lambda v, u: 0.9 * v + weight @ spike(v - 0.5) + u
 
 
+@pytest.mark.slow
 def test_a_step_with_custom_vjp_is_measured_and_flossed_as_with_a_surrogate(x64, key):
     weight = jax.random.normal(key, (6, 6)) / 3
     inputs = 0.3 * jax.random.normal(jax.random.key(1), (30, 6))
@@ -257,6 +259,7 @@ class Damped(eqx.Module):
         return self.gain * state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make", [Damped, functools.partial(jax.tree_util.Partial, lambda g, x, u: g * x)]
 )
@@ -279,6 +282,7 @@ def test_a_step_with_other_python_numbers_is_told_at_the_third_and_arrays_are_no
             assert abs(measure(jnp.asarray(gain)) - np.log(gain)) < 1e-6
 
 
+@pytest.mark.slow
 def test_a_partial_function_that_is_made_anew_is_told_too(key):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

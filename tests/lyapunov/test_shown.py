@@ -47,6 +47,7 @@ def test_time_constants_are_those_of_the_factors(spectrum):
     np.testing.assert_allclose(spectrum.time_constants, expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_spectrum_prints_its_numbers(spectrum, driven):
     assert repr(spectrum).splitlines() == [
         "5 of 5 Lyapunov exponents, nats per unit time, 20 steps",
@@ -70,6 +71,7 @@ def test_a_spectrum_prints_its_numbers(spectrum, driven):
     assert f"Kaplan-Yorke dimension: {float(driven.kaplan_yorke_dimension):.3g}" in str(driven)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [1, 7, 8, 30])
 def test_a_spectrum_has_ten_lines_at_most(k, key):
     factors = 1 / jnp.arange(1.0, 31.0)
@@ -85,6 +87,7 @@ def test_too_few_exponents_give_a_bound_of_the_dimension(key):
     assert "Kaplan-Yorke dimension: at least 2" in repr(found)
 
 
+@pytest.mark.slow
 def test_spectra_of_several_trajectories_print_their_median(network, key):
     cell, _, inputs = network("tanh", 30, 4)
     many = jax.vmap(lambda x: fl.lyapunov_spectrum(cell, x, inputs, key=key))(
@@ -159,6 +162,7 @@ def test_a_dataset_has_the_fields_and_their_units(driven, spectrum, tmp_path):
     xr.testing.assert_identical(xr.load_dataset(tmp_path / "spectrum.nc", engine="h5netcdf"), data)
 
 
+@pytest.mark.slow
 def test_covariant_vectors_print_and_draw_their_angles(network, key):
     cell, state, inputs = network("tanh", 50, 4)
     found = fl.covariant_vectors(cell, state, inputs, warmup=10, tail=10, key=key)

@@ -86,6 +86,7 @@ def test_a_network_that_was_imported_written_and_read_is_the_same(tmp_path):
     assert_equal(again.to_dict(), network().to_dict())
 
 
+@pytest.mark.slow
 @with_integration
 def test_cells_that_were_written_and_read_do_the_same(integration, key, tmp_path):
     own = {"time_step": 2.0, "integration": integration}

@@ -78,6 +78,7 @@ def with_readout(gain, loop_gain):
     return chain(dense(3, 6, gain, bias=0.1, dtype=float), below, *readout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("gain", "loop_gain", "where"),
     [
@@ -102,6 +103,7 @@ def test_flossing_gradients_are_finite_differences_where_spikes_do_not_depend_on
         np.testing.assert_allclose(jnp.sum(gradient * direction), expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_flossed_weights_go_back_into_the_file_and_nothing_else(key, tmp_path):
     graph = layer("LIF", loop=True)
     stack, inputs = imported(graph), jnp.asarray(spikes(60, 3))

@@ -10,6 +10,7 @@ nir = pytest.importorskip("nir", minversion="1.0.7")
 _PAGE = Path(__file__).parents[2] / "docs" / "nir.md"
 
 
+@pytest.mark.slow
 def test_the_example_flosses_a_file(capsys, untyped, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (block,) = re.findall(r"```python\n(.*?)```", _PAGE.read_text(encoding="utf-8"), re.DOTALL)

@@ -61,6 +61,7 @@ def test_shut_gates_are_said_where_exponents_alone_look_good(shut_run):
     assert page.index("diagnosis-heading") < page.index("summary-heading")
 
 
+@pytest.mark.slow
 def test_the_page_holds_what_the_function_says_of_the_trained_networks(shut_run):
     page_of(shut_run)
     content = json.loads((shut_run / "examine.json").read_text(encoding="utf-8"))
@@ -112,6 +113,7 @@ def test_networks_that_did_not_learn_are_examined_first(directory, monkeypatch):
     assert tone(page) == "mixed"
 
 
+@pytest.mark.slow
 def test_networks_are_examined_once_until_they_change(shut_run, monkeypatch):
     first = page_of(shut_run)
 

@@ -17,9 +17,10 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _BROWSER = next((path for name in _NAMES if (path := shutil.which(name))), None)
-pytestmark = pytest.mark.skipif(
-    _BROWSER is None, reason=f"none of {', '.join(_NAMES)} is installed"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(_BROWSER is None, reason=f"none of {', '.join(_NAMES)} is installed"),
+]
 
 
 @pytest.fixture(scope="module")

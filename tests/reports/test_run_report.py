@@ -67,6 +67,7 @@ def page(reported):
     return (reported[0] / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_page_and_figures_are_written(reported):
     directory, before = reported
     assert sorted(path.name for path in (directory / "figures").iterdir()) == FIGURES
@@ -157,6 +158,7 @@ def test_an_unfinished_run_says_so(directory):
     assert "not yet" in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["nothing", "no training", "no measurement", "no file"])
 def test_missing_parts_are_named(directory, what):
     by_epoch = ["loss", "accuracy", "gradient_norm", "skipped", "epoch"]
@@ -176,6 +178,7 @@ def test_missing_parts_are_named(directory, what):
     assert ('id="moment"' in page) == (what == "no training")
 
 
+@pytest.mark.slow
 def test_values_that_are_not_finite_are_counted_and_left_out(directory):
     def edit(data):
         data["loss"][2, 0] = np.nan
@@ -219,6 +222,7 @@ def test_long_runs_with_many_networks_stay_small(directory):
     assert len(page) < 6e6
 
 
+@pytest.mark.slow
 def test_command(directory, capsys):
     assert main(["report", str(directory), "--no-figures"]) == 0
     assert capsys.readouterr().out.split() == ["report:", str(directory / "report.html")]

@@ -33,6 +33,7 @@ def data_of(page):
     return json.loads(found[1])
 
 
+@pytest.mark.slow
 def test_page_and_figures_are_written(tmp_path):
     path = write_sweep(tmp_path / "sweep", made_up_sweep(TWO))
     page = write_report(path).read_text(encoding="utf-8")
@@ -132,6 +133,7 @@ def test_any_fields(fields, tmp_path):
     assert len(data_of(page.read_text(encoding="utf-8"))["settings"]) == data["status"].size
 
 
+@pytest.mark.slow
 def test_panels_and_colours():
     fields = fields_of(made_up_sweep(THREE))
     assert colour_field(fields).name == "schedule"

@@ -109,6 +109,7 @@ def flipped_in_the_data(data, other):
     return data[: place + 20] + bytes([data[place + 20] ^ 1]) + data[place + 21 :]
 
 
+@pytest.mark.slow
 def test_a_missing_checkpoint_is_replaced_by_the_previous_one(half, undisturbed):
     (half / "checkpoint.eqx").unlink()
     listener = Listener()
@@ -135,6 +136,7 @@ def test_previous_files_go_when_the_run_is_finished(half):
     assert not list(half.glob("*previous*"))
 
 
+@pytest.mark.slow
 def test_killed_between_any_two_operations_on_files(half, monkeypatch):
     """The n-th change of the file system is the last one before the process dies."""
 

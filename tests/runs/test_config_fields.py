@@ -56,6 +56,7 @@ def wrapped(name, value):
     return (value,) if typing.get_origin(FIELDS[name]) is tuple else value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIELDS)
 def test_what_is_taken_is_written_and_read(name, untyped):
     @SETTINGS
@@ -74,6 +75,7 @@ def test_what_is_taken_is_written_and_read(name, untyped):
     check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", [math.nan, 1e39, 10**400], ids=str)
 @pytest.mark.parametrize("name", NUMBERS)
 def test_numbers_that_are_none_are_refused_at_every_entry(name, bad, untyped, capsys):

@@ -84,6 +84,7 @@ def finished(observed):
     return observed[0]
 
 
+@pytest.mark.slow
 def test_a_run_says_before_which_blocks_it_compiles(observed):
     # 3 flossing steps, 4 epochs, 2 flossing steps, 1 and 5 epochs, as measurements divide them
     assert observed[1] == [("flossing", 0), 3, ("training", 3), 7, 9, 10, 15]
@@ -144,6 +145,7 @@ def test_the_schedule_does_not_change_starts_or_data(finished):
     assert eqx.tree_equal(unflossed_start, small("elsewhere").networks())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blocks", [1, 2, 3, 4])
 def test_interrupted_and_resumed_equals_undisturbed(blocks, finished, tmp_path):
     reporter = StopAfter(blocks)

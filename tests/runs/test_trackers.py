@@ -41,11 +41,13 @@ def check(entries, data):
     np.testing.assert_array_equal(spectra.astype(np.float32), data["exponents"].values)
 
 
+@pytest.mark.slow
 def test_json_lines_hold_what_the_metrics_hold(tmp_path):
     result = run(at(tmp_path / "run"))
     check(lines(tmp_path / "run"), result.data)
 
 
+@pytest.mark.slow
 def test_json_lines_after_a_resume_have_no_gaps_and_no_doubles(tmp_path):
     listener = Listener(2)
     run(at(tmp_path / "run"), reporter=listener, stop=listener.event)

@@ -66,6 +66,7 @@ def test_what_python_gave_is_named_in_the_directory(undisturbed, capsys):
     assert "Mean was given in Python, and no file holds it; call fl.train again" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
@@ -110,6 +111,7 @@ def test_without_a_directory_nothing_is_written(tmp_path, monkeypatch, capsys):
     assert result.seconds > 0
 
 
+@pytest.mark.slow
 def test_an_interrupt_loses_nothing(capfd):
     """Ctrl-C ends a training after its block; what was done is there."""
 
@@ -136,6 +138,7 @@ def test_an_optax_transformation_is_the_optimiser():
     )
 
 
+@pytest.mark.slow
 def test_a_tracker_of_one_s_own_and_a_reporter_are_told():
     seen = []
 
@@ -177,6 +180,7 @@ def test_arguments_that_do_not_fit_leave_no_directory(changed, message, untyped,
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_fingerprints_tell_objects_apart_and_agree_between_processes():
     code = (
         "import optax, jax.numpy as jnp; from flossing.runs.fingerprint import fingerprint as f; "

@@ -53,6 +53,7 @@ TAILS = {
 }
 
 
+@pytest.mark.slow
 @over("make", SHIPPED, **named)
 @over("dtype", [bool, np.uint8, np.float16, "bfloat16"])
 def test_arguments_of_any_dtype_are_numbers(make, dtype, untyped):
@@ -78,6 +79,7 @@ def test_arguments_of_any_dtype_are_numbers(make, dtype, untyped):
             np.testing.assert_allclose(found, expected, rtol=error + 2e-5, atol=max(tiny, 1e-37))
 
 
+@pytest.mark.slow
 @over("make", FINITE, **named)
 @over("dtype", PRECISIONS)
 @given(x=st.floats(-6e4, 6e4), sharpness=st.floats(1e-3, 1e6))
@@ -123,6 +125,7 @@ def test_tails_keep_their_digits(make, u, sign):
     np.testing.assert_allclose(found, expected, rtol=error, atol=1e-290)
 
 
+@pytest.mark.slow
 @over("make", FINITE, **named)
 @given(u=st.floats(-4, 4).map(lambda e: 10**e))
 @few
@@ -143,6 +146,7 @@ def test_escape_noise_of_a_shape_has_exact_tails_in_single_precision(make, u):
     )
 
 
+@pytest.mark.slow
 @over("u", [-1e30, -60.0, 500.0, 1e6])
 @over(
     ("shape", "integral"),
@@ -163,6 +167,7 @@ def test_primitives_of_custom_shapes_hold_for_any_argument(shape, integral, u):
     np.testing.assert_allclose(found, 0.5 + expected, rtol=0, atol=1e-11)
 
 
+@pytest.mark.slow
 @given(width=st.floats(-9, 9).map(lambda e: 10**e))
 @settings(max_examples=6, deadline=None, derandomize=True, database=None)
 def test_custom_shapes_of_any_width_are_measured(width):

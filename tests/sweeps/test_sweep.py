@@ -28,6 +28,7 @@ def swept(workers, tmp_path_factory):
     return path, fl.sweep(BASE, OVER, path, client=workers).data
 
 
+@pytest.mark.slow
 def test_the_dataset_has_the_swept_fields_as_dimensions(swept):
     path, data = swept
     loaded = xr.load_dataset(path / "sweep.nc", engine="h5netcdf")

@@ -23,6 +23,7 @@ def heard(task, key, count):
     return frequencies(inputs[:, :steps]), frequencies(inputs[:, -steps:]), trials.targets[:, -1, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "task",
     [QUIET, FrequencyDiscrimination(1, stimulus_steps=40, lowest=0.2, highest=0.4, noise=0.0)],
@@ -74,6 +75,7 @@ def test_noise_is_added_at_every_step(key):
     np.testing.assert_allclose(noise.std(0), 0.3, rtol=4 / np.sqrt(4000))
 
 
+@pytest.mark.slow
 def test_loss_and_accuracy_are_those_of_the_last_step(key):
     trial = QUIET.batch(key, 0, 5)
     outputs = np.random.default_rng(0).normal(size=(5, 47, 1))

@@ -46,6 +46,7 @@ def test_commands_and_files_make_the_task(words, task):
     assert from_yaml(to_yaml(config)) == config
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", WRITTEN.values(), ids=WRITTEN)
 def test_a_compiled_batch_has_the_trials_of_its_keys(task, key):
     """Phases of some 30 rad in single precision: compiled programs may round their sines otherwise."""

@@ -78,6 +78,7 @@ def test_every_input_fires_once_and_uses_the_whole_time(split):
     np.testing.assert_array_equal(raster.argmax(1), parts.train.times)
 
 
+@pytest.mark.slow
 def test_as_a_task_it_shows_the_samples_of_its_seed(key):
     task = dataclasses.replace(SMALL, seed=5)
     data = task.dataset(jax.random.split(jax.random.key(5))[0])
@@ -92,6 +93,7 @@ def test_as_a_task_it_shows_the_samples_of_its_seed(key):
     np.testing.assert_array_equal(batch.inputs.sum(1), np.ones((9, 4)))
 
 
+@pytest.mark.slow
 def test_the_class_is_read_from_the_largest_output_over_time(key):
     trial = SMALL.held_out(key, 12)
     outputs = np.random.default_rng(0).normal(size=(12, 30, 3))
@@ -147,6 +149,7 @@ def test_an_integer_alpha_is_a_number_like_others(key, untyped):
         np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dimension", [1, 2, 30, 300])
 def test_products_of_many_dimensions_stay_in_range(dimension, key):
     """Against double precision, factor by factor; a spike at the edge of a step may fall to either side."""

@@ -97,6 +97,7 @@ def test_a_spiking_network_learns_to_copy_a_bit_by_the_loss_of_the_task(key):
     assert accuracy(model) < 0.65 < 0.8 < accuracy(eqx.combine(params, static))
 
 
+@pytest.mark.slow
 def test_loss_and_accuracy_are_those_of_the_means_over_bins(key):
     task = SpikingBits(2, order=1, bin_steps=3)
     trial = task.held_out(key, 5)
@@ -125,6 +126,7 @@ def test_titles_name_the_question():
     assert SpikingBits(4, order=2).describe() == "parity of 4 bits of spike patterns, d = 4 bins"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [0, 1, 2])
 def test_a_trial_with_a_single_answer_shows_only_its_bits(order, key):
     task = SpikingBits(4, order=order, bin_steps=6, channels=10, probability=1.0, single=True)

@@ -21,6 +21,7 @@ def task(tmp_path):
     return Heidelberg(str(tmp_path), num_steps=40, time_step=10.0, seed=2, validation=0.2)
 
 
+@pytest.mark.slow
 def test_test_recordings_are_those_of_the_test_file(task, key):
     with SpikeFile(Path(task.folder) / "shd_test.h5") as file:
         expected = file.read(range(20), num_steps=40, time_step=10.0)

@@ -179,6 +179,7 @@ def test_unbiased_estimators_hit_the_gradient_in_fifty_networks(estimator, fifty
     assert 0.7 < scores.std() < 1.3
 
 
+@pytest.mark.slow
 def test_variances_are_ordered(fifty):
     def median(estimator):
         return np.median([c.variance for c in fifty[str(estimator)]])
@@ -204,6 +205,7 @@ def test_a_known_bias_is_found_in_samples():
     assert found.samples_for(0.9 * found.bias) == float("inf")
 
 
+@pytest.mark.slow
 def test_finite_differences_have_the_mean_of_exact_differences(net):
     vector, unravel = jax.flatten_util.ravel_pytree((net.weights, net.biases))
 
@@ -224,6 +226,7 @@ def test_finite_differences_have_the_mean_of_exact_differences(net):
     assert np.linalg.norm(wanted - exact) > 1e-3 * np.linalg.norm(exact)
 
 
+@pytest.mark.slow
 def test_another_surrogate_in_the_backward_pass(net):
     draw = theory.Draw.random(net, jax.random.key(0))
     shape = SuperSpike(2.0, peak=0.5)

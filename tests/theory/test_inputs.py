@@ -55,6 +55,7 @@ COUNTED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", COUNTED)
 def test_losses_that_count_are_numbers_where_they_are_not_differentiated(kind):
     """Against the same values as floats; 255 + 1 is 0 in uint8, on purpose of the loss."""

@@ -63,6 +63,7 @@ def test_a_field_of_integers_is_a_field(constant):
     assert theory.curl(lambda x: jnp.asarray(constant), [1, 2]).ratio == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [*DTYPES, "lists"])
 def test_circulation_and_curl_of_a_rotation_for_every_dtype(dtype):
     def rotation(x):

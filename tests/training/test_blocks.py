@@ -66,6 +66,7 @@ def test_results_do_not_depend_on_how_blocks_are_cut(start):
     assert (int(parts.epochs), int(parts.floss_steps)) == (4, 3)
 
 
+@pytest.mark.slow
 def test_metrics_have_as_many_rows_as_epochs(start):
     state, keys = start
     _, metrics = train(state, keys, 3)

@@ -194,6 +194,7 @@ assert used == [1, 3, 3, 2], used
 """
 
 
+@pytest.mark.slow
 def test_parts_are_divided_among_devices_and_summed():
     """4 devices: 1 and 3 parts stay on one, 6 parts use two, 8 parts use four."""
     subprocess.run([sys.executable, "-c", SUMS], check=True, timeout=120)

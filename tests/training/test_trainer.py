@@ -191,6 +191,7 @@ def test_a_network_with_a_key_gets_fresh_noise_for_every_trial_and_epoch():
     assert len(losses) == 2
 
 
+@pytest.mark.slow
 def test_a_stochastic_cell_trains(key):
     cell = fl.with_escape(fl.LIFCell(2, 3, key=key), fl.escape_noise.SigmoidNoise(5.0))
     net = network(key, cell)
@@ -239,6 +240,7 @@ def test_complex_weights_descend():
     np.testing.assert_allclose(after.network.a, 0.5 + 1j, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_flossing_step_is_an_update_of_the_flosser_with_a_stream_of_its_own(key):
     net = network(key)
     schedule = fl.Before(num_exponents=2, window=5, warmup=2, state_warmup=1)

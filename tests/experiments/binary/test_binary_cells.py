@@ -29,6 +29,7 @@ def bits():
     return jax.random.bernoulli(jax.random.key(1), 0.5, (20, 1)).astype(float)
 
 
+@pytest.mark.slow
 def test_a_readout_sees_the_membranes_of_the_same_network(key, bits, x64):
     plain = fl.BinaryCell(1, 8, centred=True, key=key)
     open_ = MembraneCell(1, 8, centred_inputs=True, key=key)
@@ -45,6 +46,7 @@ def test_inputs_may_stay_as_they_are_where_activity_is_centred(key, x64):
     np.testing.assert_allclose(activity(state, input), both(state, input + 0.5), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_specifications_make_the_networks_of_their_settings(key):
     (layer_key,) = jax.random.split(key, 1)
     made = MembraneSpec(8, recurrent="ring", gain=0.6, input_gain=0.36, sharpness=2.0).build(

@@ -145,6 +145,7 @@ def test_networks_are_trained_alike_alone_or_beside_others(data, network):
     np.testing.assert_allclose(alone.train["loss"], beside.train["loss"], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_networks_may_be_changed_before_every_epoch(data, network):
     schedule = Schedule(epochs=3, batch_size=8, learning_rate=0.05)
 

@@ -46,6 +46,7 @@ def by_hand(losses):
         yield x, returns, pace
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_training_that_goes_wrong_returns_to_the_best_weights_and_is_slower_from_there(seed, x64):
     losses = np.random.default_rng(seed).uniform(0.2, 1.2, 60)
@@ -102,6 +103,7 @@ def test_the_readout_has_a_rate_of_its_own(network):
     assert np.array_equal(whole.initial_state, half.initial_state)
 
 
+@pytest.mark.slow
 def test_recurrent_weights_that_are_zero_stay_zero_and_nothing_else_does(network):
     whole = changed(network, Adam())
     kept = changed(network, CarefulAdam(chance_loss=CHANCE, keep_zeros=True))
@@ -118,6 +120,7 @@ def test_without_options_it_is_adam(network):
     assert eqx.tree_equal(changed(network, careful), changed(network, plain))
 
 
+@pytest.mark.slow
 def test_an_option_out_of_range_is_named():
     with pytest.raises(ValueError, match=r"^roll_back: "):
         CarefulAdam(chance_loss=CHANCE, roll_back=-0.1)

@@ -26,6 +26,7 @@ def networks():
     return lif_networks(keys, inputs, 12), keys, inputs
 
 
+@pytest.mark.slow
 def test_weights_are_scaled_to_a_firing_rate(networks):
     plain, keys, inputs = networks
     cells, factor = at_rate(plain, keys, inputs, np.array([10.0, 40.0]))
@@ -45,6 +46,7 @@ def test_numbers_may_differ_between_networks():
     np.testing.assert_array_equal(cells.surrogate.sharpness, [1, 5])
 
 
+@pytest.mark.slow
 def test_neurons_that_fire_lose_a_direction_without_recurrence(networks, x64):
     plain, keys, inputs = networks
     alone = eqx.tree_at(lambda c: c.recurrent_weight, plain, jnp.zeros_like(plain.recurrent_weight))
@@ -58,6 +60,7 @@ def test_neurons_that_fire_lose_a_direction_without_recurrence(networks, x64):
     np.testing.assert_array_equal(24 - rank, fired)
 
 
+@pytest.mark.slow
 def test_phases_have_their_learning_rates():
     """Adam with the same gradient again and again takes steps of its learning rate."""
     plan = Plan(num_exponents=1, phases=((3, 1e-2), (2, 3e-3)))

@@ -27,6 +27,7 @@ def test_exponents_go_to_zero_or_where_products_of_bits_can_be_made(task, delay,
     assert ALL.cases()[Trained("gru", task, delay, "adaptive")].schedule.targets == (target,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gru", "lstm"])
 def test_gates_are_flossed_as_they_start(kind):
     """Half open, as they are without flossing; the schedule of the library would open them."""

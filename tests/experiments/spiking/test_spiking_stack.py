@@ -104,6 +104,7 @@ def test_flossing_each_layer_or_the_first_of_the_stack(network, spikes):
     np.testing.assert_array_equal(hidden(each).over_time(spikes), hidden(network).over_time(spikes))
 
 
+@pytest.mark.slow
 def test_gradients_of_the_states_of_each_layer(network, times):
     """Against autodiff in a state from which the trial goes on; no error goes up."""
     rasters, labels, done = TASK.rasters(times.times[:3], jax.random.key(6)), times.labels[:3], 11
@@ -160,6 +161,7 @@ def task():
     return Trials(schedule, data, order, TASK.num_steps, noise, TASK)
 
 
+@pytest.mark.slow
 def test_the_penalty_counts_spikes_of_a_trial(network, task):
     trial = task.batch(jax.random.key(7), 1, 8)
     outputs = side_by_side(network, trial.inputs)

@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 import numpy as np
+import pytest
 
 from flossing.experiments.spiking import xor
 from flossing.experiments.spiking.xor import SpikingXOR, Trained
@@ -39,6 +40,7 @@ def test_networks_differ_by_nothing_but_their_method():
     assert set(METHODS) == set(settings.methods)
 
 
+@pytest.mark.slow
 def test_the_tuned_steepness_brings_the_median_exponent_nearest_to_the_target(monkeypatch):
     """Of three networks, one is far off; the median is -1 / sharpness. The target is -2 in 8 steps."""
     asked = []
@@ -55,6 +57,7 @@ def test_the_tuned_steepness_brings_the_median_exponent_nearest_to_the_target(mo
     assert asked == [(1, 500)] * 4
 
 
+@pytest.mark.slow
 def test_a_trial_shows_two_bits_and_asks_for_their_parity():
     task = TINY.run(Trained("xor", 4, "none")).task
     half, width = task.channels // 2, task.bin_steps

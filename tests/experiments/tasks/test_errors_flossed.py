@@ -26,6 +26,7 @@ def jacobians(made, inputs, window):
         state = made.cell(state, input)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("directions", "outputs"), [(1, 1), (3, 3), (3, 1)])
 def test_error_exponents_are_those_of_products_of_transposed_jacobians(directions, outputs):
     made = network(6, outputs)
