@@ -19,7 +19,7 @@ def test_there_are_three_and_all_are_short():
     assert len(_EXAMPLES) == 3
     for blocks in _EXAMPLES.values():
         lines = [line for block in blocks for line in block.splitlines() if line]
-        assert len(lines) < 55
+        assert len(lines) < 60
 
 
 def printed(word, capsys):
@@ -40,12 +40,11 @@ def test_a_gru_of_equinox_is_flossed_and_learns_to_add(capsys, untyped):
 
 
 @pytest.mark.slow
-def test_a_module_of_nnx_gets_slower_directions(capsys, untyped):
+def test_a_module_of_nnx_remembers_a_sign(capsys, untyped):
     pytest.importorskip("flax")
-    before, after, skipped = printed("NNX", capsys)
-    assert before < -0.2
-    assert abs(after) < 0.5 * abs(before)
-    assert skipped == 0
+    steps, right = printed("NNX", capsys)
+    assert steps > 0
+    assert right > 95
 
 
 @pytest.mark.slow
