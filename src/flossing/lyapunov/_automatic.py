@@ -37,7 +37,7 @@ class Pace(NamedTuple):
     """When the next automatic renormalisation is due."""
 
     left: Int[Array, ""]
-    """Steps until then."""
+    """Steps until then; 0 at the start, when nothing is known."""
     since: Int[Array, ""]
     """Steps since the last one."""
 
@@ -114,7 +114,9 @@ def propagate_automatically(
         parts.append(jax.tree.map(lambda x: x.reshape(end, *x.shape[2:]), growth))
     if whole == 1 or end < steps:
         begin = end if whole > 1 else 0
-        carry, growth = _block(step, carry, take(inputs, begin, steps), edges[begin:], exact)
+        carry, growth = _block(
+            step, carry, take(inputs, begin, steps), edges[begin:], exact, whole < 2
+        )
         parts.append(growth)
     return carry[0], carry[1], jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
 
@@ -128,7 +130,12 @@ def block_length(steps: int) -> int:
 
 
 def _block(
-    step: Step, carry: tuple, inputs: PyTree, edges: Bool[Array, " steps"], exact: bool
+    step: Step,
+    carry: tuple,
+    inputs: PyTree,
+    edges: Bool[Array, " steps"],
+    exact: bool,
+    first: bool = False,
 ) -> tuple[tuple, Growth]:
     keep = jax.checkpoint_policies.save_only_these_names(SAVED)
 
@@ -144,7 +151,7 @@ def _block(
 
     body = jax.checkpoint(one, prevent_cse=False, policy=keep)
 
-    def rarely() -> tuple[tuple, Growth, Array]:
+    def rarely(carry: tuple) -> tuple[tuple, Growth, Array]:
         (state, basis, pace), (growth, leans) = jax.lax.scan(body, carry, (inputs, edges))
         basis, factors = renormalise(basis)
         last = Growth(factors.log_growth, basis.slots)
@@ -154,21 +161,25 @@ def _block(
         lean = jnp.maximum(jnp.max(leans), pace.avoidable(factors))
         return (state, basis, pace.after(factors)), Growth(after.at[0].add(before), slots), lean
 
-    carried, growth, lean = rarely()
-
-    def always(carry: tuple, inputs: PyTree) -> tuple[tuple, Growth]:
+    def every_step(carry: tuple) -> tuple[tuple, Growth]:
         def one(carry: tuple, input: PyTree) -> tuple[tuple, Growth]:
             state, basis, pace = carry
             state, vectors = push(step, state, basis.vectors, input)
-            basis, factors = renormalise(basis._replace(vectors=vectors))
+            basis, factors = renormalise(basis._replace(vectors=vectors), None, exact)
             growth = Growth(factors.log_growth, basis.slots)
             return (state, basis, pace.step().after(factors)), growth
 
         carry = (*carry[:2], Pace.start())
-        return jax.lax.scan(one, carry, inputs, length=len(edges))
+        body = jax.checkpoint(one, prevent_cse=False, policy=keep)
+        return jax.lax.scan(body, carry, inputs, length=len(edges))
 
-    def again() -> tuple[tuple, Growth]:
-        return jax.checkpoint(always)(carry, inputs)
+    def guarded(carry: tuple) -> tuple[tuple, Growth]:
+        carried, growth, lean = rarely(carry)
+        enough = jax.lax.stop_gradient(lean) <= Limits.of(lean.dtype).most
+        again = lambda: jax.checkpoint(every_step)(carry)  # noqa: E731
+        return jax.lax.cond(enough, lambda: (carried, growth), again)
 
-    enough = jax.lax.stop_gradient(lean) <= Limits.of(lean.dtype).most
-    return jax.lax.cond(enough, lambda: (carried, growth), again)
+    if first:
+        return guarded(carry)
+    # Where the block before ended with a step that could not wait, so will most of this one.
+    return jax.lax.cond(carry[2].left == 1, every_step, guarded, carry)
