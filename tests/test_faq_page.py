@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import flossing
+
 _ROOT = Path(__file__).parents[1]
 _PAGE = (_ROOT / "docs" / "faq.md").read_text(encoding="utf-8")
 _TEXTS = re.findall(r"^### `(.*)`$", _PAGE, re.MULTILINE)
@@ -13,7 +15,7 @@ _TEXTS = re.findall(r"^### `(.*)`$", _PAGE, re.MULTILINE)
 
 def _strings():
     """All texts in the code, what is filled in left out."""
-    for file in (_ROOT / "src" / "flossing").rglob("*.py"):
+    for file in Path(flossing.__file__).parent.rglob("*.py"):
         tree = ast.parse(file.read_text(encoding="utf-8"))
         inner = {id(x) for n in ast.walk(tree) if isinstance(n, ast.JoinedStr) for x in n.values}
         for node in ast.walk(tree):

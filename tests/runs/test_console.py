@@ -69,7 +69,7 @@ def test_where_there_is_no_terminal_compiling_is_said_once_per_program():
             reporter.progress("flossing", done, 400, "loss 1")
         reporter.progress("training", 100, 400, COMPILING)
         reporter.progress("training", 101, 400, "accuracy 50.0 %")
-    assert out.file.getvalue().splitlines() == [
+    assert [line for line in out.file.getvalue().splitlines() if line] == [
         "train: compiling",
         "train: flossing 50/400, loss 1",
         "train: flossing 100/400, loss 1",

@@ -21,7 +21,7 @@ from .linear import (
     LinearSpec as LinearSpec,
     LinearState as LinearState,
 )
-from .opening import open_gates as open_gates, opened as opened
+from .opening import open_gates as open_gates
 from .readout import LeakyReadout as LeakyReadout, ReadoutState as ReadoutState
 from .relu import ReLUCell as ReLUCell, ReLUSpec as ReLUSpec
 from .spec import CellSpec as CellSpec, spec_for as spec_for

@@ -10,7 +10,7 @@ import optax
 
 from .._checks import check_choice, check_finite, check_integer, check_positive
 from .._choices import Choice
-from ..cells import opened
+from ..cells.opening import opened
 from .adaptive import AdaptiveFlosser, SurrogateHeights, free_heights
 from .flosser import Flosser, flossing_optimiser
 from .objective import Penalty
