@@ -1,7 +1,9 @@
 """Options of the parts of a run: few to read, none ignored, the same names in files and commands."""
 
 import dataclasses
+import inspect
 import os
+import pydoc
 import re
 import subprocess
 import sys
@@ -40,6 +42,24 @@ def test_help_fits_on_a_page_and_has_each_option_of_what_was_chosen(part, name, 
     fields = parts.settings(parts.FAMILIES[part].members[name])
     assert shown == {f"{part}.{field}".replace("_", "-") for field in fields}
     assert len(options) == len(set(options))
+
+
+@pytest.mark.parametrize(("part", "name"), MEMBERS)
+def test_help_in_python_describes_each_argument_in_order(part, name):
+    """Those of the bases, too."""
+    kind = parts.FAMILIES[part].members[name]
+    text = pydoc.plaintext.document(kind, kind.__name__)
+    about = text.partition("Args:\n")[2].partition("Method resolution order")[0]
+    assert re.findall(r"^ \|      (\w+): [A-Z\d].*", about, re.MULTILINE) == [*parts.settings(kind)]
+
+
+def test_help_in_python_has_the_words_under_the_field():
+    text = inspect.getdoc(fl.LIFSpec)
+    assert "\n    time_step: Duration of a step, in ms.\n" in text
+    assert "\n    hidden_size: Number of units per layer, N.\n" in text  # of a base
+    assert (
+        "readout_gain: Standard deviation of the readout. By default 1 / sqrt(N).\n" in text
+    )  # anew
 
 
 def test_help_says_what_every_option_is_and_shows_given_values(tmp_path, capsys):

@@ -20,6 +20,8 @@ from sphinx.errors import ExtensionError
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
 
+from flossing._choices import Choice
+
 
 class Api(SphinxDirective):
     """Writes ``autosummary`` and one ``auto...`` directive for each name, by what it is."""
@@ -40,10 +42,21 @@ class Api(SphinxDirective):
             kind = _kind(things[name])
             lines += ["", f".. auto{kind}:: {module}.{name}"]
             if kind == "class":
-                lines += ["   :members:", "   :member-order: bysource"]
+                lines += [
+                    "   :members:",
+                    "   :member-order: bysource",
+                    *_described_fields(things[name]),
+                ]
         for name in (name for name in things if name not in described):
             lines += ["", f".. py:data:: {module}.{name}", "", f"   {_words(module, name)}"]
         return self.parse_text_to_nodes("\n".join([*lines, "```"]))
+
+
+def _described_fields(thing: type) -> list[str]:
+    """Leaves out the fields of settings, which are described below ``Args:``, those of their bases too."""
+    fields = getattr(thing, "__dataclass_fields__", {})
+    described = issubclass(thing, Choice) and fields and "Args:" in (thing.__doc__ or "")
+    return [f"   :exclude-members: {', '.join(fields)}"] if described else []
 
 
 def _kind(thing: Any) -> str:

@@ -15,7 +15,7 @@ import xarray as xr
 import flossing as fl
 from flossing.runs import RunConfig, resume, run
 from flossing.runs.checkpoint import locked, previous, read_checkpoint
-from flossing.runs.job import COMPILING
+from flossing.runs.reporter import COMPILING, KEPT
 from flossing.training import begin
 
 CONFIG = RunConfig(
@@ -39,7 +39,7 @@ class Listener:
         self.blocks, self.event, self.messages = blocks, threading.Event(), []
 
     def progress(self, phase, done, total, status):
-        if self.blocks is not None and status != COMPILING:
+        if self.blocks is not None and status not in (COMPILING, KEPT):
             self.blocks -= 1
             if self.blocks == 0:
                 self.event.set()

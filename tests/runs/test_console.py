@@ -12,7 +12,7 @@ from test_cli import TINY
 from flossing.cli import main
 from flossing.runs import console as console_room
 from flossing.runs.console import ConsoleReporter, progress_display, results_table, say
-from flossing.runs.job import COMPILING
+from flossing.runs.reporter import COMPILING, KEPT
 
 ODD = st.text(
     st.characters(codec="ascii", exclude_categories=["Cc"]), min_size=1
@@ -64,17 +64,46 @@ def test_where_there_is_no_terminal_compiling_is_said_once_per_program():
     out = console(False)
     with progress_display(out) as progress:
         reporter = ConsoleReporter(progress, "train")
-        reporter.progress("flossing", 0, 400, COMPILING)
+        reporter.progress("flossing", 0, 100, COMPILING)
         for done in (50, 100):
-            reporter.progress("flossing", done, 400, "loss 1")
-        reporter.progress("training", 100, 400, COMPILING)
-        reporter.progress("training", 101, 400, "accuracy 50.0 %")
+            reporter.progress("flossing", done, 100, "loss 1")
+        reporter.progress("training", 0, 400, COMPILING)
+        for done in (39, 40, 41, 79, 81):
+            reporter.progress("training", done, 400, "accuracy 50.0 %")
     assert [line for line in out.file.getvalue().splitlines() if line] == [
         "train: compiling",
-        "train: flossing 50/400, loss 1",
-        "train: flossing 100/400, loss 1",
-        "train: training 100/400, compiling",
+        "train: flossing 50/100, loss 1",
+        "train: flossing 100/100, loss 1",
+        "train: training 0/400, compiling",
+        "train: training 39/400, accuracy 50.0 %",
+        "train: training 40/400, accuracy 50.0 %",
+        "train: training 81/400, accuracy 50.0 %",
     ]
+
+
+def test_a_run_that_goes_on_says_what_was_done_before():
+    out = console(False)
+    with progress_display(out) as progress:
+        reporter = ConsoleReporter(progress, "train")
+        reporter.progress("flossing", 60, 60, KEPT)
+        reporter.progress("training", 50, 400, KEPT)
+        reporter.progress("training", 50, 400, COMPILING)
+    assert [line for line in out.file.getvalue().splitlines() if line] == [
+        "train: compiling",
+        "train: flossing 60/60, done before",
+        "train: training 50/400, done before",
+        "train: training 50/400, compiling",
+    ]
+
+
+def test_flossing_and_training_have_a_bar_each():
+    out = Console(file=io.StringIO(), width=200, force_terminal=True, color_system=None)
+    with progress_display(out) as progress:
+        reporter = ConsoleReporter(progress, "train")
+        reporter.progress("flossing", 60, 60, "loss 1")
+        reporter.progress("training", 50, 400, "loss 2")
+        bars = [(bar.description, bar.completed, bar.total) for bar in progress.tasks]
+    assert bars == [("train: flossing", 60, 60), ("train: training", 50, 400)]
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ import flossing as fl
 from flossing.cli import main
 from flossing.runs import resume
 from flossing.runs.fingerprint import fingerprint
-from flossing.runs.job import Silent
+from flossing.runs.reporter import Silent
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_without_a_directory_nothing_is_written(tmp_path, monkeypatch, capsys):
     result = train_small()
     assert list(tmp_path.iterdir()) == []
     assert result.directory is None
-    assert "train: training 15/15, accuracy" in capsys.readouterr().err
+    assert "train: training 10/10, accuracy" in capsys.readouterr().err
     first, second, _, *rows = repr(result).splitlines()
     assert first == "copy task, d = 3, tanh N = 6, flossing: phases"
     assert second.startswith("10 epochs, networks: 2, ")

@@ -104,12 +104,33 @@ def test_what_does_not_fit_is_refused_by_name(recordings, options, error, messag
 
 
 def test_times_in_another_unit_are_questioned():
+    """Where some events are seen; the warning points at the line that made them."""
     with pytest.warns(
-        UserWarning, match="recordings: expected seconds, got times up to 700. Are these milli"
-    ):
-        Events([([3.0, 700.0], [0, 1])], time_step=1.0, **SIZE)
-    with pytest.warns(UserWarning, match="none within the 8 ms of a raster"):
-        Events([([0.5], [0])], time_step=1.0, **SIZE)
+        UserWarning, match=r"up to 700; if these are milliseconds, divide them by 1000\."
+    ) as told:
+        Events([([0.003, 700.0], [0, 1])], time_step=1.0, **SIZE)
+    assert told[0].filename == __file__
+    with pytest.warns(UserWarning, match=r"these are microseconds, divide them by 1000000\."):
+        Events([([0.003], [0]), ([3e5], [1])], time_step=1.0, **SIZE)
+
+
+@pytest.mark.parametrize(
+    ("times", "time_step", "message"),
+    [
+        ([300.0, 299.9], 2.0, "up to 300; if these are milliseconds, divide them by 1000"),
+        ([3e5], 2.0, "if these are microseconds, divide them by 1000000"),
+        (
+            [8.0],
+            1.0,
+            "none within the 8 ms of a raster; if these are milliseconds, divide them by 1000",
+        ),
+        ([8], None, "the 8 steps of a raster: times number steps, and reach 8"),
+    ],
+)
+def test_rasters_without_one_event_are_refused(times, time_step, message):
+    recordings = [(times, [0] * len(times)), ([], [])]
+    with pytest.raises(ValueError, match=f"recordings: no event falls into .*{message}"):
+        Events(recordings, time_step=time_step, **SIZE)
 
 
 def test_more_events_than_fit_into_memory_are_refused(monkeypatch):

@@ -69,7 +69,10 @@ def test_times_that_cannot_be_seconds_are_questioned_once(scale, unit, path):
     times, _, _ = write(path)
     replace(path, "spikes/times", [t.astype(float) * scale for t in times], np.float64)
     with SpikeFile(path) as file:
-        with pytest.warns(UserWarning, match=f"expected seconds, .* Are these {unit}?"):
+        with pytest.warns(
+            UserWarning,
+            match=f"expected seconds, .*; if these are {unit}, divide them by {scale:.0f}",
+        ):
             file.read([0, 1])
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -83,6 +86,6 @@ def test_a_window_in_which_nothing_is_seen_is_questioned(path):
     replace(path, "spikes/units", [[1, 2]] * 6, np.uint16)
     with (
         SpikeFile(path) as file,
-        pytest.warns(UserWarning, match=r"spikes up to 0\.19.* none within the 0.7 ms of a raster"),
+        pytest.warns(UserWarning, match=r"times up to 0\.19.* none within the 0.7 ms of a raster"),
     ):
         file.read([0], time_step=0.002)

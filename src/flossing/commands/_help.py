@@ -1,15 +1,14 @@
 """The help of commands that set a run: each option on a line or two, with its value, in order of use."""
 
-import ast
 import dataclasses
 import inspect
-import itertools
 import re
 import textwrap
 import typing
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
+from .._field_docs import field_docs
 from ..runs import parts
 from ..runs.config import RunConfig
 
@@ -119,37 +118,3 @@ def _row(name: str, value: str, text: str) -> list[str]:
 def _paragraphs(text: str) -> Iterator[str]:
     for paragraph in text.split("\n\n"):
         yield from textwrap.wrap(paragraph, _WIDTH)
-
-
-def field_docs(kind: type) -> dict[str, str]:
-    """The docstrings under the fields of a class, or the entries of its ``Args:``, by name."""
-    docs: dict[str, str] = {}
-    for base in reversed(kind.__mro__):
-        docs |= dict(_entries(inspect.getdoc(base) or "")) | dict(_under_fields(base))
-    return docs
-
-
-def _under_fields(kind: type) -> Iterator[tuple[str, str]]:
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(kind)))
-    except (OSError, TypeError, SyntaxError):  # made by a function, or at a prompt
-        return
-    body = getattr(tree.body[0], "body", [])
-    for field, below in itertools.pairwise(body):
-        if (
-            isinstance(field, ast.AnnAssign)
-            and isinstance(field.target, ast.Name)
-            and isinstance(below, ast.Expr)
-            and isinstance(below.value, ast.Constant)
-        ):
-            yield field.target.id, str(below.value.value)
-
-
-def _entries(doc: str) -> Iterator[tuple[str, str]]:
-    """Names and descriptions below ``Args:``."""
-    _, _, text = doc.partition("Args:\n")
-    block = re.split(r"\n(?=\S)", text, maxsplit=1)[0]
-    for entry in re.split(r"\n(?= {4}\w+:)", block):
-        name, colon, about = entry.strip().partition(":")
-        if colon:
-            yield name, about

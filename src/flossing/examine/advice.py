@@ -180,8 +180,11 @@ def fluctuations(m: Measured) -> str:
     """Weights for membranes that reach their threshold now and then."""
     if m.kind not in ("spiking", "stack") or m.library != "jax":
         return ""
-    rate = f"1000 * float(inputs.mean()) / {m.time_step or 1.0:g}"
-    return f"model = fl.fluctuation_driven(step, rate={rate}, key=key)  # rate of each input, Hz"
+    return (
+        f"rate = 1000 * float(inputs.mean()) / {m.time_step or 1.0:g}  # of each input, in Hz\n"
+        "model = fl.fluctuation_driven(step, rate=rate, key=key)\n"
+        "# for fl.train: fl.LIFSpec(..., fluctuations=1.0, input_rate=rate)"
+    )
 
 
 def wider(m: Measured) -> str:

@@ -177,6 +177,14 @@ def to_mapping(config: RunConfig) -> dict[str, Any]:
     return content
 
 
+def is_in_files(config: RunConfig) -> bool:
+    """Whether a file holds all of a configuration: no part of it was given in Python alone."""
+    return not any(
+        isinstance(value, dict) and parts.ELSEWHERE in value
+        for value in to_mapping(config).values()
+    )
+
+
 def to_yaml(config: RunConfig) -> str:
     """A configuration as YAML; ``from_yaml`` gives it back, if all its parts come from settings."""
     return yaml_files.dump(to_mapping(config))

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
@@ -16,6 +16,7 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -24,9 +25,9 @@ from rich.table import Table
 from rich.text import Text
 
 from .._system import command_line
-from .job import COMPILING
+from .reporter import COMPILING
 from .result import RunResult
-from .summary import headline, summarise
+from .summary import result_table
 
 
 def say(console: Console, text: str, style: str = "") -> None:
@@ -43,29 +44,35 @@ class _Rate(ProgressColumn):
 
 
 class ConsoleReporter:
-    """One progress bar; several of them can share a display."""
+    """A progress bar for flossing and one for training; several reporters can share a display."""
 
     def __init__(self, progress: Progress, label: str):
         self._progress = progress
         self._label = label
-        self._task = progress.add_task(f"{label}: compiling", total=None, status="")
-        self._last_line = -1
+        self._first = progress.add_task(f"{label}: compiling", total=None, status="")
+        self._bars: dict[str, TaskID] = {}
+        self._last_tenth: dict[str, int] = {}
         if progress.disable:
             say(progress.console, f"{label}: compiling")
 
     def progress(self, phase: str, done: int, total: int, status: str) -> None:
         """Moves the bar; where there is no terminal, prints a line at each tenth, and when it compiles."""
+        news = bool(self._bars)  # that it compiles first was said at the beginning
+        if phase not in self._bars:
+            bar = self._progress.add_task("", status="") if self._bars else self._first
+            self._bars[phase] = bar
         self._progress.update(
-            self._task,
+            self._bars[phase],
             description=f"{self._label}: {phase}",
             completed=done,
             total=total,
             status=status,
         )
         tenth = 10 * done // total
-        news = done > 0 if status == COMPILING else tenth > self._last_line
+        if status != COMPILING:
+            news = tenth > self._last_tenth.get(phase, -1)
+            self._last_tenth[phase] = max(tenth, self._last_tenth.get(phase, -1))
         if self._progress.disable and news:
-            self._last_line = max(tenth, self._last_line)
             say(self._progress.console, f"{self._label}: {phase} {done}/{total}, {status}")
 
     def message(self, text: str) -> None:
@@ -104,48 +111,23 @@ def _can_move(console: Console) -> bool:
 
 
 def results_table(runs: dict[str, xr.Dataset], title: str) -> Table:
-    """One row per network and run: headline metric, epochs to 95 %, gradient norm, exponents."""
-    main = headline(next(iter(runs.values()), xr.Dataset()))
-    rows = [row for label, data in runs.items() for row in _rows(label, data)]
+    """One row per network and run: headline metric, epochs to 95 %, exponents, gradient norm."""
+    found = result_table(runs)
     table = Table(
         title=Text(title),
         title_justify="left",
+        caption=None if found.note is None else Text(found.note),
+        caption_justify="left",
         box=box.SIMPLE_HEAD,
         padding=0,
         pad_edge=False,
     )
-    table.add_column("network", no_wrap=True)
-    skipped = any(row[-1] != "0" for row in rows)
-    for name in (
-        f"held-out\n{main.name}",
-        *(["epochs\nto 95 %"] if main.is_fraction else []),
-        "dL/dh0\nfirst",
-        "dL/dh0\nlast",
-        "lambda1\nstart",
-        "lambda1\nflossed",
-        "lambda1\nend",
-        *(["updates\nskipped"] if skipped else []),
-    ):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(*map(Text, row if skipped else row[:-1]))
+    for i, heading in enumerate(found.header):
+        justify = "right" if i else "left"
+        table.add_column("\n".join(heading), justify=justify, no_wrap=True)
+    for row in found.rows:
+        table.add_row(*map(Text, row))
     return table
-
-
-def _rows(label: str, data: xr.Dataset) -> Iterator[Sequence[str]]:
-    main = headline(data)
-    for found in summarise(data):
-        reached = found.epochs_to_95
-        norms = (found.gradient_first, found.gradient_last)
-        exponents = (found.leading_start, found.leading_before, found.leading_end)
-        yield (
-            f"{label} {found.network}".strip(),
-            "-" if found.test is None else main.show(found.test),
-            *(["-" if reached is None else str(reached)] if main.is_fraction else []),
-            *("-" if norm is None else f"{norm:.1e}" for norm in norms),
-            *("-" if exponent is None else f"{exponent:+.3f}" for exponent in exponents),
-            str(found.skipped),
-        )
 
 
 def say_how_to_go_on(console: Console, result: RunResult) -> None:

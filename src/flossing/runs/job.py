@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -31,6 +31,7 @@ from . import checkpoint, directory as files
 from .clock import BlockKind, Moment, add_to_clock, seconds_of
 from .config import RunConfig, to_mapping, to_yaml
 from .record import Measurement, Record, tell
+from .reporter import COMPILING, KEPT, Reporter
 from .result import RunResult
 from .summary import Headline
 from .trackers import JsonLines, Tracker, TrackerName, make_trackers
@@ -40,34 +41,6 @@ BLOCK = 50
 
 _HARM_STEPS = 150
 """Steps of the trajectory on which harm done by flossing is looked for."""
-
-COMPILING = "compiling"
-"""What a reporter hears as status before the first block of a kind, which takes up to a minute."""
-
-
-class Reporter(Protocol):
-    """Who is told how a run goes."""
-
-    def progress(self, phase: str, done: int, total: int, status: str) -> None:
-        """``done`` of ``total`` epochs and flossing steps are over; told after each block.
-
-        Also told, with the status ``COMPILING``, before the first block of flossing and of training.
-        """
-        ...
-
-    def message(self, text: str) -> None:
-        """Something worth a line."""
-        ...
-
-
-class Silent:
-    """A reporter that says nothing."""
-
-    def progress(self, phase: str, done: int, total: int, status: str) -> None:
-        """Nothing."""
-
-    def message(self, text: str) -> None:
-        """Nothing."""
 
 
 def _number(i: int, networks: Any) -> Any:
@@ -114,7 +87,11 @@ class Job:
         self.compiled: set[BlockKind] = set()
         self.seconds = 0.0
         self.phases = phases(config)
-        self.total = sum(phase.stop - phase.start for phase in self.phases)
+        steps = [phase.stop for phase in self.phases if phase.kind == "floss"]
+        self.totals: dict[BlockKind, int] = {
+            "flossing": max(steps, default=0),
+            "training": config.epochs,
+        }
         self.measured = min(config.measure_exponents or 128, self._dimension())
 
     def run(self, track: Sequence[TrackerName], trackers: Sequence[Tracker]) -> RunResult:
@@ -143,6 +120,9 @@ class Job:
 
     def _run(self, trackers: Sequence[Tracker]) -> RunResult:
         self.trackers = trackers
+        for kind in self.totals:
+            if self._done(kind):
+                self._report(kind, KEPT)
         if not int(self.state.epochs) + int(self.state.floss_steps):
             self._measure("start")
         with self._compiled_ahead():
@@ -267,19 +247,24 @@ class Job:
         if self.path is not None:
             add_to_clock(self.path, block)
 
-    def _after_block(self, phase: str, status: str) -> None:
-        done = int(self.state.epochs) + int(self.state.floss_steps)
+    def _after_block(self, kind: BlockKind, status: str) -> None:
         self._save()
-        self._log(f"{phase} {done}/{self.total}, {status}")
-        self.reporter.progress(phase, done, self.total, status)
+        self._log(f"{kind} {self._done(kind)}/{self.totals[kind]}, {status}")
+        self._report(kind, status)
 
     def _say_that_it_compiles(self, kind: BlockKind) -> None:
         """Before the first block of a kind: without a word, the next one would come much later."""
         if kind not in self.compiled:
             self.compiled.add(kind)
             self._log(f"{COMPILING} {kind}")
-            done = int(self.state.epochs) + int(self.state.floss_steps)
-            self.reporter.progress(kind, done, self.total, COMPILING)
+            self._report(kind, COMPILING)
+
+    def _done(self, kind: BlockKind) -> int:
+        state = self.state
+        return int(state.floss_steps if kind == "flossing" else state.epochs)
+
+    def _report(self, kind: BlockKind, status: str) -> None:
+        self.reporter.progress(kind, self._done(kind), self.totals[kind], status)
 
     def _log(self, text: str) -> None:
         if self.path is not None:

@@ -7,8 +7,6 @@ names; others are found by where they are: ``my_tasks.py:Adding`` or ``package.m
 
 import dataclasses
 import difflib
-import importlib
-import importlib.util
 import inspect
 import sys
 import types
@@ -25,7 +23,7 @@ from ..cells.spec import spec_for
 from ..floss import Schedule
 from ..optimisers import OptimiserSpec
 from ..tasks import Task
-from . import former
+from . import former, user_modules
 from .fields import convert
 from .fingerprint import fingerprint
 
@@ -71,7 +69,11 @@ def class_of(part: str, name: str) -> type | None:
 def _found(part: str, name: str) -> type:
     """A class of the user's own, from a file or an installed module."""
     where, _, attribute = name.rpartition(":")
-    module = _from_file(part, where) if where.endswith(".py") else _from_module(part, where)
+    module = (
+        user_modules.from_file(part, where)
+        if where.endswith(".py")
+        else user_modules.from_name(part, where)
+    )
     thing = getattr(module, attribute, None)
     if thing is None:
         have = ", ".join(n for n, x in vars(module).items() if inspect.isclass(x))
@@ -102,31 +104,6 @@ def _checked(part: str, name: str, thing: Any) -> Any:
     return thing
 
 
-def _from_file(part: str, where: str) -> Any:
-    path = Path(where).resolve()
-    key = f"flossing_user_{abs(hash(str(path)))}"
-    if key in sys.modules:
-        return sys.modules[key]
-    spec = importlib.util.spec_from_file_location(key, path)
-    if not path.is_file() or spec is None or spec.loader is None:
-        raise ValueError(f"{part}: there is no file {where}.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[key] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[key]
-        raise ValueError(f"{part}: {where} cannot be loaded: {error!r}.") from error
-    return module
-
-
-def _from_module(part: str, where: str) -> Any:
-    try:
-        return importlib.import_module(where)
-    except ImportError as error:
-        raise ValueError(f"{part}: cannot import {where}: {error}.") from error
-
-
 def name_of(part: str, value: Any) -> str | None:
     """The name under which files find the class of a part; ``None`` if they cannot."""
     if value is None:
@@ -136,9 +113,12 @@ def name_of(part: str, value: Any) -> str | None:
         return kind.name
     if kind in _names:
         return _names[kind]
-    importable = "<locals>" not in kind.__qualname__ and kind.__module__ != "__main__"
+    module = sys.modules.get(kind.__module__)
+    importable = kind.__module__ != "__main__" and getattr(module, kind.__qualname__, None) is kind
     if isinstance(value, FAMILIES[part]) and dataclasses.is_dataclass(kind) and importable:
-        return f"{kind.__module__}:{kind.__qualname__}"
+        return (
+            f"{user_modules.file_beside_the_script(module) or kind.__module__}:{kind.__qualname__}"
+        )
     return None
 
 
@@ -205,7 +185,8 @@ def not_here(where: str, content: dict[str, Any]) -> str:
     """A sentence about a part that stands in a file without being there."""
     return (
         f"{where}: {str(content[ELSEWHERE]).split()[0]} was given in Python, and no file holds it; call "
-        "fl.train again with the same arguments and this directory."
+        "result = fl.train(...) again with the same arguments and this directory. The run goes on, or is "
+        "read if it has ended; fl.examine then takes step, state, inputs, key = result.driven(1)."
     )
 
 

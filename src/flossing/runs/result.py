@@ -2,14 +2,19 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
+from .._checks import check_integer, check_seed
 from .._readable import Summary, chosen, library, readable, with_dots
-from .config import RunConfig
-from .summary import NetworkSummary, headline, summarise
+from .._system import command_line
+from .config import RunConfig, is_in_files
+from .summary import result_table
+
+if TYPE_CHECKING:
+    from .examining import Driven
 
 
 @readable
@@ -23,7 +28,7 @@ class RunResult:
     """Realisations along the leading axis."""
     directory: Path | None
     finished: bool
-    """False after an interrupt."""
+    """False after an interrupt; ``data`` then has no held-out numbers yet (``test_...``)."""
     seconds: float | None = None
     """Time on the clock of all flossing and training, with compilation; ``None`` if it was not recorded."""
 
@@ -57,42 +62,53 @@ class RunResult:
         """``data``, as other results give it."""
         return self.data
 
+    def driven(self, network: int = 1, *, steps: int | None = None, seed: int = 1) -> "Driven":
+        """One of the networks with inputs of the task, for ``fl.examine``.
+
+        ``step, state, inputs, key = result.driven(1)``; ``fl.examine(step, state, inputs, key=key)`` then
+        says how gradients travel in it.
+
+        Args:
+            network: which of them, counted from 1.
+            steps: of the inputs; default 400, or the horizon of the task if that is longer.
+            seed: random seed of inputs and key.
+
+        Raises:
+            ValueError: there is no network of this number.
+        """
+        from .examining import drive
+
+        check_integer("network", network, 1, self.config.realisations)
+        check_seed("seed", seed)
+        return drive(self.config, self.networks, network, steps=steps, seed=seed)
+
     def _summary(self) -> Summary:
-        epochs, networks = self.data.sizes.get("epoch", 0), summarise(self.data)
-        shown = chosen(len(networks), 5)
-        rows = [_row(networks[i], self.data) for i in shown]
-        names, *columns = zip(*rows, strict=True) if rows else [()]
-        notes = []
+        table = result_table({"": self.data})
+        shown = chosen(len(table.rows), 5)
+        names, *columns = zip(*(table.rows[i] for i in shown), strict=True) if shown else [()]
+        header = [f"{above} {below}".strip() for above, below in table.header]
+        notes = [] if table.note is None else [table.note]
         if self.directory is not None:
             notes.append(f"directory: {self.directory}")
+        epochs = self.data.sizes.get("epoch", 0)
         if not self.finished:
-            notes.append(f"stopped early: {epochs} of {self.config.epochs} epochs")
+            notes.append(
+                f"stopped early: {epochs} of {self.config.epochs} epochs; {_how_to_go_on(self)}"
+            )
         took = "" if self.seconds is None else f", {duration(self.seconds)}"
-        count = len(networks)
-        title = f"{self.config.describe()}\n{epochs} epochs, networks: {count}{took}"
-        return Summary(title, _header(self.data), with_dots(names, columns), notes)
+        title = f"{self.config.describe()}\n{epochs} epochs, networks: {len(table.rows)}{took}"
+        return Summary(title, header, with_dots(names, columns), notes)
 
 
-def _header(data: xr.Dataset) -> list[str]:
-    main = headline(data)
-    reached = ["epochs to 95 %"] if main.is_fraction else []
-    moments = ["lambda_1 start", "lambda_1 end", "|dL/dh_0| first", "|dL/dh_0| last"]
-    return ["network", f"held-out {main.name}", *reached, *moments]
-
-
-def _row(found: NetworkSummary, data: xr.Dataset) -> list[str]:
-    main = headline(data)
-    return [
-        str(found.network),
-        "-" if found.test is None else main.show(found.test),
-        *([_or_dash(found.epochs_to_95, "d")] if main.is_fraction else []),
-        *(_or_dash(x, "+.3f") for x in (found.leading_start, found.leading_end)),
-        *(_or_dash(x, ".1e") for x in (found.gradient_first, found.gradient_last)),
-    ]
-
-
-def _or_dash(value: float | None, form: str) -> str:
-    return "-" if value is None else f"{value:{form}}"
+def _how_to_go_on(result: RunResult) -> str:
+    """What continues a run that was stopped in Python."""
+    if result.directory is None:
+        return "nothing was written, as there was no directory"
+    again = "call fl.train again with the same arguments"
+    if not is_in_files(result.config):
+        return f"to go on, {again}"
+    command = command_line(["floss", "train", "--resume", str(result.directory)])
+    return f"to go on, {again}, or:  {command}"
 
 
 def duration(seconds: float) -> str:

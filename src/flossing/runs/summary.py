@@ -122,6 +122,59 @@ def summarise(data: xr.Dataset) -> list[NetworkSummary]:
     return summaries
 
 
+class ResultTable(NamedTuple):
+    """What is shown of runs, one row per network; columns in which nothing was measured are left out."""
+
+    header: list[tuple[str, str]]
+    """Two lines each; where the upper one is empty, that of the column before goes on."""
+    rows: list[list[str]]
+    note: str | None
+    """What has to be known to read it."""
+
+
+def result_table(runs: dict[str, xr.Dataset]) -> ResultTable:
+    """The table of runs by their labels, in the terminal and in Python."""
+    main = headline(next(iter(runs.values()), xr.Dataset()))
+    header = [("", "network"), ("held-out", main.name)]
+    header += [("epochs", "to 95 %")] if main.is_fraction else []
+    header += [("lambda_1", "start"), ("", "flossed"), ("", "end")]
+    header += [("|dL/dh_0|", "first"), ("", "last"), ("updates", "skipped")]
+    found = [(label, each) for label, data in runs.items() for each in summarise(data)]
+    rows = [_row(label, each, main) for label, each in found]
+    kept = [i for i in range(len(header)) if i < 2 or {row[i] for row in rows} - {"-"}]
+    return ResultTable(
+        [header[i] for i in kept],
+        [[row[i] for i in kept] for row in rows],
+        SMALL_GRADIENT if any(_is_small_as_it_learned(each, main) for _, each in found) else None,
+    )
+
+
+SMALL_GRADIENT = "|dL/dh_0| is small at the end because the loss is."
+
+
+def _row(label: str, found: NetworkSummary, main: Headline) -> list[str]:
+    exponents = (found.leading_start, found.leading_before, found.leading_end)
+    norms = (found.gradient_first, found.gradient_last)
+    return [
+        f"{label} {found.network}".strip(),
+        "-" if found.test is None else main.show(found.test),
+        *([_or_dash(found.epochs_to_95, "d")] if main.is_fraction else []),
+        *(_or_dash(exponent, "+.3f") for exponent in exponents),
+        *(_or_dash(norm, ".1e") for norm in norms),
+        _or_dash(found.skipped or None, "d"),
+    ]
+
+
+def _or_dash(value: float | None, form: str) -> str:
+    return "-" if value is None else f"{value:{form}}"
+
+
+def _is_small_as_it_learned(found: NetworkSummary, main: Headline) -> bool:
+    if found.test is None or found.gradient_first is None or found.gradient_last is None:
+        return False
+    return grade(found.test, main) == "learned" and found.gradient_last < found.gradient_first / 10
+
+
 def first_that_did_not_learn(data: xr.Dataset) -> int | None:
     """Number of the first network that is no better than chance on held-out trials; ``None`` without one."""
     main = headline(data)

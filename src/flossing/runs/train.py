@@ -20,8 +20,9 @@ from ..training.trainer import cell_of, start_of
 from . import checkpoint, directory as files, parts, yaml_files
 from .clock import seconds_of
 from .config import RunConfig, check_network, differences, from_yaml, to_yaml
-from .job import Job, Reporter, Silent
+from .job import Job
 from .record import Record
+from .reporter import Reporter, Silent
 from .result import RunResult
 from .trackers import Tracker, TrackerName
 

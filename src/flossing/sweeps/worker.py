@@ -183,15 +183,17 @@ class _News:
         self.job = job
         self.tell = tell or _to_scheduler
         self.last = 0.0
+        self.done: dict[str, int] = {}
 
     def begin(self) -> None:
         self._send({"done": 0, "phase": "start", "status": "compiling"})
 
     def progress(self, phase: str, done: int, total: int, status: str) -> None:
+        self.done[phase] = done
         now = time.monotonic()
         if now - self.last >= _NEWS_SECONDS or done == total:
             self.last = now
-            self._send({"done": done, "phase": phase, "status": status})
+            self._send({"done": sum(self.done.values()), "phase": phase, "status": status})
 
     def status(self, text: str) -> None:
         """How far a function is."""

@@ -5,7 +5,7 @@ from numpy.typing import DTypeLike
 
 _LONGEST = 10.0
 """Recordings of digits and words that end later, in seconds, are questioned; they last up to 1.5."""
-_UNITS = (("milliseconds", 1e3), ("microseconds", 1e6))
+_UNITS = (("milliseconds", 1e3), ("microseconds", 1e6), ("nanoseconds", 1e9))
 
 
 def steps_of(times: np.ndarray, time_step: float, dtype: DTypeLike) -> np.ndarray:
@@ -27,11 +27,12 @@ def steps_of(times: np.ndarray, time_step: float, dtype: DTypeLike) -> np.ndarra
 def doubt_about(latest: float, window: float, visible: bool) -> str | None:
     """What is strange about spikes up to ``latest`` seconds in a window of ms; ``None`` if nothing is."""
     if latest > _LONGEST:
-        unit = next((u for u, scale in _UNITS if latest / scale <= _LONGEST), "nanoseconds")
-        return f"expected seconds, got times up to {latest:g}. Are these {unit}? Divide them to get seconds."
+        unit, scale = next((pair for pair in _UNITS if latest / pair[1] <= _LONGEST), _UNITS[-1])
+        hint = f"if these are {unit}, divide them by {scale:.0f}."
+        return f"expected seconds, got times up to {latest:g}; {hint}"
     if latest and not visible:
         return (
-            f"got spikes up to {latest:g} seconds, but none within the {window:g} ms of a raster. "
-            "num_steps times time_step is in ms, times are in seconds."
+            f"expected seconds, got times up to {latest:g}, and none within the {window:g} ms of a raster; "
+            "if these are milliseconds, divide them by 1000, else take more steps."
         )
     return None

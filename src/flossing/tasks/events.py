@@ -1,6 +1,5 @@
 """Spikes or other events as lists of times and units, turned into rasters example by example."""
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from .._checks import as_numbers, check_integer, check_positive, check_single
+from .._warn import warn
 from ._time_steps import doubt_about, steps_of
 
 _LARGEST = 4 * 2**30
@@ -27,15 +27,15 @@ class Events(eqx.Module):
         recordings: one pair ``(times, units)`` of arrays of equal length per recording.
         num_units: units are numbered from 0 to ``num_units - 1``.
         num_steps: steps of a raster.
-        time_step: length of a step in ms; times are in seconds then. Without it, times are integers that
-            number steps.
+        time_step: length of a step in ms; times are in seconds then: divide those in ms by 1000. Without
+            it, times are integers that number steps.
 
     Raises:
         ValueError, TypeError: times and units that do not belong together, units out of range, times before
-            0 or not finite, or more events than fit into 4 GiB.
+            0 or not finite, no event within any raster, or more events than fit into 4 GiB.
 
     Warns:
-        UserWarning: times that cannot be seconds, or of which no raster shows any.
+        UserWarning: some times cannot be seconds.
     """
 
     _steps: Int[Array, " event"]
@@ -77,8 +77,15 @@ class Events(eqx.Module):
             raise ValueError("recordings: expected at least one, got none.")
         if time_step is not None:
             doubt = doubt_about(latest, num_steps * float(time_step), any(counts))
+            if doubt and not any(counts):
+                raise ValueError(f"recordings: no event falls into a raster: {doubt}")
             if doubt:
-                warnings.warn(f"recordings: {doubt}", stacklevel=2)
+                warn(f"recordings: {doubt}", UserWarning)
+        elif latest >= num_steps and not any(counts):
+            raise ValueError(
+                f"recordings: no event falls into the {num_steps} steps of a raster: times number steps, and "
+                f"reach {latest:g}. Take more steps, or give time_step in ms and times in seconds."
+            )
         _check_size(sum(counts), kinds)
         # Each recording is cut out in the length of the longest, also the last one.
         self._longest = max(counts)
