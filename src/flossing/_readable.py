@@ -153,8 +153,13 @@ def leading_dims(count: int, name: str) -> tuple[str, ...]:
     return (name,) if count == 1 else tuple(f"{name}_{i + 1}" for i in range(count))
 
 
-def library(name: str, task: str) -> Any:
+def library(name: str, task: str, packages: str | None = None) -> Any:
     """A module that is loaded when it is needed.
+
+    Args:
+        name: of the module.
+        task: what needs it.
+        packages: what pip installs for this task, which also works in a clone; default the module's name.
 
     Raises:
         ModuleNotFoundError: it is not installed; says how to install it.
@@ -165,7 +170,8 @@ def library(name: str, task: str) -> Any:
         if error.name != name.partition(".")[0]:
             raise
         raise ModuleNotFoundError(
-            f"{task} needs {error.name}, which is not installed; install it with: pip install {error.name}",
+            f"{task} needs {error.name}, which is not installed; install with: "
+            f"pip install {packages or error.name}",
             name=error.name,
         ) from None
 

@@ -245,7 +245,7 @@ def test_a_missing_library_is_named(directory, monkeypatch, capsys, library):
     assert main(["report", str(directory)]) == 2
     error = capsys.readouterr().err
     assert f"needs {library}" in error
-    assert "pip install 'flossing[report]'" in error
+    assert "pip install jinja2 plotly" in error
     assert not (directory / "report.html").exists()
 
 

@@ -1,6 +1,7 @@
 """What a run prints and draws: the numbers of its dataset."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -9,6 +10,7 @@ import pytest
 import xarray as xr
 from test_runs import SMALL
 
+from flossing.runs.console import results_table
 from flossing.runs.result import RunResult, duration
 
 
@@ -42,20 +44,74 @@ def test_a_result_prints_a_row_per_network_in_ten_lines(made):
     lines = repr(made).splitlines()
     assert len(lines) == 10
     assert lines[1] == "40 epochs, networks: 9, 90 min"
-    assert lines[-2:] == [f"directory: {Path('runs/mine')}", "stopped early: 40 of 50 epochs"]
-    assert lines[2].split("  ")[-1].strip() == "|dL/dh_0| last"
+    where = Path("runs/mine")
+    assert lines[-2:] == [
+        f"directory: {where}",
+        "stopped early: 40 of 50 epochs; to go on, call fl.train again with the same arguments, or:  "
+        f"floss train --resume {where}",
+    ]
+    assert re.split("  +", lines[2].strip()) == [
+        "network", "held-out accuracy", "lambda_1 start", "end", "|dL/dh_0| first", "last",
+    ]  # fmt: skip
     rows = [line.replace(" %", "").split() for line in lines[3:-2]]
     assert [row[0] for row in rows] == ["1", "2", "3", "...", "9"]
     for row in rows[:3] + rows[4:]:
         i = int(row[0]) - 1
         network = made.data.isel(realisation=i)
         np.testing.assert_allclose(float(row[1]), 100 * network["test_accuracy"], atol=0.06)
-        assert row[2] == "-"
-        np.testing.assert_allclose([*map(float, row[3:5])], network["exponents"][:, 0], atol=6e-4)
+        np.testing.assert_allclose([*map(float, row[2:4])], network["exponents"][:, 0], atol=6e-4)
         norms = network["gradient_norm"].values
         expected = norms[:10].mean(), norms[-10:].mean()
-        np.testing.assert_allclose([*map(float, row[5:])], expected, rtol=0.06)
+        np.testing.assert_allclose([*map(float, row[4:])], expected, rtol=0.06)
     assert made._repr_html_().count("<tr>") == 6
+
+
+def test_terminal_and_python_have_the_same_table(made):
+    """A column is there if any network has something in it."""
+    made.data["accuracy"][20:, 2] = 1.0
+    made.data["skipped"][3, 1] = 1
+    flossed = made.data.isel(measurement=[0]).assign(exponents=made.data["exponents"][:1] + 1)
+    data = xr.concat([made.data, flossed], "measurement", data_vars="minimal")
+    labels = ("measurement", ["start", "end", "before training"])
+    made.data = data.assign_coords(measurement_label=labels).isel(realisation=[0, 1, 2])
+    said = ("directory", "stopped")
+    _, *lines = [line.split() for line in repr(made).splitlines() if not line.startswith(said)]
+    header, rows = " ".join(lines[1]), lines[2:]
+    assert header == (
+        "network held-out accuracy epochs to 95 % lambda_1 start flossed end |dL/dh_0| first last "
+        "updates skipped"
+    )
+    table = results_table({"": made.data}, "")
+    assert " ".join(str(column.header) for column in table.columns).split() == header.split()
+    cells = zip(*(column.cells for column in table.columns), strict=True)
+    assert [" ".join(map(str, row)).split() for row in cells] == rows
+    assert [row[3] for row in rows] == ["-", "-", "29"]  # the tenth epoch at 100 %
+    assert [row[-1] for row in rows] == ["-", "1", "-"]
+    found = [[float(row[i]) for i in (4, 5, 6)] for row in rows]
+    np.testing.assert_allclose(found, made.data["exponents"][[0, 2, 1], :, 0].T, atol=6e-4)
+
+
+@pytest.mark.parametrize(
+    ("test", "last", "said"), [(0.99, 1e-3, True), (0.99, 0.2, False), (0.6, 1e-3, False)]
+)
+def test_a_small_gradient_of_what_has_learned_is_explained(test, last, said, made):
+    """Elsewhere it may vanish."""
+    made.data["test_accuracy"][:] = 0.6
+    made.data["test_accuracy"][4] = test
+    made.data["gradient_norm"][:10] = 1.0
+    made.data["gradient_norm"][-10:, 4] = last
+    note = "|dL/dh_0| is small at the end because the loss is."
+    assert (note in repr(made)) == said
+    assert (str(results_table({"": made.data}, "").caption) == note) == said
+
+
+def test_a_stopped_run_says_what_goes_on_and_no_more_than_works(made):
+    own = dataclasses.replace(made.config, cell=lambda key: None)
+    assert repr(dataclasses.replace(made, config=own)).endswith(
+        "to go on, call fl.train again with the same arguments"
+    )
+    nowhere = dataclasses.replace(made, directory=None)
+    assert repr(nowhere).endswith("40 of 50 epochs; nothing was written, as there was no directory")
 
 
 def test_a_result_draws_metric_gradient_and_spectra(made):

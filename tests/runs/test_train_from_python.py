@@ -21,9 +21,10 @@ from test_runs import SMALL, StopAfter
 
 import flossing as fl
 from flossing.cli import main
-from flossing.runs import resume
+from flossing.runs import driven, resume
 from flossing.runs.fingerprint import fingerprint
 from flossing.runs.reporter import Silent
+from flossing.runs.train import read_metrics
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,90 @@ def test_what_python_gave_is_named_in_the_directory(undisturbed, capsys):
     assert "state:\n  python: train.<lambda>" in text
     assert main(["train", "--resume", str(undisturbed.directory)]) == 2
     said = capsys.readouterr().err
-    assert "Mean was given in Python, and no file holds it; call fl.train again" in said
+    assert (
+        "Mean was given in Python, and no file holds it; call result = fl.train(...) again" in said
+    )
+    assert main(["examine", "--run", str(undisturbed.directory)]) == 2
+    assert "state, inputs, key = result.driven(1)" in capsys.readouterr().err
+    with pytest.raises(ValueError, match=r"result\.driven\(1\)"):
+        driven(undisturbed.directory)
+
+
+SCRIPT = """
+import sys
+import flossing as fl
+from counting import Count
+
+fl.train(
+    fl.TanhSpec(4), Count(num_steps=6), schedule=None, epochs=int(sys.argv[2]), measure_every=None,
+    test_trials=4, directory=sys.argv[1],
+)
+"""
+COUNTING = """
+import dataclasses
+import flossing as fl
+from counted import mistake
+
+@dataclasses.dataclass(frozen=True)
+class Count(fl.tasks.AddingProblem):
+    extra: int = 3
+
+    def loss(self, outputs, trial):
+        return mistake(outputs[:, -1, 0], trial.targets.ravel())
+"""
+COUNTED = "mistake = lambda output, target: ((output - target) ** 2).mean()"
+
+
+@pytest.mark.slow
+def test_a_task_from_a_file_beside_the_script_is_found_by_the_command(
+    tmp_path, monkeypatch, capsys
+):
+    """From another folder; also what the file imports from beside it, and also where both were moved."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for name, text in (("go", SCRIPT), ("counting", COUNTING), ("counted", COUNTED)):
+        (folder / f"{name}.py").write_text(text)
+    path = tmp_path / "run"
+    subprocess.run([sys.executable, folder / "go.py", path, "3"], check=True, capture_output=True)
+    assert f"name: {folder.resolve() / 'counting.py'}:Count\n" in (path / "config.yaml").read_text()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    code = "import sys; from flossing.cli import main; sys.exit(main(sys.argv[1:]))"
+    words = [sys.executable, "-c", code, "train", "--resume", path, "--epochs", "5"]
+    subprocess.run(words, check=True, capture_output=True, cwd=elsewhere)
+    assert read_metrics(path).sizes["epoch"] == 5
+
+    folder.rename(tmp_path / "moved")
+    assert main(["train", "--resume", str(path)]) == 2
+    assert "counting.py. If it was moved, say so in config.yaml" in capsys.readouterr().err
+    again = [sys.executable, tmp_path / "moved" / "go.py", path, "7"]
+    subprocess.run(again, check=True, capture_output=True)
+    assert read_metrics(path).sizes["epoch"] == 7
+
+
+def test_a_module_that_cannot_be_imported_says_what_to_do(tmp_path, capsys):
+    (tmp_path / "config.yaml").write_text("task: {name: 'somewhere_else:Count'}")
+    assert main(["train", "--resume", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert (
+        "cannot import somewhere_else: No module named 'somewhere_else'. Install it, or put" in said
+    )
+    assert "environment variable PYTHONPATH; or repeat the call of fl.train" in said
+
+
+def test_a_network_of_a_result_is_driven_as_that_of_its_directory(tmp_path):
+    result = train_small(directory=tmp_path / "run", reporter=Silent())
+    found, expected = (
+        result.driven(2, steps=30, seed=3),
+        driven(tmp_path / "run", 2, steps=30, seed=3),
+    )
+    arrays = [eqx.filter(tuple(x), eqx.is_array) for x in (found, expected)]
+    assert eqx.tree_equal(*arrays)
+    np.testing.assert_array_equal(
+        found.step.recurrent_weight, result.networks.cell.recurrent_weight[1]
+    )
+    with pytest.raises(ValueError, match="network: expected at most 2, got 3"):
+        result.driven(3)
 
 
 @pytest.mark.slow

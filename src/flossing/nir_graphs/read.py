@@ -59,7 +59,7 @@ def from_nir(
     if kind(graph) != "NIRGraph":
         raise TypeError(
             f"graph: expected a nir.NIRGraph such as nir.read(path), got {graph!r} "
-            f"({type(graph).__name__}); NIR comes with: pip install 'flossing[nir]'"
+            f"({type(graph).__name__}); NIR comes with: pip install nir"
         )
     check_positive("time_step", time_step)
     check_single(time_step=time_step)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from .._readable import library
 from ..cells import Cell, IntegrateFireCell, IntegratorCell, Stack
 from ._nodes import FIRING, NEURONS, SETTINGS, SMOOTH
 
@@ -48,16 +49,11 @@ def to_nir(stack: Cell) -> Any:
 
 
 def _nir() -> Any:
-    try:
-        import nir
-    except ImportError as error:
-        raise ImportError(
-            f"NIR graphs need the package nir ({error}); install it with: pip install 'flossing[nir]'"
-        ) from error
+    nir = library("nir", "to_nir")
     if "v_reset" not in nir.LIF.__dataclass_fields__:
         raise ImportError(
             f"nir: version {nir.version} has no v_reset; install a later one with: "
-            "pip install 'flossing[nir]'"
+            "pip install --upgrade nir"
         )
     return nir
 

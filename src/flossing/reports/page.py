@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from .._readable import library
 from ..plots import COLOURS
 from ..runs.directory import FIGURES
 from .diagnosis import Diagnosis
@@ -48,15 +49,8 @@ class Page:
 
 def check_libraries() -> None:
     """Raises ``ModuleNotFoundError`` that says what to install if the page cannot be made."""
-    try:
-        import jinja2  # noqa: F401
-        import plotly  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"a report needs {error.name}, which is not installed; "
-            "install it with: pip install 'flossing[report]'",
-            name=error.name,
-        ) from None
+    for name in ("jinja2", "plotly"):
+        library(name, "a report", "jinja2 plotly")
 
 
 def render(page: Page) -> str:

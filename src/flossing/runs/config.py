@@ -5,7 +5,7 @@ import difflib
 import types
 import typing
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import equinox as eqx
@@ -231,16 +231,24 @@ def unknown(name: str) -> str:
 def differences(kept: dict[str, Any], config: RunConfig) -> list[str]:
     """The fields in which a configuration differs from one as it was written, with both values.
 
-    The directory does not count.
+    The directory does not count, nor the folder of a user's file.
     """
     a, b = _flat(kept), _flat(to_mapping(config))
     names = [name for name in {**a, **b} if name not in ("directory",)]
     absent = "nothing"
+    pairs = [(name, a.get(name, absent), b.get(name, absent)) for name in names]
     return [
-        f"{name} = {a.get(name, absent)!r}, not {b.get(name, absent)!r}"
-        for name in names
-        if a.get(name, absent) != b.get(name, absent)
+        f"{name} = {old!r}, not {new!r}"
+        for name, old, new in pairs
+        if old != new and not (name.endswith(".name") and _module(old) == _module(new))
     ]
+
+
+def _module(name: str) -> str:
+    """``my_tasks:Adding`` of ``folder/my_tasks.py:Adding``."""
+    where, _, kind = name.rpartition(":")
+    file = PureWindowsPath(where).name  # which parts at slashes of either kind
+    return f"{file.removesuffix('.py')}:{kind}"
 
 
 def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from .._readable import library
 from . import directory as files
 
 LINES = "metrics.jsonl"
@@ -77,7 +78,7 @@ class TensorBoard:
     """
 
     def __init__(self, directory: Path, epochs: int = 0):
-        tensorboard = _library("tensorboardX")
+        tensorboard = library("tensorboardX", "track")
         self._writer = tensorboard.SummaryWriter(
             str(directory / "tensorboard"), purge_step=epochs or None
         )
@@ -115,7 +116,7 @@ class WeightsAndBiases:
         begun: bool = False,
         say: Callable[[str], object] = lambda text: None,
     ):
-        wandb = _library("wandb")
+        wandb = library("wandb", "track")
         file = directory / WANDB_RUN
         known = file.read_text(encoding="utf-8").strip() if file.is_file() else None
         self._run = wandb.init(
@@ -189,17 +190,6 @@ def make_trackers(
         if name not in makers:
             raise ValueError(f"track: expected one of {list(makers)}, got {name!r}.")
     return [makers[name]() for name in names]
-
-
-def _library(name: str) -> Any:
-    from importlib import import_module
-
-    try:
-        return import_module(name)
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError(
-            f"track: needs the package {name}; install it with: pip install 'flossing[track]'"
-        ) from None
 
 
 def _scalars(kind: str, values: dict[str, np.ndarray]) -> dict[str, float]:

@@ -15,7 +15,12 @@ def from_file(part: str, where: str) -> Any:
         return module
     spec = importlib.util.spec_from_file_location(key, path)
     if not path.is_file() or spec is None or spec.loader is None:
-        raise ValueError(f"{part}: there is no file {where}.")
+        moved = (
+            " If it was moved, say so in config.yaml of the run."
+            if Path(where).is_absolute()
+            else ""
+        )
+        raise ValueError(f"{part}: there is no file {where}.{moved}")
     module = importlib.util.module_from_spec(spec)
     sys.modules[key] = module
     before = list(sys.path)
@@ -31,12 +36,11 @@ def from_file(part: str, where: str) -> Any:
 
 
 def _imported(path: Path) -> Any:
-    """The module that a script has imported from this file, whose classes are then the same; else ``None``."""
+    """The module that a script has imported from this file, so that classes are the same; else ``None``."""
     for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if file and name != "__main__" and Path(file).name == path.name:
-            if Path(file).resolve() == path:
-                return module
+        file = Path(getattr(module, "__file__", None) or "")
+        if file.name == path.name and name != "__main__" and file.resolve() == path:
+            return module
     return None
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from .._checks import check_choice, check_integer
+from .._readable import library
 from ..runs import directory as files
 from ..runs.config import RunConfig
 from . import folder, grid as grids, provenance
@@ -105,13 +106,8 @@ def sweep(
 
 def require_extra() -> None:
     """Raises ``ImportError`` with the command that installs what is missing."""
-    try:
-        import distributed  # noqa: F401
-        import pandas  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            f"sweeps need Dask and pandas ({error}); install them with: pip install 'flossing[sweep]'"
-        ) from None
+    for name in ("distributed", "pandas"):
+        library(name, "a sweep", "distributed pandas dask-jobqueue")
 
 
 def conduct(

@@ -9,6 +9,7 @@ from typing import Any
 import dask
 
 from .._checks import check_choice, check_integer
+from .._readable import library
 from .local import BLAS_LIMITS
 
 CLUSTERS = {
@@ -135,13 +136,8 @@ def _checked(kind: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _cluster_class(kind: str) -> Any:
-    try:
-        import dask_jobqueue
-    except ImportError as error:
-        raise ImportError(
-            f"cluster: needs dask-jobqueue ({error}); install it with: pip install 'flossing[sweep]'"
-        ) from None
-    return getattr(dask_jobqueue, CLUSTERS[kind])
+    jobqueue = library("dask_jobqueue", "cluster", "dask-jobqueue")
+    return getattr(jobqueue, CLUSTERS[kind])
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from .._checks import check_fraction, check_single, settle_integers
+from .._readable import library
 from .arrays import Arrays
 from .data_set import DataSet
 
@@ -18,7 +19,7 @@ class Digits(DataSet, name="digits"):
     output of the last step is compared with the label: cross-entropy in nats, and accuracy. Chance is that
     of the most frequent digit, 183 of 1797. Digits of one person may be in several parts.
 
-    Needs scikit-learn: ``pip install 'flossing[data]'``.
+    Needs scikit-learn: ``pip install scikit-learn``.
 
     Source: the test part of Alpaydin & Kaynak 1998 (Optical recognition of handwritten digits, UCI), as in
     scikit-learn; pixel by pixel, also permuted, as in Le, Jaitly & Hinton 2015.
@@ -50,13 +51,8 @@ class Digits(DataSet, name="digits"):
         Raises:
             ImportError: scikit-learn is not installed.
         """
-        try:
-            from sklearn.datasets import load_digits
-        except ImportError:
-            raise ImportError(
-                "the task digits needs scikit-learn: pip install 'flossing[data]'"
-            ) from None
-        images, labels = load_digits(return_X_y=True)
+        data = library("sklearn.datasets", "the task digits", "scikit-learn")
+        images, labels = data.load_digits(return_X_y=True)
         if self.permuted:
             order = jax.random.permutation(jax.random.key(0), images.shape[1])
             images = images[:, np.asarray(order)]
