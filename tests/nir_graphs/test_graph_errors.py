@@ -236,7 +236,7 @@ def test_a_missing_or_old_nir_is_said_with_what_to_install(key, monkeypatch):
     with pytest.raises(ImportError, match=r"version 1\.0\.4 has no v_reset; .* --upgrade nir"):
         fl.to_nir(cell)
     monkeypatch.setitem(sys.modules, "nir", None)
-    with pytest.raises(ImportError, match="to_nir needs nir, .* pip install nir"):
+    with pytest.raises(ImportError, match=r"to_nir needs nir, .* pip install nir"):
         fl.to_nir(cell)
 
 

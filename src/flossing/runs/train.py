@@ -203,8 +203,9 @@ def train(
 
     Returns:
         A ``RunResult`` with ``data`` (an xarray dataset), ``networks`` (realisations along the leading axis
-        of every array), ``plot()``, ``seconds`` and ``finished``: after Ctrl-C, the current block ends and
-        what was done so far is returned, with ``finished`` false. A second Ctrl-C interrupts at once.
+        of every array), ``plot()``, ``driven(1)`` (what ``fl.examine`` takes), ``seconds`` and ``finished``:
+        after Ctrl-C, the current block ends and what was done so far is returned, with ``finished`` false and
+        without held-out numbers. Printed, it says how to go on. A second Ctrl-C interrupts at once.
 
     Raises:
         ValueError, TypeError: arguments that do not fit; a directory with another run.

@@ -51,8 +51,10 @@ class Digits(DataSet, name="digits"):
         Raises:
             ImportError: scikit-learn is not installed.
         """
-        data = library("sklearn.datasets", "the task digits", "scikit-learn")
-        images, labels = data.load_digits(return_X_y=True)
+        library("sklearn", "the task digits", "scikit-learn")
+        from sklearn.datasets import load_digits
+
+        images, labels = load_digits(return_X_y=True)
         if self.permuted:
             order = jax.random.permutation(jax.random.key(0), images.shape[1])
             images = images[:, np.asarray(order)]
