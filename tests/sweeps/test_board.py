@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+from types import SimpleNamespace
 
 import hypothesis
 import hypothesis.strategies as st
@@ -11,6 +12,7 @@ from sweep_helpers import SMALL
 
 import flossing as fl
 from flossing.sweeps import board as boards, grid as grids
+from flossing.sweeps.worker import _News
 
 FLOSSED = dataclasses.replace(
     SMALL,
@@ -97,3 +99,13 @@ def test_what_is_left_is_told_by_kind(done):
     left = run.left(done)
     assert left == (max(0, 100 - done), 1000 - max(0, done - 100))
     assert sum(left) == run.steps - done
+
+
+def test_news_of_a_run_count_flossing_and_training_together():
+    """Also of a run that goes on, which tells first what was done before."""
+    told = []
+    job = SimpleNamespace(topic="sweep", index=3)
+    news = _News(job, lambda topic, content: told.append((content["phase"], content["done"])))
+    news.progress("flossing", 60, 60, "done before")
+    news.progress("training", 600, 600, "loss 1")
+    assert told == [("flossing", 60), ("training", 660)]
