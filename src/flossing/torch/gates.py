@@ -35,6 +35,7 @@ def open_gates(module: Module) -> None:
             raise ValueError(
                 f"module: a {type(part).__name__} without biases has no open gates; make it with bias=True."
             )
+    for part in found:
         _open(part)
 
 
