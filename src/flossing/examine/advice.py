@@ -85,8 +85,8 @@ def heights(m: Measured) -> str:
 
 _FOR_SPIKES = (
     "Floss a few leading exponents, a tenth of the neurons, to zero before training, by the recurrent "
-    "weights alone and with row means kept, and keep them there while it learns. With surrogates of "
-    "ft.surrogates, scale heights instead (ft.SurrogateHeights): spikes then stay as they are, and nothing "
+    "weights alone and with row means kept, and keep them there while it learns. Or, with surrogates of "
+    "ft.surrogates, scale heights (ft.SurrogateHeights): spikes then stay as they are, and nothing "
     "that was learned is disturbed."
 )
 LEARNED = " Leave a network that has learned alone: flossing can undo what it learned."

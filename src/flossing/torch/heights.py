@@ -25,7 +25,7 @@ class SurrogateHeights(Window):
 
     Give it 16 fresh examples or more in each call, as a batch. In 40 ``RLeaky`` neurons of snnTorch with
     heights flossed to 0, the first exponent over 34 counted steps scattered by 0.04 from one trial to
-    the next, and by 0.011 in the mean of 16 trials. The band of a keeper with a horizon of 60 steps is
+    the next, and by 0.011 in the mean of 16. The band of a keeper with a horizon of 60 steps is
     0.033 wide to either side.
 
     Args:
