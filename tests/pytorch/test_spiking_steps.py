@@ -1,5 +1,7 @@
 """Steps that do not say that their units spike: what flossers and examinations see in their states."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ torch = pytest.importorskip("torch")
 import flossing.torch as ft  # noqa: E402
 
 N = 30
-WINDOW = {"window": 12, "warmup": 2, "state_warmup": 3}
+WINDOW: dict[str, Any] = {"window": 12, "warmup": 2, "state_warmup": 3}
 
 
 class Neurons(torch.nn.Module):
