@@ -36,7 +36,7 @@ def flossing(m: Measured, gates: str = "") -> str:
             f"flosser = ft.Flosser(step, parameters, num_exponents={count}, "
             f"{stretch}{means})\n"
             "for _ in range(200):\n"
-            "    info = flosser.update(state, inputs)\n"
+            "    info = flosser.update(state, inputs)  # or a function that makes fresh inputs\n"
             f"keeper = ft.AdaptiveFlosser(flosser, horizon={m.horizon})  # chance=: the loss of guessing\n"
             "# in your loop, after each training step: keeper.update(state, inputs, loss=loss)\n"
             "# print(keeper.num_flossed)  # flossing steps that it took"
