@@ -15,7 +15,7 @@ _ROOMS = (
     "flossing.spike_statistics flossing.surrogates flossing.sweeps flossing.tasks "
     "flossing.theory flossing.torch flossing.torch.surrogates flossing.training"
 ).split()
-_INNER = {"flossing.cells": {"opened"}, "flossing.escape_noise": {"spike"}}
+_INNER = {"flossing.escape_noise": {"spike"}}
 """Names of a room that other rooms use, and users do not."""
 
 
