@@ -138,6 +138,23 @@ def test_constant_inputs_do_not_tell_whether_the_input_matters():
     assert names(healthy(response=np.zeros(N), inputs_vary=False)) == ["fine"]
 
 
+@pytest.mark.parametrize(("time_step", "drives"), [(1.0, True), (None, False)])
+def test_without_a_time_step_a_rate_is_said_and_what_the_limit_assumes(time_step, drives):
+    patient = spiking(rates=np.full(N, 0.15), time_step=time_step)
+    (finding,) = (x for x in findings(patient) if x.name == "epileptic")
+    assert ("150 Hz: they drive each other up" in finding.sentence) == drives
+    assert (finding.sentence == "Neurons spike at 0.15 spikes per step.") != drives
+    assert (
+        "if steps are of 1 ms (100 Hz is the limit); give time_step=" in finding.evidence
+    ) != drives
+
+
+def test_advice_of_few_steps_leaves_steps_to_count_after_the_warmup():
+    short = dataclasses.replace(with_exponents(-0.4), horizon=20, num_steps=16)  # of 21 steps
+    (finding,) = (x for x in findings(short) if x.name == "vanishing")
+    assert "window=20, state_warmup=0, warmup=5" in finding.code
+
+
 def test_findings_say_what_they_measured_and_rest_on_a_source():
     (finding,) = (x for x in findings(with_exponents(-0.2)) if x.name == "vanishing")
     assert finding.sentence == "Gradients vanish: an error shrinks by 10^3 over 40 steps."

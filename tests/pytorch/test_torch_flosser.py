@@ -285,6 +285,17 @@ def test_heights_are_kept_also_when_the_module_has_learned(binary):
     assert heights.surrogates[0].peak > 2 * before
 
 
+def test_flossing_steps_of_all_calls_are_counted_and_saved(binary):
+    heights, state, inputs = binary
+    keeper = ft.AdaptiveFlosser(heights, horizon=20, band=1.0, every=3)
+    heights.surrogates[0].scale(0.2)
+    looks = [keeper.update(state, inputs) for _ in range(7)]
+    assert keeper.num_flossed == sum(look.steps for look in looks) > 0
+    other = ft.AdaptiveFlosser(heights, horizon=20)
+    other.load_state_dict(keeper.state_dict())
+    assert other.num_flossed == keeper.num_flossed
+
+
 @pytest.mark.parametrize(
     ("made", "expected"),
     [

@@ -6,7 +6,7 @@ makes ``model``, the changed step, from them.
 
 import numpy as np
 
-from ..floss._rule import nearly_all
+from ..floss._rule import few_of, nearly_all
 from .measured import Measured
 
 AGAINST_DEAD = (
@@ -28,15 +28,18 @@ AGAINST_WIDTH = "Make the surrogate narrower, or lower, until the first exponent
 
 def flossing(m: Measured, gates: str = "") -> str:
     """A flosser for this model, and what keeps it flossed; before, what opens its gates."""
-    count, window, settle = _count(m), *_window(m)
+    count, stretch = _count(m), _stretch(m)
     if m.library == "torch":
+        means = ", keep_row_means=True" if m.kind == "spiking" else ""
         return (
-            f"{gates}flosser = ft.Flosser(step, {_torch_parameters(m)}, num_exponents={count}, "
-            f"window={window}, state_warmup={settle})\n"
+            f"{gates}{_torch_parameters(m)}"
+            f"flosser = ft.Flosser(step, parameters, num_exponents={count}, "
+            f"{stretch}{means})\n"
             "for _ in range(200):\n"
-            "    info = flosser.update(state, inputs)\n"
-            f"keeper = ft.AdaptiveFlosser(flosser, horizon={m.horizon})\n"
-            "# in your loop, after each training step: keeper.update(state, inputs, loss=loss)"
+            "    info = flosser.update(state, inputs)  # or a function that makes fresh inputs\n"
+            f"keeper = ft.AdaptiveFlosser(flosser, horizon={m.horizon})  # chance=: the loss of guessing\n"
+            "# in your loop, after each training step: keeper.update(state, inputs, loss=loss)\n"
+            "# print(keeper.num_flossed)  # flossing steps that it took"
         )
     make = "" if m.has_weights else ", step=make_step"
     head = (
@@ -49,7 +52,7 @@ def flossing(m: Measured, gates: str = "") -> str:
         head += "make_step = lambda model: ...  # your step(state, input) with these arrays\n"
     return (
         f"{head}"
-        f"flosser = fl.Flosser(num_exponents={count}, window={window}, state_warmup={settle}{make})\n"
+        f"flosser = fl.Flosser(num_exponents={count}, {stretch}{make})\n"
         "flosser_state = flosser.init(model)\n"
         "for k in jax.random.split(key, 200):\n"
         "    model, flosser_state, info = flosser.update(model, flosser_state, state, inputs, key=k)\n"
@@ -69,11 +72,10 @@ def _kept(flosser: str, m: Measured) -> str:
 
 def heights(m: Measured) -> str:
     """Scaled heights of surrogate derivatives, which change nothing in the activity."""
-    window, settle = _window(m)
     response = next((x.response for x in m.spikes if x.response), 1.0)
     return (
         "model = fl.free_heights(step)\n"
-        f"heights = fl.SurrogateHeights(window={window}, state_warmup={settle}, response={response:.3g})\n"
+        f"heights = fl.SurrogateHeights({_stretch(m)}, response={response:.3g})\n"
         "heights_state = heights.init(model)\n"
         "for k in jax.random.split(key, 30):\n"
         "    model, heights_state, info = heights.update(model, heights_state, state, inputs, key=k)\n"
@@ -81,10 +83,13 @@ def heights(m: Measured) -> str:
     )
 
 
-_HEIGHTS_IN_TORCH = (
-    " Of spiking networks with surrogates of ft.surrogates, scale heights instead "
-    "(ft.SurrogateHeights): spikes then stay as they are, and nothing that was learned is disturbed."
+_FOR_SPIKES = (
+    "Floss a few leading exponents, a tenth of the neurons, to zero before training, by the recurrent "
+    "weights alone and with row means kept, and keep them there while it learns. Or, with surrogates of "
+    "ft.surrogates, scale heights (ft.SurrogateHeights): spikes then stay as they are, and nothing "
+    "that was learned is disturbed."
 )
+LEARNED = " Leave a network that has learned alone: flossing can undo what it learned."
 
 
 def against_explosion(m: Measured) -> tuple[str, str]:
@@ -94,15 +99,14 @@ def against_explosion(m: Measured) -> tuple[str, str]:
             "Lower the surrogate derivatives until the first exponent is near zero; spikes stay as they are.",
             heights(m),
         )
-    return (
+    words = (
         "Floss the leading exponents to zero before training, and keep them there while it learns."
-        + _for_spikes(m),
-        flossing(m),
     )
+    return (_FOR_SPIKES if _spikes_in_torch(m) else words) + LEARNED, flossing(m)
 
 
-def _for_spikes(m: Measured) -> str:
-    return _HEIGHTS_IN_TORCH if m.library == "torch" and m.kind == "spiking" else ""
+def _spikes_in_torch(m: Measured) -> bool:
+    return m.library == "torch" and m.kind == "spiking"
 
 
 def against_vanishing(m: Measured) -> tuple[str, str]:
@@ -124,8 +128,9 @@ def against_vanishing(m: Measured) -> tuple[str, str]:
         "Floss the leading exponents to zero before training, and keep them there while it learns: as many "
         "as the task has steps to bridge with a bit each, in small networks nearly all."
     )
+    words = (_FOR_SPIKES if _spikes_in_torch(m) else words) + LEARNED
     if not _may_have_gates(m):
-        return words + _for_spikes(m), flossing(m)
+        return words, flossing(m)
     kept = 100 * float(np.median(m.kept))
     return (
         f"{words} A step keeps {kept:.0f} % of the state by itself; if gates do that, open them first.",
@@ -228,16 +233,31 @@ def one_example(m: Measured) -> str:
 
 
 def _count(m: Measured) -> int:
-    """How many exponents to floss: nearly all, at most one per unit of an LSTM."""
+    """How many exponents to floss: nearly all, at most one per unit of an LSTM; few of spiking neurons."""
+    if _spikes_in_torch(m):
+        return few_of(sum(len(layer.rates) for layer in m.spikes) or m.state_dimension)
     return nearly_all(m.state_dimension // 2 if m.kind == "lstm" else m.state_dimension)
 
 
-def _window(m: Measured) -> tuple[int, int]:
-    """Steps of the flossing window and before it, which must fit into the inputs."""
+def _stretch(m: Measured) -> str:
+    """Code for the flossing window and the steps before it, which must fit into the inputs."""
     steps = m.num_steps + m.num_steps // 3 if m.has_inputs else 150
     window = max(min(100, 2 * m.horizon, steps - 1), min(30, steps - 1))
-    return window, max(0, min(50, steps - window - 1))
+    settle = max(0, min(50, steps - window - 1))
+    short = (
+        f", warmup={window // 4}" if window < 50 else ""
+    )  # of which the usual 25 leave little to count
+    return f"window={window}, state_warmup={settle}{short}"
 
 
 def _torch_parameters(m: Measured) -> str:
-    return "step.module.parameters()" if m.has_weights else "parameters"
+    """Code for what is flossed: of spiking units the recurrent weights alone."""
+    if m.kind != "spiking":
+        known = (
+            "step.module.parameters()" if m.has_weights else "...  # such as net.rnn.parameters()"
+        )
+        return f"parameters = {known}\n"
+    if not m.recurrent:
+        return "parameters = ...  # recurrent weights alone, such as [net.lif.recurrent.weight]\n"
+    each = ", ".join(f'step.module.get_parameter("{name}")' for name in m.recurrent)
+    return f"parameters = [{each}]  # recurrent weights alone\n"

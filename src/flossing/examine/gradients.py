@@ -121,7 +121,7 @@ def few_directions(m: Measured) -> Found | None:
         f"{len(m.log_singular_values)} keep more than 1/e.",
         evidence=f"The condition number in these directions is 10^{m.condition_decades:.0f}.",
         advice="A task that must keep d bits needs about d of them. Flossing brings as many exponents to "
-        "zero as you ask for.",
+        f"zero as you ask for.{advice.LEARNED}",
         code=advice.flossing(m),
     )
 

@@ -94,6 +94,8 @@ class Measured:
     layers: tuple[tuple[str, float], ...] = ()
     """Name and first exponent (nats per step) of each layer of a stack."""
     spikes: tuple[Spikes, ...] = ()
+    recurrent: tuple[str, ...] = ()
+    """Names of the recurrent weights of a module of PyTorch, as far as they are known."""
     apart: tuple[tuple[str, float], ...] = ()
     """Leaves that are no part of the dynamics, and by what a step multiplies their perturbations."""
     rows: int = 0

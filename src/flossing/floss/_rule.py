@@ -26,6 +26,15 @@ def nearly_all(count: int) -> int:
     return max(1, min(USUALLY_AT_MOST, round(0.94 * count)))
 
 
+def few_of(neurons: int) -> int:
+    """How many exponents of so many spiking neurons are flossed where nobody says so: a tenth, as 4 of 40.
+
+    More of them are too negative to come to zero; flossing raises all neurons instead, and errors then
+    explode or vanish as the network learns (docs/findings/spiking-few-exponents.md).
+    """
+    return max(1, min(USUALLY_AT_MOST, round(0.1 * neurons)))
+
+
 def half_width(window: Any, band: float, horizon: float) -> float:
     """Half the width of the band around a target, in nats per step.
 

@@ -39,7 +39,12 @@ class AdaptiveFlosser:
       ``ft.SurrogateHeights``, which change nothing that was learned.
 
     It goes on until the exponent is within half the band's width, or for 20 steps. The rule is that of
-    ``fl.AdaptiveFlosser``.
+    ``fl.AdaptiveFlosser``. In most calls nothing is due; ``num_flossed`` counts the flossing steps of all
+    calls, and this shows each look::
+
+        look = keeper.update(state, inputs, loss=loss)
+        if look.due:
+            print(epoch, look)
 
     Args:
         flosser: an ``ft.Flosser``, or ``ft.SurrogateHeights``.
@@ -73,6 +78,8 @@ class AdaptiveFlosser:
         width = half_width(flosser, band, horizon)
         self.rule = Rule(target, width, every, learned, flosser.disturbs)
         self.calls = 0
+        self.num_flossed = 0
+        """How many flossing steps were taken so far."""
         self.mean_loss = np.float64(np.inf)
         self.chance = np.float64(np.nan if chance is None else chance)
 
@@ -108,15 +115,17 @@ class AdaptiveFlosser:
             info = self.flosser.update(state, inputs, generator=generator)
             seen, done = float(info.exponents[0]), done + 1
             go_on = bool(self.rule.goes_on(np.float64(seen), np.int64(done)))
+        self.num_flossed += done
         return Look(True, found, bool(learned), done)
 
     def state_dict(self) -> dict[str, Any]:
         """What a run that is resumed needs."""
-        numbers = {"calls": self.calls, "mean_loss": float(self.mean_loss)}
+        numbers = {"calls": self.calls, "num_flossed": self.num_flossed}
+        numbers |= {"mean_loss": float(self.mean_loss)}
         return {"flosser": self.flosser.state_dict(), "chance": float(self.chance), **numbers}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continues from ``state_dict()``."""
         self.flosser.load_state_dict(state["flosser"])
-        self.calls = int(state["calls"])
+        self.calls, self.num_flossed = int(state["calls"]), int(state["num_flossed"])
         self.mean_loss, self.chance = np.float64(state["mean_loss"]), np.float64(state["chance"])

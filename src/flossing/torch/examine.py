@@ -1,5 +1,6 @@
 """One call that examines a PyTorch model: how gradients travel in it, and what to do about it."""
 
+import re
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,7 @@ from ..examine import Measured, Report, findings
 from ..examine.measured import Leaf, Spikes
 from ..lyapunov import LostDirectionsWarning
 from ._check_run import Run, check_run, count_steps
+from ._spiking import are_spikes
 from ._tree import Step, map_tensors, take, tensors
 from .check import check
 from .jacobian import gradient_norms, log_singular_values, states_of
@@ -23,6 +25,8 @@ _SAMPLES = 24
 """Steps, evenly spaced, whose whole Jacobian is looked at."""
 _EXAMPLES = 4
 """Examples of a batch of which that is done."""
+_RECURRENT = re.compile(r"recurrent|rec_connect|(^|\.)rc\.|weight_hh")
+"""Of snnTorch and Norse, of sinabs, of SpikingJelly, of PyTorch."""
 _RESETS = ("differentiated-reset", "exact-reset")
 
 
@@ -101,9 +105,10 @@ def examine(
         values = spectrum.exponents * reach
     middle = _first_example_state(run, rows)
     checked = check(step, middle, take(inputs, steps // 2), batched=batched)
+    spikes = _spikes(kept_leaves, rows.states[:, places])
     measured = Measured(
         model=_name(step),
-        kind=_kind(step),
+        kind=_kind(step, beside_others=0 < len(spikes) < len(kept_leaves)),
         library="torch",
         has_weights=isinstance(getattr(step, "module", None), torch.nn.Module),
         horizon=reach,
@@ -121,7 +126,8 @@ def examine(
         change=rows.change[places],
         response=rows.response[places],
         sensitivity=rows.sensitivity[places],
-        spikes=_spikes(kept_leaves, rows.states[:, places]),
+        spikes=spikes,
+        recurrent=_recurrent(step),
         apart=tuple(apart),
         has_inputs=bool(tensors(inputs)),
         inputs_vary=any(bool((x != x[0]).any()) for x in tensors(inputs)),
@@ -243,7 +249,7 @@ def _spikes(leaves: tuple[Leaf, ...], states: np.ndarray) -> tuple[Spikes, ...]:
     for leaf in leaves:
         values = states[:, leaf.span]
         named = any(word in leaf.name for word in ("spk", "spike", ".z"))
-        if np.isin(values, (0, 1)).all() and (named or values.any()):
+        if are_spikes(values) or (named and not values.any()):
             found.append(Spikes(layer=leaf.name, rates=values.mean(0)))
     return tuple(found)
 
@@ -258,12 +264,19 @@ def _name(step: Any) -> str:
     return "a function" if name == "<lambda>" else name
 
 
-def _kind(step: Any) -> str:
+def _recurrent(step: Any) -> tuple[str, ...]:
+    """Names of recurrent weights, as far as the libraries' names for them are known."""
+    module = getattr(step, "module", None)
+    named = [] if module is None else module.named_parameters()
+    return tuple(name for name, p in named if p.ndim > 1 and _RECURRENT.search(name))
+
+
+def _kind(step: Any, beside_others: bool) -> str:
     module = getattr(step, "module", None)
     if isinstance(module, torch.nn.GRU | torch.nn.GRUCell):
         return "gru"
     if isinstance(module, torch.nn.LSTM | torch.nn.LSTMCell):
         return "lstm"
-    if getattr(step, "keep_row_means", False):
+    if getattr(step, "keep_row_means", beside_others):
         return "spiking"
     return "step"

@@ -1,5 +1,6 @@
 """Gradient flossing of PyTorch modules in a loop of one's own."""
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -7,8 +8,9 @@ import torch
 from torch import Tensor
 
 from .._checks import check_integer
-from ..floss._rule import nearly_all
+from ..floss._rule import few_of, nearly_all
 from ._check_run import has_batch
+from ._spiking import spiking_units
 from ._tree import Layout, Step, map_tensors
 from .objective import Penalty, flossing_loss
 from .optimiser import flossing_optimiser
@@ -30,7 +32,8 @@ class Flosser(Window):
         step: ``step(state, input) -> state``, of ``ft.as_step`` or a function that calls a module.
         parameters: what is flossed, as for an optimiser of ``torch.optim``.
         num_exponents: how many leading exponents are flossed; at most as many as there are state variables,
-            and in an LSTM as there are units. Default: nearly all, 94 % of these, and 128 at most.
+            and in an LSTM as there are units. Default: nearly all, 94 % of these, and 128 at most; of
+            spiking units a tenth of them.
         targets: one number for all, or one per exponent, in nats per step.
         window: steps of tangent propagation, warm-up included.
         warmup: first steps of the window, which turn the random basis and are not counted.
@@ -40,7 +43,8 @@ class Flosser(Window):
         optimiser: an optimiser of ``torch.optim`` for just these parameters; default
             ``ft.flossing_optimiser(parameters)``.
         keep_row_means: changes of matrices leave the mean of each row as it is, as spiking units need
-            it. Default: what the step says, which those of spiking modules do; else not.
+            it. Default: what the step says, which those of spiking modules do; of another step whether
+            its state holds spikes, zeros and ones alone beside membranes, along the window.
 
     Source: Engelken 2023; averages, clipping and the falling rate are ours.
     """
@@ -80,9 +84,10 @@ class Flosser(Window):
         self.options |= {"renormalise_every": renormalise_every, "penalty": penalty}
         self.optimiser = flossing_optimiser(self.parameters) if optimiser is None else optimiser
         _check_optimiser(self.optimiser, self.parameters)
-        if keep_row_means is None:
-            keep_row_means = bool(getattr(step, "keep_row_means", False))
-        self.keep_row_means = keep_row_means
+        said = getattr(step, "keep_row_means", None)
+        self.keep_row_means: bool | None = said if keep_row_means is None else keep_row_means
+        """``None`` until an update has seen whether the state holds spikes."""
+        self._num_spiking: int | None = 0 if said is False else None
         self.num_skipped = 0
 
     def update(
@@ -105,6 +110,7 @@ class Flosser(Window):
             ValueError, TypeError: arguments that do not fit.
         """
         state, inputs = self.given(state, inputs)
+        self._look_for_spikes(state, inputs)
         with torch.enable_grad():
             loss, info = flossing_loss(
                 self.step,
@@ -157,12 +163,25 @@ class Flosser(Window):
                 if parameter.ndim == 2 and parameter.shape[1] > 1:
                     parameter -= (parameter - old).mean(1, keepdim=True)
 
+    def _look_for_spikes(self, state: Any, inputs: Any) -> None:
+        """Finds out how many units spike, as long as that is not known and something depends on it."""
+        if self._num_spiking is not None or None not in (self.keep_row_means, self.num_exponents):
+            return
+        with contextlib.suppress(Exception):  # the loss says what is wrong
+            self._num_spiking = spiking_units(self.step, state, inputs, self.num_steps)
+        if self.keep_row_means is None and self._num_spiking is not None:
+            self.keep_row_means = self._num_spiking > 0
+
     def _count(self, state: Any, inputs: Any) -> int:
         """How many exponents are flossed."""
         size = _dimension(state, inputs, self.tangents)
         most = getattr(self.step, "most_flossed", None)
         most = size if most is None else min(size, most)
-        return nearly_all(most) if self.num_exponents is None else min(self.num_exponents, most)
+        if self.num_exponents is not None:
+            return min(self.num_exponents, most)
+        says_so = getattr(self.step, "keep_row_means", False)
+        neurons = self._num_spiking or (size if says_so else 0)
+        return min(few_of(neurons), most) if neurons else nearly_all(most)
 
 
 def _listed(parameters: Any) -> list[Tensor]:

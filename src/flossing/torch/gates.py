@@ -1,7 +1,7 @@
 """Gates of ``nn.GRU`` and ``nn.LSTM`` that start open."""
 
 from torch import no_grad
-from torch.nn import GRU, LSTM, GRUCell, LSTMCell, Module
+from torch.nn import GRU, LSTM, GRUCell, LSTMCell, Module, RNNBase, RNNCellBase
 
 from ..cells.opening import OPENNESS
 
@@ -35,11 +35,12 @@ def open_gates(module: Module) -> None:
             raise ValueError(
                 f"module: a {type(part).__name__} without biases has no open gates; make it with bias=True."
             )
+    for part in found:
         _open(part)
 
 
 @no_grad()
-def _open(part: Module) -> None:
+def _open(part: RNNBase | RNNCellBase) -> None:
     """Opens all layers and directions; PyTorch orders gates r, z, n and i, f, g, o."""
     signs = (1, -1, 0) if isinstance(part, GRU | GRUCell) else (1, -1, 0, 1)
     size, biases = part.hidden_size, dict(part.named_parameters())

@@ -23,6 +23,11 @@ class SurrogateHeights(Window):
     adds log c to each exponent. ``update`` scales all heights once, by ``exp(response * miss)`` where
     the exponent misses its target so; ``ft.AdaptiveFlosser`` takes it in place of an ``ft.Flosser``.
 
+    Give it 16 fresh examples or more in each call, as a batch. In 40 ``RLeaky`` neurons of snnTorch with
+    heights flossed to 0, the first exponent over 34 counted steps scattered by 0.04 from one trial to
+    the next, and by 0.011 in the mean of 16. The band of a keeper with a horizon of 60 steps is
+    0.033 wide to either side.
+
     Args:
         step: as for ``ft.Flosser``.
         module: the module with surrogates of ``ft.surrogates``, all of which are scaled.

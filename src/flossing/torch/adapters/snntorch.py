@@ -26,7 +26,8 @@ def adapted(module: nn.Module, sample: Tensor) -> Adapted:
             raise ValueError(
                 f"module: the neuron {path!r} needs init_hidden=True, because {type(module).__name__} "
                 "is called with the input alone; or write a function step(state, input) that calls "
-                "each layer."
+                "each layer and returns spikes and membranes as its state: by spikes in the state ft.Flosser "
+                "tells that row means have to be kept (keep_row_means)."
             )
         names += [f"{path}.{name}" if path else name for name in _names(part)]
     return Attributes(module, names).adapted(
