@@ -204,7 +204,7 @@ def test_silent_neurons_spike_with_the_weights_of_the_advice():
     report = examined(model, inputs=SPIKES, horizon=100)
     assert "silent" not in report
     assert report.measured.spikes[0].rates.mean() > 0.001
-    assert code.endswith("# for fl.train: fl.LIFSpec(..., fluctuations=1.0, input_rate=rate)")
+    assert code.code.endswith("# for fl.train: fl.LIFSpec(..., fluctuations=1.0, input_rate=rate)")
     rate = 1000 * float(SPIKES.mean())
     made = fl.LIFSpec(N, sharpness=10.0, fluctuations=1.0, input_rate=rate).build(40, key=KEY)
     assert "silent" not in said(examined(made, inputs=SPIKES, horizon=100))

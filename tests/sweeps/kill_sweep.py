@@ -56,12 +56,13 @@ def finish(process: subprocess.Popen, timeout: float = 300) -> str:
     return out
 
 
-def blocks(path: Path) -> dict[str, list[int]]:
-    """Steps done after each block that was written, per run, in the order of the log."""
+def blocks(path: Path) -> dict[str, list[tuple[str, int]]]:
+    """Kind and steps done after each block that was written, per run, in the order of the log."""
     found = {}
     for log in path.glob("runs/*/log.txt"):
         text = re.sub(r".*could not write.*\n.*\n?", "", log.read_text())
-        found[log.parent.name] = [int(done) for done in re.findall(r"(\d+)/\d+,", text)]
+        done = re.findall(r"(flossing|training) (\d+)/\d+,(?! done before)", text)
+        found[log.parent.name] = [(kind, int(steps)) for kind, steps in done]
     return found
 
 
