@@ -90,7 +90,7 @@ def test_text_and_bibtex_read_as_expected():
     assert citations.keys == ("flossing", "cho2014", "tallec2018", "kaplan1979")
     assert citations.text.splitlines()[-1] == (
         "Kaplan, J. L. & Yorke, J. A. (1979). Chaotic behavior of multidimensional difference "
-        "equations. Functional Differential Equations and Approximation of Fixed Points."
+        "equations. Functional Differential Equations and Approximation of Fixed Points 730, 204-227."
     )
     assert fl.cite("Triangular").text.splitlines()[1].startswith("Esser, S. K. et al.")
     assert citations.bibtex.count("\n@") == 3

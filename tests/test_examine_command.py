@@ -181,6 +181,7 @@ def test_the_horizon_is_that_of_the_task_or_the_length_of_its_trials(task, steps
     assert horizon_of(task) == steps
 
 
+@pytest.mark.slow
 def test_inputs_are_at_least_as_long_as_the_horizon():
     config = RunConfig(task=fl.tasks.DelayedXOR(500, num_steps=600), cell=fl.TanhSpec(2))
     assert driven(config).inputs.shape == (500, 1)

@@ -95,6 +95,7 @@ def test_quick_training_benchmark_agrees_and_writes_its_numbers(training, tmp_pa
     assert "Delayed XOR" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_resets_before_the_leak(module):
     lif = module("_lif_layers")
     layer = lif.Layer.make(3, 7, 50)

@@ -25,6 +25,7 @@ def loaded(code: str, names: list[str]) -> list[str]:
     return run.stdout.split("\n")[-2].split()
 
 
+@pytest.mark.slow
 def test_the_core_loads_neither_figures_nor_datasets_nor_the_command_line():
     uses = "import flossing as fl\nfl.examine, fl.Flosser, fl.tasks, fl.theory, fl.training, fl.with_escape"
     assert loaded(uses, _HEAVY) == []

@@ -134,6 +134,7 @@ def test_inputs_that_are_no_numbers_are_refused(untyped):
             built("lif").over_time(inputs)
 
 
+@pytest.mark.slow
 @over("name", ["tanh, leaky", "lif", "readout", "lstm"])
 def test_start_states_are_checked(name, untyped):
     cell = built(name)
@@ -190,6 +191,7 @@ def test_a_cell_of_single_precision_runs_beside_double(wide, key):
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @over("name", ["tanh, leaky", "gru", "lstm", "lif, adaptive", "readout"])
 def test_a_start_of_lower_precision_is_the_same_number(name):
     cell = built(name)

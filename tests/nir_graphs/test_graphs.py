@@ -64,6 +64,7 @@ def test_a_layer_does_what_the_equations_of_its_neurons_say(kind, loop, integrat
         np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
+@pytest.mark.slow
 @with_integration
 def test_a_network_does_what_its_layers_do_one_after_the_other(integration, x64):
     graph, inputs = network(float), spikes(100, 3, dtype=float)

@@ -122,6 +122,7 @@ def test_the_style_is_left_as_it_was_found():
     assert mpl.rcParams == before
 
 
+@pytest.mark.slow
 def test_what_the_backend_of_a_notebook_sets_stays(tmp_path):
     """It is loaded with the first figure, which is made in our style, and makes later figures appear."""
     backend = "from matplotlib.backends.backend_agg import *\nimport matplotlib as mpl\nmpl.interactive(True)"

@@ -87,6 +87,7 @@ def test_a_run_that_did_not_floss_is_told_the_command_that_does_with_open_gates(
     assert settings.directory != str(shut_run)
 
 
+@pytest.mark.slow
 def test_a_run_that_learned_is_not_alarmed(shut_run):
     change(shut_run, test_accuracy=[1.0, 0.97])
     page = page_of(shut_run)
@@ -154,6 +155,7 @@ def test_a_run_that_was_stopped_is_examined_as_it_is(directory):
     assert tone(page) == "plain"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["no weights", "gone on since"])
 def test_networks_of_an_unfinished_run_without_current_weights_are_not_examined(directory, how):
     path = directory / "metrics.nc"

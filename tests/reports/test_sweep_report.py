@@ -60,6 +60,7 @@ def test_failures_are_listed_with_their_error(tmp_path):
     assert "task.delay = 80, schedule = phases: ValueError" in page
 
 
+@pytest.mark.slow
 def test_the_page_says_what_the_sweep_says(tmp_path):
     data = made_up_sweep(TWO)
     page = write_report(write_sweep(tmp_path / "sweep", data)).read_text(encoding="utf-8")
@@ -145,6 +146,7 @@ def test_panels_and_colours():
     assert figures["report-accuracy-optimiser.learning_rate"].axes[0].get_xscale() == "log"
 
 
+@pytest.mark.slow
 def test_a_sweep_without_any_result(tmp_path):
     data = made_up_sweep(TWO)
     for name in ("loss", "accuracy", "gradient_norm", "exponents", "test_accuracy", "epochs_to_95"):
@@ -163,6 +165,7 @@ def test_a_sweep_without_any_result(tmp_path):
     assert 'id="moment"' not in page
 
 
+@pytest.mark.slow
 def test_settings_that_are_a_list(tmp_path):
     data = made_up_list()
     path = write_sweep(tmp_path / "sweep", data)
@@ -181,6 +184,7 @@ def test_settings_that_are_a_list(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_a_field_with_a_value_that_is_not_given(tmp_path):
     data = made_up_sweep({"cell.dale": [np.nan, 0.5], "task.delay": [10, 20]})
     page = write_report(write_sweep(tmp_path / "sweep", data)).read_text(encoding="utf-8")

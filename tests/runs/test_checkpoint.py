@@ -117,6 +117,7 @@ def test_a_missing_checkpoint_is_replaced_by_the_previous_one(half, undisturbed)
     assert "checkpoint.eqx is missing" in listener.messages
 
 
+@pytest.mark.slow
 def test_a_run_that_never_wrote_a_checkpoint_starts_again(half, undisturbed):
     for name in ("checkpoint.eqx", "metrics.nc"):
         (half / name).unlink()

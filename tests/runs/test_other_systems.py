@@ -137,6 +137,7 @@ def locks(request, monkeypatch):
     monkeypatch.setattr(_system, "msvcrt", types.SimpleNamespace(locking=locking, LK_NBLCK=2))
 
 
+@pytest.mark.slow
 def test_one_process_at_a_time(locks, tmp_path):
     (tmp_path / ".locks").mkdir()
     for _ in range(2):

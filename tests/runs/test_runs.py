@@ -129,6 +129,7 @@ def test_metrics_are_labelled_and_complete(finished):
         assert np.isfinite(variable.values).all(), name
 
 
+@pytest.mark.slow
 def test_a_run_is_reproducible_and_loads_back(finished, tmp_path):
     again = run(small(tmp_path / "again"))
     xr.testing.assert_equal(again.data, finished.data)
@@ -138,6 +139,7 @@ def test_a_run_is_reproducible_and_loads_back(finished, tmp_path):
     assert loaded.finished
 
 
+@pytest.mark.slow
 def test_the_schedule_does_not_change_starts_or_data(finished):
     none = run(dataclasses.replace(SMALL, schedule=None), write=False)
     np.testing.assert_array_equal(none.data["exponents"][0], finished.data["exponents"][0])

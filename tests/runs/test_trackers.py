@@ -169,6 +169,7 @@ def test_a_resumed_run_is_the_same_run_at_wandb(fake_wandb, tmp_path):
     assert (second["id"], second["resume"]) == ("fresh", "allow")
 
 
+@pytest.mark.slow
 def test_wandb_offline_says_why_there_are_two_parts(fake_wandb, tmp_path):
     fake_wandb.offline = True
     (said,) = interrupt_and_resume(tmp_path / "run")
@@ -178,11 +179,13 @@ def test_wandb_offline_says_why_there_are_two_parts(fake_wandb, tmp_path):
     assert said in (tmp_path / "run/log.txt").read_text()
 
 
+@pytest.mark.slow
 def test_wandb_says_when_it_gets_a_part_only(fake_wandb, tmp_path):
     (said,) = interrupt_and_resume(tmp_path / "run", first=())
     assert "was not sent there before" in said
 
 
+@pytest.mark.slow
 def test_wandb_says_when_it_does_not_find_the_run(fake_wandb, tmp_path):
     listener, told = Listener(2), Listener()
     run(at(tmp_path / "run"), reporter=listener, stop=listener.event, track=["wandb"])

@@ -213,6 +213,7 @@ def test_an_interrupt_loses_nothing(capfd):
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.mark.slow
 def test_an_optax_transformation_is_the_optimiser():
     """A rate of zero leaves the networks as they start."""
     result = train_small(optimiser=optax.sgd(0.0), schedule=None, reporter=Silent())

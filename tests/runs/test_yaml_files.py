@@ -46,6 +46,7 @@ def test_scalars_are_those_of_version_1_2(text, value):
     assert (type(found), found) == (type(value), value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["a: [", "a: 1\na: 2", "[" * 3000, "{[1]: 2}", "9" * 5000, "\0"])
 def test_what_is_no_yaml_is_said(text):
     with pytest.raises(yaml_files.YAMLError):

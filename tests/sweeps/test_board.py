@@ -58,6 +58,7 @@ def test_the_line_counts_runs_and_estimates_from_blocks_that_do_not_compile(cloc
     assert "something [odd]" in lines
 
 
+@pytest.mark.slow
 @hypothesis.settings(deadline=None, max_examples=10)
 @hypothesis.given(
     floss=st.floats(0.01, 100),

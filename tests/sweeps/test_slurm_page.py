@@ -22,6 +22,7 @@ def test_there_are_five_commands():
     assert len(_COMMANDS) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", _COMMANDS, ids=lambda arguments: arguments[-1])
 def test_a_command_names_settings_and_options_of_a_job_that_exist(arguments):
     options = command.parse(arguments)

@@ -22,12 +22,14 @@ def test_the_target_is_the_sum_of_one_marked_number_of_each_half(steps, key):
     np.testing.assert_allclose(trials.targets[:, 0], expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_every_step_is_marked_with_the_same_probability(key):
     """Ten steps, each marked in a fifth of 4000 trials; four standard errors."""
     markers = AddingProblem(10).held_out(key, 4000).inputs[..., 1]
     np.testing.assert_allclose(markers.mean(0), 0.2, atol=4 * np.sqrt(0.16 / 4000))
 
 
+@pytest.mark.slow
 def test_chance_is_the_error_of_one_whatever_the_inputs(key):
     """The variance of the squared deviation of such a sum is 1/15 - 1/36; four standard errors."""
     task = AddingProblem(20)
@@ -41,6 +43,7 @@ def test_chance_is_the_error_of_one_whatever_the_inputs(key):
         assert task.loss(jnp.full((20_000, 20, 1), other), trial) > found.value
 
 
+@pytest.mark.slow
 def test_only_the_last_output_counts(key):
     task = AddingProblem(12)
     trial = task.batch(key, 0, 3)

@@ -33,6 +33,7 @@ def log_softmax(x):
 # Which examples an update shows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("count", "size", "seed"), [(5, 1, 0), (17, 4, 1), (40, 32, 2), (40, 8, 3)]
 )
@@ -86,6 +87,7 @@ def test_data_are_arguments_of_compiled_programs():
     assert compiled == [1]
 
 
+@pytest.mark.slow
 def test_a_sample_is_a_random_example_of_the_training_part(key):
     task = numbered(10, validation=0.2, test=0.3)
     trials = jax.jit(jax.vmap(task.sample))(jax.random.split(key, 200))
@@ -238,6 +240,7 @@ def test_metrics_of_ones_own_come_first():
     assert list(found) == ["confidence", "accuracy"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "dtype", ["bool", "uint8", "int16", "int64", "float16", "float32", "float64", "lists"]
 )

@@ -10,6 +10,7 @@ from flossing.tasks import ContinuousCopy
 TASKS = [ContinuousCopy(1, num_values=1), ContinuousCopy(7, num_values=4, noise=0.3)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS, ids=str)
 def test_the_numbers_of_the_first_steps_are_asked_for_in_order_after_the_cue(task, key):
     n = task.num_values
@@ -26,6 +27,7 @@ def test_the_numbers_of_the_first_steps_are_asked_for_in_order_after_the_cue(tas
         np.testing.assert_array_equal(np.flatnonzero(mask) - np.arange(n), task.horizon)
 
 
+@pytest.mark.slow
 def test_distractors_stand_where_no_number_is_and_have_the_standard_deviation_that_is_said(key):
     """Four standard errors of a standard deviation of Gaussian numbers."""
     quiet = ContinuousCopy(30, num_values=2).held_out(key, 500).inputs
@@ -38,6 +40,7 @@ def test_distractors_stand_where_no_number_is_and_have_the_standard_deviation_th
     assert abs(distractors.mean()) < 4 * 0.25 / np.sqrt(distractors.size)
 
 
+@pytest.mark.slow
 def test_chance_is_the_error_of_zero(key):
     """The variance of the square of a number from U(-1, 1) is 1/5 - 1/9; four standard errors."""
     task = ContinuousCopy(3, num_values=5)
@@ -51,6 +54,7 @@ def test_chance_is_the_error_of_zero(key):
         assert task.loss(zeros + other, trial) > found.value
 
 
+@pytest.mark.slow
 def test_only_the_steps_of_recall_count(key):
     task = ContinuousCopy(4, num_values=2)
     trial = task.batch(key, 0, 3)

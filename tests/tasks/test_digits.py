@@ -21,6 +21,7 @@ def every(task):
     return data.examples(jnp.sort(numbers))
 
 
+@pytest.mark.slow
 def test_pixels_come_row_after_row_from_zero_to_one():
     trials = every(Digits())
     np.testing.assert_array_equal(trials.inputs[..., 0] * 16, IMAGES)
@@ -56,6 +57,7 @@ def test_chance_is_the_most_frequent_digit(key):
     assert task.chance_loss == pytest.approx(-(share * np.log(share)).sum(), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_the_last_output_is_compared_with_the_label(key):
     task = Digits()
     trial = task.batch(key, 0, 8)

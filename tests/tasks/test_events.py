@@ -23,6 +23,7 @@ def raster(recording, num_steps, num_units, time_step=None):
     return expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["uint8", "int64", "lists"])
 @pytest.mark.parametrize("time_step", [None, 1.0, 2.5])
 def test_each_recording_is_its_own_raster(time_step, dtype, untyped):

@@ -15,6 +15,7 @@ def ages(pulses):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", [FlipFlop(2), FlipFlop(60, num_bits=2, probability=0.3)], ids=str)
 def test_targets_are_the_signs_of_the_last_pulses_and_pulses_are_not_scored(task, key):
     trials = task.held_out(key, 30)
@@ -35,6 +36,7 @@ def test_pulses_come_with_their_probability_and_either_sign(key):
     assert abs(inputs[inputs != 0].mean()) < 4 / np.sqrt((inputs != 0).sum())
 
 
+@pytest.mark.slow
 def test_a_scored_bit_is_as_old_as_a_geometric_number_cut_at_the_first_step(key):
     """The mean age at step ``t`` is ``(1 - q^t) / p``, with ``q = 1 - p``; four standard errors."""
     p, steps = 0.1, 40
@@ -62,6 +64,7 @@ def test_the_present_inputs_say_nothing_of_a_scored_bit(key):
             assert abs(chosen.mean()) < 4 / np.sqrt(len(chosen))
 
 
+@pytest.mark.slow
 def test_loss_and_accuracy_of_scored_bits(key):
     task = FlipFlop(20, num_bits=3, probability=0.3)
     trial = task.batch(key, 0, 4)
@@ -79,6 +82,7 @@ def test_loss_and_accuracy_of_scored_bits(key):
     assert np.isnan(task.loss(jnp.asarray(outputs), unscored))
 
 
+@pytest.mark.slow
 def test_lengths_horizon_and_titles(key):
     task = FlipFlop(80, num_bits=4, probability=0.04)
     assert (task.input_size, task.output_size, task.horizon) == (4, 4, 25)

@@ -37,6 +37,7 @@ def test_the_answer_is_whether_the_second_tone_is_higher(task, key):
     assert (second < task.highest + 1e-4).all()
 
 
+@pytest.mark.slow
 def test_between_the_tones_is_silence_and_only_the_last_step_is_scored(key):
     trials = QUIET.held_out(key, 30)
     assert trials.inputs.shape == (30, 47, 1)
@@ -44,6 +45,7 @@ def test_between_the_tones_is_silence_and_only_the_last_step_is_scored(key):
     np.testing.assert_array_equal(trials.mask, np.tile(np.arange(47) == 46, (30, 1)))
 
 
+@pytest.mark.slow
 def test_the_second_tone_alone_says_nothing_and_the_first_says_what_is_documented(key):
     """The second is from U(lowest, highest) whatever the answer; four standard errors."""
     first, second, answers = heard(QUIET, key, 6000)
@@ -59,6 +61,7 @@ def test_the_second_tone_alone_says_nothing_and_the_first_says_what_is_documente
     assert abs((guess == answers).mean() - expected) < 4 * 0.5 / np.sqrt(6000)
 
 
+@pytest.mark.slow
 def test_phases_of_both_tones_are_random_and_independent(key):
     """A sine of a uniform phase has mean 0 and mean square 1/2 (variance 1/8); four standard errors."""
     inputs = np.asarray(QUIET.held_out(key, 4000).inputs[..., 0])
@@ -68,6 +71,7 @@ def test_phases_of_both_tones_are_random_and_independent(key):
     assert abs(starts.prod(1).mean()) < 4 * np.sqrt(1 / 4 / 4000)
 
 
+@pytest.mark.slow
 def test_noise_is_added_at_every_step(key):
     """The same key with and without; four standard errors of a standard deviation, step by step."""
     noisy = FrequencyDiscrimination(7, noise=0.3).held_out(key, 2000).inputs

@@ -22,6 +22,7 @@ def split():
     return small, small.split(jax.random.key(0), validation=0.1, test=0.25)
 
 
+@pytest.mark.slow
 def test_coordinates_are_the_products_of_the_series(key, x64):
     manifold = SMALL.manifold(key)
     points = np.random.default_rng(0).random((5, 2))
@@ -67,6 +68,7 @@ def test_larger_alpha_is_smoother(key):
     assert values == sorted(values, reverse=True)
 
 
+@pytest.mark.slow
 def test_every_input_fires_once_and_uses_the_whole_time(split):
     task, parts = split
     times = np.concatenate([part.times for part in parts])
@@ -182,6 +184,7 @@ def test_a_constant_coordinate_is_the_first_step(key):
     np.testing.assert_array_equal(times, np.zeros((2, 3)))
 
 
+@pytest.mark.slow
 def test_the_ends_of_the_ranges(key):
     least = Randman(
         classes=1,
@@ -201,6 +204,7 @@ def test_the_ends_of_the_ranges(key):
     } == {(0, 49)}
 
 
+@pytest.mark.slow
 @given(
     dtype=st.sampled_from(["uint8", "int8", "int16", "uint16", "int32", "int64", "lists"]),
     num_steps=st.sampled_from([1, 100, 127, 128, 255, 256, 300, 70_000]),

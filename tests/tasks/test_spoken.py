@@ -43,6 +43,7 @@ def test_updates_show_training_recordings_that_are_not_for_validation(task, key)
         assert known[np.asarray(raster).astype(np.uint8).tobytes()] == label
 
 
+@pytest.mark.slow
 def test_ssc_brings_its_own_validation_part(tmp_path):
     for part, count in (("train", 70), ("valid", 35), ("test", 40)):
         write(tmp_path / f"ssc_{part}.h5", recordings=count, classes=35)
@@ -54,6 +55,7 @@ def test_ssc_brings_its_own_validation_part(tmp_path):
     assert task.describe() == "spoken commands"
 
 
+@pytest.mark.slow
 def test_the_class_is_read_from_the_largest_output(task, key):
     trial = task.held_out(key, 20)
     outputs = jnp.zeros((20, 40, 20)).at[jnp.arange(20), 7, trial.targets].set(1.0)

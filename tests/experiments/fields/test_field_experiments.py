@@ -76,6 +76,7 @@ def test_single_neurons_are_exact_and_depth_is_not():
     np.testing.assert_array_equal(np.isfinite(scores), np.broadcast_to(tested, scores.shape))
 
 
+@pytest.mark.slow
 def test_the_derivative_of_one_neuron_is_that_of_its_probability():
     """Of a sigmoid of steepness 10, beside the formula."""
     part = one_neuron(print)

@@ -35,6 +35,7 @@ def test_weights_are_scaled_to_a_firing_rate(networks):
     np.testing.assert_allclose(cells.input_weight, scaled, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_numbers_may_differ_between_networks():
     keys = jax.random.split(jax.random.key(0), 2)
     cells = lif_networks(

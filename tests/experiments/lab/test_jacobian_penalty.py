@@ -50,6 +50,7 @@ def test_no_errors_no_penalty(x64):
     assert float(compiled_penalty(step, zeros, jnp.zeros((TIME, 1)), zeros)) == 0
 
 
+@pytest.mark.slow
 def test_against_dense_jacobians(network):
     states, inputs, errors = normal(TIME, UNITS), normal(TIME, 1), normal(TIME, UNITS)
     dense = jax.jit(jax.vmap(jax.jacfwd(network.cell)))(states[:-1], inputs[1:])

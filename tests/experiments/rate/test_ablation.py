@@ -11,6 +11,7 @@ from flossing.experiments.rate.ablation import VARIANTS, Ablation, Variant
 from flossing.floss import Adaptive
 
 
+@pytest.mark.slow
 def test_variants_differ_from_the_defaults_in_their_schedule_alone():
     runs = Ablation().cases()
     assert len({repr(run.schedule) for run in runs.values()}) == len(VARIANTS)

@@ -45,6 +45,7 @@ def test_gains_give_networks_the_first_exponent_that_was_asked_for():
     np.testing.assert_allclose(exponents, -0.5, atol=0.06)
 
 
+@pytest.mark.slow
 def test_a_first_exponent_that_no_gain_gives_is_refused():
     cell = TunedSpec(8, first_exponent=9.0)
     with pytest.raises(RuntimeError, match=r"no gain between 0\.01 and 4\.0 was found"):

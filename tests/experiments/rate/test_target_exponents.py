@@ -64,6 +64,7 @@ def test_every_published_median_is_a_limit(small):
         assert claim.measured == pytest.approx(float(np.median(ours)))
 
 
+@pytest.mark.slow
 def test_a_polyak_step_takes_one_residual_to_zero_by_the_shortest_way(x64):
     """Newton's method for a linear residual: one step, along the gradient, over all arrays together."""
     weights = {"a": jnp.array([1.0, -2.0]), "b": jnp.array([[3.0]])}
@@ -79,6 +80,7 @@ def test_a_polyak_step_takes_one_residual_to_zero_by_the_shortest_way(x64):
     assert loss(optax.apply_updates(weights, step)) == pytest.approx(0, abs=1e-20)
 
 
+@pytest.mark.slow
 def test_a_polyak_step_is_the_best_along_the_gradient_of_a_quadratic(x64):
     """No other length of the step ends nearer to the solution."""
     scale, start = jnp.array([1.0, 4.0, 0.3]), jnp.array([1.0, 0.5, -2.0])

@@ -95,6 +95,7 @@ def test_parts_are_shuffled_and_kept_apart():
     assert rasters.shape == (6, 100, 4)
 
 
+@pytest.mark.slow
 def test_the_loss_has_a_penalty_on_every_layer_and_the_largest_readout_counts():
     schedule = Schedule(spike_limit=2.0, penalty=0.5)
     random = np.random.default_rng(0)

@@ -41,6 +41,7 @@ def spikes(times):
     return stream(times.times, TASK, jax.random.key(2), LENGTH * TASK.num_steps)
 
 
+@pytest.mark.slow
 def test_trials_show_a_sample_and_then_nothing_of_it(times):
     task = dataclasses.replace(TASK, background=0.1)
     shown, again = (np.asarray(task.rasters(times.times, jax.random.key(seed))) for seed in (0, 1))
@@ -54,6 +55,7 @@ def test_trials_show_a_sample_and_then_nothing_of_it(times):
     np.testing.assert_allclose(task.logits(readouts), 37)
 
 
+@pytest.mark.slow
 def test_a_stream_is_made_of_trials(times, spikes):
     assert spikes.shape == (LENGTH * 40, 8)
     samples = np.asarray(spikes).reshape(LENGTH, 40, 8)[:, :15]

@@ -19,6 +19,7 @@ TINY = dataclasses.replace(
 )
 
 
+@pytest.mark.slow
 def test_networks_differ_by_nothing_but_their_method():
     small = dataclasses.replace(SpikingXOR().cell, hidden_size=8)
     settings = SpikingXOR(networks=1, cell=small)

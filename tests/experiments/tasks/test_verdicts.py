@@ -110,6 +110,7 @@ def test_at_equal_time_others_are_trained_for_as_long_as_flossing_takes():
     assert found.verdict == "loses"
 
 
+@pytest.mark.slow
 def test_the_rule_is_chosen_by_tuning_networks_and_judged_by_the_others():
     """One quantity orders the gains, but for two networks of one place; the others are noise."""
     random = np.random.default_rng(0)
