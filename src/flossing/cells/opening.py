@@ -18,7 +18,9 @@ def open_gates(model: Any) -> Any:
     Gates that are half open as they are made hold half of the state, and flossing can only make them hold
     more: exponents come to zero, but the state is then kept whatever the input is, and a stream of inputs is
     not remembered. With open gates, memory has to pass through the recurrent weights. Reset, input and output
-    gates get biases of +3, update and forget gates of -3.
+    gates get biases of +3, update and forget gates of -3::
+
+        model = fl.open_gates(model)
 
     Known are cells of this library and of Equinox (``eqx.nn.GRUCell``, ``eqx.nn.LSTMCell``). Cells whose gate
     biases are no longer those of a fresh cell (``openness``, ``update_bias``, ``forget_bias``, ``chrono``, or
@@ -28,10 +30,8 @@ def open_gates(model: Any) -> Any:
     Schedules that floss do this with fresh networks; before a ``fl.Flosser`` of your own loop, call it
     yourself. Without flossing, open gates are worse: exponents are far below zero. Floss fewer exponents than
     an LSTM has units: its recurrent weights can bring no more than that to zero, and its gates would shut for
-    the rest. To hold a few single inputs for long, shut gates are the simpler way
-    (docs/findings/gated.md)::
-
-        model = fl.open_gates(model)
+    the rest. Where a few single inputs are all that is to be held, leave the gates shut instead
+    (docs/findings/gated.md).
 
     Args:
         model: a pytree with any number of such cells, perhaps with axes of networks.

@@ -1,5 +1,6 @@
 """Tangents that are renormalised as rarely as their precision allows, with a guard."""
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -93,7 +94,8 @@ def propagate_automatically(
 
     ``edges[t]`` asks for a renormalisation before step ``t``. The growth of an interval stands at its last
     step. Where a block turns out to have lost too much independence between two renormalisations
-    (a spectrum that suddenly widened), it is computed again with a renormalisation at every step.
+    (a spectrum that suddenly widened), it is computed again with a renormalisation at every step. A block
+    after one that ended with an interval of one step is renormalised at every step at once.
     """
     carry = state, basis, Pace.start()
     steps = len(edges)
@@ -137,6 +139,7 @@ def _block(
     exact: bool,
     first: bool = False,
 ) -> tuple[tuple, Growth]:
+    """One block; of the first one nothing is known yet, so that it begins with rare renormalisations."""
     keep = jax.checkpoint_policies.save_only_these_names(SAVED)
 
     def one(carry: tuple, at: tuple) -> tuple[tuple, tuple[Growth, Array]]:
@@ -176,7 +179,7 @@ def _block(
     def guarded(carry: tuple) -> tuple[tuple, Growth]:
         carried, growth, lean = rarely(carry)
         enough = jax.lax.stop_gradient(lean) <= Limits.of(lean.dtype).most
-        again = lambda: jax.checkpoint(every_step)(carry)  # noqa: E731
+        again = functools.partial(jax.checkpoint(every_step), carry)
         return jax.lax.cond(enough, lambda: (carried, growth), again)
 
     if first:

@@ -47,7 +47,6 @@ def test_numbers_may_differ_between_networks():
     np.testing.assert_array_equal(cells.surrogate.sharpness, [1, 5])
 
 
-@pytest.mark.slow
 def test_neurons_that_fire_lose_a_direction_without_recurrence(networks, x64):
     plain, keys, inputs = networks
     alone = eqx.tree_at(lambda c: c.recurrent_weight, plain, jnp.zeros_like(plain.recurrent_weight))
