@@ -5,6 +5,7 @@ import gc
 import os
 import shutil
 import tempfile
+import threading
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -18,6 +19,7 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 import jax
 import jaxtyping
 import pytest
+from jax._src.interpreters import mlir
 
 with jaxtyping.install_import_hook("flossing", "typechecker.check"):
     from flossing import escape_noise, examine, floss, tasks, theory, training  # noqa: F401
@@ -31,6 +33,29 @@ compile_quickly(level=0)
 if "split_count" not in os.environ["XLA_FLAGS"]:
     os.environ["XLA_FLAGS"] += " --xla_cpu_parallel_codegen_split_count=1"
 jax.config.update("jax_traceback_in_locations_limit", 0)  # where a program's operations come from
+
+
+def _context_per_thread(make):
+    """Makes a context of JAX's compiler once in each thread, not for each of ten thousand small programs.
+
+    A program that is compiled while another one is being written has a context of its own.
+    """
+    kept = threading.local()
+
+    def context():
+        if mlir.ir.Context.current is not None:
+            return make()
+        if not hasattr(kept, "context"):
+            kept.context = make()
+        return kept.context
+
+    return context
+
+
+if hasattr(
+    mlir, "make_ir_context"
+):  # an inner part of JAX; with it, all tests take a quarter less time
+    mlir.make_ir_context = _context_per_thread(mlir.make_ir_context)
 
 
 def pytest_collection_finish():

@@ -298,7 +298,7 @@ def test_fingerprints_tell_objects_apart_and_agree_between_processes():
     assert fingerprint(closed(1)) == fingerprint(closed(1))
 
 
-def test_resume_takes_no_other_directory(undisturbed, tmp_path):
+def test_resume_takes_no_other_directory(tmp_path):
     with pytest.raises(ValueError, match=re.escape("has no config.yaml")):
         resume(Path(tmp_path))
 

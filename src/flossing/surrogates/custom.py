@@ -102,6 +102,7 @@ def _measure_shape(shape: Any, integral: Any) -> tuple[float, float, bool]:
     from scipy import integrate, optimize
 
     _check_traceable("shape", shape)
+    shape = jax.jit(shape)
 
     def value(u: float) -> float:
         return float(shape(jnp.asarray(u, dtype=jnp.result_type(float))))

@@ -77,18 +77,16 @@ class Task(Choice, abc.ABC):
             number: counts updates from 0.
             size: how many trials.
         """
-        keys = jax.random.split(jax.random.fold_in(key, number), size)
-        return jax.vmap(self.sample)(keys)
+        return _fresh(self, jax.random.fold_in(key, number), size)
 
     def held_out(self, key: PRNGKeyArray, count: int) -> Trial:
         """Trials for a test, along the leading axis: ``count`` fresh ones, or so many of a test part."""
-        return jax.vmap(self.sample)(jax.random.split(key, count))
+        return _fresh(self, key, count)
 
     def sample_inputs(self, key: PRNGKeyArray, num_steps: int) -> PyTree:
         """Inputs of any length, for spectra and flossing: by default of trials one after the other."""
         length = jax.tree.leaves(jax.eval_shape(self.sample, key).inputs)[0].shape[0]
-        keys = jax.random.split(key, -(-num_steps // length))
-        inputs = jax.vmap(lambda k: self.sample(k).inputs)(keys)
+        inputs = _fresh(self, key, -(-num_steps // length)).inputs
         joined = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:num_steps], inputs)
         return jax.tree.map(jnp.asarray, joined)
 
@@ -99,6 +97,12 @@ class Task(Choice, abc.ABC):
     def describe(self) -> str:
         """A few words for titles."""
         return type(self).__name__
+
+
+@eqx.filter_jit
+def _fresh(task: Task, key: PRNGKeyArray, count: int) -> Trial:
+    """So many trials along the leading axis, in one program: single operations take seconds at first."""
+    return jax.vmap(task.sample)(jax.random.split(key, count))
 
 
 def refuse_other_length(num_steps: int | None, own: int) -> None:
