@@ -94,8 +94,7 @@ def propagate_automatically(
 
     ``edges[t]`` asks for a renormalisation before step ``t``. The growth of an interval stands at its last
     step. Where a block turns out to have lost too much independence between two renormalisations
-    (a spectrum that suddenly widened), it is computed again with a renormalisation at every step. A block
-    after one that ended with an interval of one step is renormalised at every step at once.
+    (a spectrum that suddenly widened), it is computed again with a renormalisation at every step.
     """
     carry = state, basis, Pace.start()
     steps = len(edges)
@@ -116,9 +115,7 @@ def propagate_automatically(
         parts.append(jax.tree.map(lambda x: x.reshape(end, *x.shape[2:]), growth))
     if whole == 1 or end < steps:
         begin = end if whole > 1 else 0
-        carry, growth = _block(
-            step, carry, take(inputs, begin, steps), edges[begin:], exact, whole < 2
-        )
+        carry, growth = _block(step, carry, take(inputs, begin, steps), edges[begin:], exact)
         parts.append(growth)
     return carry[0], carry[1], jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
 
@@ -137,9 +134,8 @@ def _block(
     inputs: PyTree,
     edges: Bool[Array, " steps"],
     exact: bool,
-    first: bool = False,
 ) -> tuple[tuple, Growth]:
-    """One block; of the first one nothing is known yet, so that it begins with rare renormalisations."""
+    """One block, and once more where it lost too much."""
     keep = jax.checkpoint_policies.save_only_these_names(SAVED)
 
     def one(carry: tuple, at: tuple) -> tuple[tuple, tuple[Growth, Array]]:
@@ -176,13 +172,7 @@ def _block(
         body = jax.checkpoint(one, prevent_cse=False, policy=keep)
         return jax.lax.scan(body, carry, inputs, length=len(edges))
 
-    def guarded(carry: tuple) -> tuple[tuple, Growth]:
-        carried, growth, lean = rarely(carry)
-        enough = jax.lax.stop_gradient(lean) <= Limits.of(lean.dtype).most
-        again = functools.partial(jax.checkpoint(every_step), carry)
-        return jax.lax.cond(enough, lambda: (carried, growth), again)
-
-    if first:
-        return guarded(carry)
-    # Where the block before ended with a step that could not wait, so will most of this one.
-    return jax.lax.cond(carry[2].left == 1, every_step, guarded, carry)
+    carried, growth, lean = rarely(carry)
+    enough = jax.lax.stop_gradient(lean) <= Limits.of(lean.dtype).most
+    again = functools.partial(jax.checkpoint(every_step), carry)
+    return jax.lax.cond(enough, lambda: (carried, growth), again)

@@ -254,14 +254,19 @@ def _orthonormalise_jvp(exact: bool, primals: tuple, tangents: tuple) -> tuple[F
 def _derivative(
     factors: Factors, transform: Float[Array, "k k"], dx: Float[Array, "k n"]
 ) -> tuple[Array, Array, Array, Array]:
-    """Of vectors, transform, triangle and log growth."""
+    """Of vectors, transform, triangle and log growth.
+
+    Written such that little is computed from the factors alone (a transpose, a diagonal): within a
+    conditional, JAX would store all of it for the backward pass.
+    """
     dx = transform @ dx
-    inner = factors.whole * (dx @ factors.vectors.T)
-    upper = jnp.triu(inner, 1)
+    inner = factors.whole * jax.lax.dot_general(dx, factors.vectors, (((1,), (1,)), ((), ())))
+    lower = np.tri(len(dx), dtype=bool)
+    upper = jnp.where(lower, 0, inner)
     change = inner - (upper - upper.T)
     return (
         dx - change @ factors.vectors,
-        -jnp.tril(change) @ transform,
-        factors.triangle @ jnp.tril(change),
-        jnp.diagonal(inner),
+        -jnp.where(lower, change, 0) @ transform,
+        factors.triangle @ jnp.where(lower, change, 0),
+        factors.whole * jnp.sum(dx * factors.vectors, 1),
     )
