@@ -1,4 +1,4 @@
-"""The networks that the flossing benchmark takes gradients of, with the same numbers for both sides."""
+"""The networks that the flossing benchmarks take gradients of, with the same numbers for all sides."""
 
 import functools
 from dataclasses import dataclass
@@ -112,3 +112,46 @@ def weights(problem: Problem) -> list[str]:
     """Names of the arrays that gradients are taken in."""
     bias = ["bias"] if isinstance(problem.cell, fl.TanhCell) else []
     return ["recurrent_weight", "input_weight", *bias]
+
+
+@eqx.filter_jit
+@eqx.filter_value_and_grad
+def our_value_and_grad(
+    cell: Any, state: Any, inputs: jax.Array, basis: jax.Array, every: int | str
+) -> jax.Array:
+    """``fl.flossing_loss`` with targets of zero, from a given basis."""
+    spectrum = fl.lyapunov_spectrum(
+        cell, state, inputs, num_windows=1, basis=basis, renormalise_every=every
+    )
+    return jnp.mean(jnp.square(spectrum.exponents))
+
+
+def arguments_of(problem: Problem) -> tuple[Any, ...]:
+    """What our side is called with."""
+    return problem.cell, problem.state, problem.inputs, problem.basis, problem.every
+
+
+@eqx.filter_jit
+@eqx.filter_value_and_grad
+def floor_value_and_grad(
+    cell: Any, state: Any, inputs: jax.Array, basis: jax.Array, scale: jax.Array
+) -> jax.Array:
+    """Tangents pushed through all steps without QR; ``scale`` keeps them in the range of the numbers."""
+
+    def push(carry: tuple, input: jax.Array) -> tuple[tuple, None]:
+        state, tangents = carry
+        vector, unravel = ravel_pytree(state)
+
+        def flat_step(vector: jax.Array) -> tuple[jax.Array, Any]:
+            new = cell(unravel(vector), input)
+            return ravel_pytree(new)[0], new
+
+        def one(tangent: jax.Array) -> tuple[Any, jax.Array]:
+            _, out, new = jax.jvp(flat_step, (vector,), (tangent,), has_aux=True)
+            return new, out
+
+        state, tangents = jax.vmap(one, out_axes=(None, 0))(tangents)
+        return (state, tangents * scale), None
+
+    (_, tangents), _ = jax.lax.scan(push, (state, basis.T), inputs)
+    return jnp.mean(jnp.square(tangents))

@@ -46,15 +46,22 @@ from typing import Any
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
-from _flossing_problems import CASES, Case, Problem, make_problem, weights
+from _flossing_problems import (
+    CASES,
+    Case,
+    Problem,
+    arguments_of,
+    floor_value_and_grad,
+    make_problem,
+    our_value_and_grad,
+    weights,
+)
 from _timing import environment, interleave, markdown_table, median_ratio
 from _torch_flossing import run_torch, torch_model, torch_value_and_grad
-from jax.flatten_util import ravel_pytree
 
 import flossing as fl
 
@@ -62,53 +69,10 @@ FLOAT32_TOLERANCE = 1e-4
 FLOAT64_TOLERANCE = 1e-8
 
 
-@eqx.filter_jit
-@eqx.filter_value_and_grad
-def our_value_and_grad(
-    cell: Any, state: Any, inputs: jax.Array, basis: jax.Array, every: int | str
-) -> jax.Array:
-    """``fl.flossing_loss`` with targets of zero, from a given basis."""
-    spectrum = fl.lyapunov_spectrum(
-        cell, state, inputs, num_windows=1, basis=basis, renormalise_every=every
-    )
-    return jnp.mean(jnp.square(spectrum.exponents))
-
-
-def arguments_of(problem: Problem) -> tuple[Any, ...]:
-    """What our side is called with."""
-    return problem.cell, problem.state, problem.inputs, problem.basis, problem.every
-
-
 def run_ours(problem: Problem) -> tuple[float, dict[str, np.ndarray]]:
     """Loss and gradients by name."""
     loss, grads = our_value_and_grad(*arguments_of(problem))
     return float(loss), {name: np.asarray(getattr(grads, name)) for name in weights(problem)}
-
-
-@eqx.filter_jit
-@eqx.filter_value_and_grad
-def floor_value_and_grad(
-    cell: Any, state: Any, inputs: jax.Array, basis: jax.Array, scale: jax.Array
-) -> jax.Array:
-    """Tangents pushed through all steps without QR; ``scale`` keeps them in the range of the numbers."""
-
-    def push(carry: tuple, input: jax.Array) -> tuple[tuple, None]:
-        state, tangents = carry
-        vector, unravel = ravel_pytree(state)
-
-        def flat_step(vector: jax.Array) -> tuple[jax.Array, Any]:
-            new = cell(unravel(vector), input)
-            return ravel_pytree(new)[0], new
-
-        def one(tangent: jax.Array) -> tuple[Any, jax.Array]:
-            _, out, new = jax.jvp(flat_step, (vector,), (tangent,), has_aux=True)
-            return new, out
-
-        state, tangents = jax.vmap(one, out_axes=(None, 0))(tangents)
-        return (state, tangents * scale), None
-
-    (_, tangents), _ = jax.lax.scan(push, (state, basis.T), inputs)
-    return jnp.mean(jnp.square(tangents))
 
 
 def difference(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> float:

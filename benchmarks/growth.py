@@ -15,7 +15,10 @@ Command (prints Markdown tables; under 6 minutes on one idle core)::
     python benchmarks/growth.py --long 100000
 
 does one gradient at N = 256, k = 32 (several minutes), with the default ``store_every``, and exits with 1
-if it takes more than 4 GiB of resident memory.
+if it takes more than 4 GiB of resident memory. Large networks, exponents alone and gradients, with one
+thread and with two (6 minutes)::
+
+    python benchmarks/growth.py --large
 
 What is measured. A tanh network with an orthogonal recurrent matrix (exponents near zero) and weak random
 input; loss and gradient in all weights; renormalised when due (``"auto"``), where T doubles at every step.
@@ -43,11 +46,12 @@ from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+os.environ.setdefault("NPROC", "1")
 
 from _timing import environment, markdown_table
 
 MOST_GIB = 4.0
+LARGE = [(1024, 32), (1024, 64), (1024, 128), (1024, 256), (2048, 32), (4096, 32), (4096, 256)]
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,8 @@ class Point:
     realisations: int = 1
     store_every: int | str = "auto"
     renormalise_every: int | str = "auto"
+    gradient: bool = True
+    threads: int = 1
 
 
 def sweeps(doublings: int) -> dict[str, list[tuple[int, Point]]]:
@@ -115,7 +121,10 @@ def measure(point: Point) -> dict[str, float]:
             has_aux=True,
         )
 
-    gradient = eqx.filter_value_and_grad(value, has_aux=True)
+    def alone(*arguments: Any) -> Any:
+        return value(*arguments), arguments[0]
+
+    gradient = eqx.filter_value_and_grad(value, has_aux=True) if point.gradient else alone
     cells = eqx.filter_vmap(network)(keys)
     states = jax.random.normal(jax.random.key(2), (point.starts, point.N))
     bits = jax.random.bernoulli(jax.random.key(3), 0.5, (point.starts, point.T, 1))
@@ -139,7 +148,7 @@ def measure(point: Point) -> dict[str, float]:
 
     before = _forget_peak()
     start = time.perf_counter()
-    (_, exponents), gradients = jax.block_until_ready(program(*arguments))
+    (_, info), gradients = jax.block_until_ready(program(*arguments))
     seconds = [time.perf_counter() - start]
     rise = _resident("VmHWM") - before
     while len(seconds) < 5 and sum(seconds) < 2:
@@ -149,7 +158,7 @@ def measure(point: Point) -> dict[str, float]:
     norm = math.sqrt(sum(float(jnp.sum(g.astype(float) ** 2)) for g in jax.tree.leaves(gradients)))
     if not math.isfinite(norm) or norm == 0:
         raise ArithmeticError(f"The norm of the gradient is {norm}.")
-    exponents = exponents.reshape(-1, point.k)
+    exponents = info.exponents.reshape(-1, point.k)
     return {
         "milliseconds": 1e3 * min(seconds),
         "compiled": compiled / 2**20,
@@ -180,7 +189,8 @@ def _forget_peak() -> float:
 def in_a_fresh_process(point: Point) -> dict[str, float]:
     """``measure`` in another process."""
     command = [sys.executable, __file__, "--point", json.dumps(asdict(point))]
-    done = subprocess.run(command, capture_output=True, text=True)
+    threads = {"NPROC": str(point.threads)}
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | threads)
     if done.returncode:
         raise RuntimeError(f"{point}: {done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
@@ -251,6 +261,32 @@ def long_ones(lengths: list[int], store_every: int | str) -> int:
     return int(most > MOST_GIB * 2**10)
 
 
+def large_ones(sizes: list[tuple[int, int]], steps: int) -> list[dict[str, str]]:
+    """Exponents and gradients of large networks, with one thread and with two."""
+    rows = []
+    for n, k in sizes:
+        for gradient in (False, True):
+            one, two = (
+                in_a_fresh_process(Point(n, k, steps, gradient=gradient, threads=threads))
+                for threads in (1, 2)
+            )
+            products = (6 if gradient else 2) * n**2 * k * steps
+            rows.append(
+                {
+                    "N": str(n),
+                    "k": str(k),
+                    "": "gradient" if gradient else "exponents",
+                    "one thread, ms": f"{one['milliseconds']:.0f}",
+                    "two threads, ms": f"{two['milliseconds']:.0f}",
+                    "one / two": f"{one['milliseconds'] / two['milliseconds']:.2f}",
+                    "GFLOP/s of tangents": f"{products / two['milliseconds'] / 1e6:.0f}",
+                    "compiled, MiB": f"{two['compiled']:.0f}",
+                }
+            )
+        print(f"- done: N = {n}, k = {k}", file=sys.stderr)
+    return rows
+
+
 def main() -> int:
     """Runs what was asked for."""
     parser = argparse.ArgumentParser(description="How time and memory grow with each size.")
@@ -259,6 +295,7 @@ def main() -> int:
     parser.add_argument(
         "--long", type=int, nargs="+", metavar="T", help="only these long sequences"
     )
+    parser.add_argument("--large", action="store_true", help="only N = 1024 to 4096")
     parser.add_argument("--store-every", default="auto", help='for --long: steps, or "auto"')
     parser.add_argument("--point", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -271,6 +308,11 @@ def main() -> int:
     if arguments.long:
         word = arguments.store_every
         return long_ones(arguments.long, word if word == "auto" else int(word))
+    if arguments.large:
+        sizes = [(256, 32)] if arguments.quick else LARGE
+        rows = large_ones(sizes, 20)
+        print(f"\nT = 20.\n\n{markdown_table(list(rows[0]), [list(r.values()) for r in rows])}")
+        return 0
     results = grow(2 if arguments.quick else 4)
     print_growth(results)
     if arguments.json:
