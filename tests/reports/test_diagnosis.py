@@ -101,6 +101,7 @@ def test_a_run_that_learned_is_not_alarmed(shut_run):
     before, _, after = page.partition("What the examination found")
     assert "Gates are shut" not in before
     assert "Gates are shut" in after
+    assert "<summary>Code</summary>" not in page
     assert "<details>\n<summary>What" in page
 
 

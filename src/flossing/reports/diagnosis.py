@@ -1,7 +1,7 @@
 """Did the networks of a run learn, and what their examination says of why: the top of a run's page."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -118,6 +118,8 @@ def _joined(
     tone = _tone(grades, unfinished)
     good = tone == "good"
     cards = _cards(entries, many=len(grades) > 1)
+    if good:  # what was found is of interest, and nobody should do anything about it
+        cards = [replace(card, advice="", code="") for card in cards]
     why = "" if good and cards and cards[0].severity != "fine" else _why(entries[0], grades)
     more = [f"Examined: {_networks(entries)} of {len(grades)}, {_when(data, config, unfinished)}."]
     flossable = _FLOSSABLE & {x["name"] for entry in entries for x in entry["findings"]}

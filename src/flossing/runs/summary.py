@@ -145,11 +145,20 @@ def result_table(runs: dict[str, xr.Dataset]) -> ResultTable:
     return ResultTable(
         [header[i] for i in kept],
         [[row[i] for i in kept] for row in rows],
-        SMALL_GRADIENT if any(_is_small_as_it_learned(each, main) for _, each in found) else None,
+        _note([each for _, each in found], main),
     )
 
 
 SMALL_GRADIENT = "|dL/dh_0| is small at the end because the loss is."
+SKIPPED = "Updates are skipped where gradients are not finite (nan), mostly because they explode."
+
+
+def _note(found: list[NetworkSummary], main: Headline) -> str | None:
+    notes = {
+        SMALL_GRADIENT: any(_is_small_as_it_learned(each, main) for each in found),
+        SKIPPED: any(each.skipped for each in found),
+    }
+    return " ".join(note for note, needed in notes.items() if needed) or None
 
 
 def _row(label: str, found: NetworkSummary, main: Headline) -> list[str]:
