@@ -128,6 +128,8 @@ def against_vanishing(m: Measured) -> tuple[str, str]:
         "Floss the leading exponents to zero before training, and keep them there while it learns: as many "
         "as the task has steps to bridge with a bit each, in small networks nearly all."
     )
+    if m.horizon > m.state_dimension:
+        words += " The horizon is longer than that: if it stays at chance, floss 60 % of them."
     words = (_FOR_SPIKES if _spikes_in_torch(m) else words) + LEARNED
     if not _may_have_gates(m):
         return words, flossing(m)

@@ -66,7 +66,7 @@ def uneven(m: Measured) -> Found | None:
     how = "grows" if m.decades > 0 else "shrinks"
     return Found(
         sentence=f"Gradients are uneven: an error {how} by a factor of {10 ** abs(m.decades):.0f} over "
-        f"{m.horizon} steps. Flossing may help.",
+        f"{m.horizon} steps. Train first; floss if it stays at chance.",
         evidence=_growth(m),
         advice=words,
         code=code,

@@ -43,7 +43,7 @@ RULES = (
     Rule(dead, "fault", "Le, Jaitly & Hinton 2015: identity start weights of ReLU networks"),
     Rule(exploding, "fault", "Engelken 2023; Mikhaeil, Monfared & Durstewitz 2022"),
     Rule(vanishing, "fault", "Engelken 2023; Bengio, Simard & Frasconi 1994"),
-    Rule(uneven, "warning", "docs/findings/defaults.md (copy with a fresh GRU, 10^-2.5)"),
+    Rule(uneven, "warning", "docs/findings/defaults.md (a network with 10^-2.5 did not learn)"),
     Rule(unseen, "warning", "results: sequence-tasks (where flossing wins)"),
     Rule(shut_gates, "warning", "docs/findings/gated.md", ("fine",)),
     Rule(erased, "warning", "Jozefowicz, Zaremba & Sutskever 2015: forget biases of LSTMs"),
