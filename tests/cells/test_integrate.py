@@ -138,6 +138,7 @@ def test_readouts_move_as_in_a_loop_over_units(membrane, synapse, integration, k
     close(trajectory(cell, cell.initial_state(), inputs).membrane, by_hand(cell, inputs)[0])
 
 
+@pytest.mark.slow
 @over("make", [neurons, readout])
 @with_synapse
 def test_many_trials_at_once_are_the_trials_one_by_one(make, synapse, key):

@@ -99,6 +99,7 @@ def test_a_linear_network_has_nothing_to_leave_out(x64):
     )
 
 
+@pytest.mark.slow
 def test_forward_and_reverse_mode_agree(x64):
     given = problem(cell(fl.BinaryCell))
     run = lambda w: spectrum(w, *given[1:])  # noqa: E731

@@ -64,6 +64,7 @@ def test_what_is_not_finite_is_null(tmp_path):
     assert lines(tmp_path) == [{"kind": "training", "step": 0, "loss": [1.5, None, None]}]
 
 
+@pytest.mark.slow
 def test_a_tracker_of_your_own(tmp_path):
     class Mine:
         def __init__(self):
@@ -162,6 +163,7 @@ def interrupt_and_resume(path, first=("wandb",)):
     return [text for text in [*listener.messages, *told.messages] if "wandb" in text]
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_the_same_run_at_wandb(fake_wandb, tmp_path):
     assert interrupt_and_resume(tmp_path / "run") == []
     first, second = fake_wandb.given

@@ -135,6 +135,7 @@ def test_a_module_that_cannot_be_imported_says_what_to_do(tmp_path, capsys):
     assert "environment variable PYTHONPATH; or repeat the call of fl.train" in said
 
 
+@pytest.mark.slow
 def test_a_network_of_a_result_is_driven_as_that_of_its_directory(tmp_path):
     result = train_small(directory=tmp_path / "run", reporter=Silent())
     found, expected = (

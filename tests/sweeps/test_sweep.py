@@ -67,6 +67,7 @@ def test_a_swept_run_is_the_single_run_bit_for_bit(swept):
     np.testing.assert_array_equal(one["exponents"], single["exponents"])
 
 
+@pytest.mark.slow
 def test_the_table_has_a_row_per_network(swept):
     table = pandas.read_csv(swept[0] / "sweep.csv")
     assert len(table) == 8
@@ -77,6 +78,7 @@ def test_the_table_has_a_row_per_network(swept):
     np.testing.assert_allclose(row["lambda_1_end"], one["exponents"][-1, 0], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_provenance_is_written(swept):
     content = json.loads((swept[0] / "sweep.json").read_text())
     assert {"versions", "devices", "git_commit", "command", "starts", "runs"} <= set(content)
@@ -85,6 +87,7 @@ def test_the_provenance_is_written(swept):
     assert set(content["runs"].values()) == {"finished"}
 
 
+@pytest.mark.slow
 def test_a_restart_leaves_finished_runs_alone(swept, workers):
     path, data = swept
     times = {p: p.stat().st_mtime_ns for p in path.glob("runs/*/*")}
@@ -94,6 +97,7 @@ def test_a_restart_leaves_finished_runs_alone(swept, workers):
     assert len(json.loads((path / "sweep.json").read_text())["starts"]) >= 2
 
 
+@pytest.mark.slow
 def test_another_sweep_in_the_same_directory_is_refused(swept):
     longer = dataclasses.replace(BASE, epochs=70)
     with pytest.raises(ValueError, match=r"epochs: 60 there, 70 now"):

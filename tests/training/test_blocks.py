@@ -80,6 +80,7 @@ def test_more_epochs_than_the_program_has_room_for_are_an_error(start):
         train(*start, SIZE + 1)
 
 
+@pytest.mark.slow
 def test_a_realisation_does_not_depend_on_its_neighbours(start):
     """The first is replaced by one whose weights are not finite, which stays as it is."""
     state, keys = start
