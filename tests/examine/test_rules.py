@@ -155,6 +155,23 @@ def test_advice_of_few_steps_leaves_steps_to_count_after_the_warmup():
     assert "window=20, state_warmup=0, warmup=5" in finding.code
 
 
+@pytest.mark.parametrize(
+    ("first", "horizon", "code"),
+    [
+        (
+            0.25,
+            40,
+            "num_exponents=1, window=55, warmup=50, detach_warmup=True",
+        ),  # 20 over a window of 80
+        (0.02, 400, "num_exponents=19, window=100"),  # 2 over a window of 100
+    ],
+)
+def test_what_grows_fast_is_flossed_through_a_short_window(first, horizon, code):
+    patient = dataclasses.replace(with_exponents(first), horizon=horizon, num_steps=100)
+    (finding,) = (x for x in findings(patient) if x.name == "exploding")
+    assert code in finding.code
+
+
 def test_findings_say_what_they_measured_and_rest_on_a_source():
     (finding,) = (x for x in findings(with_exponents(-0.2)) if x.name == "vanishing")
     assert finding.sentence == "Gradients vanish: an error shrinks by 10^3 over 40 steps."

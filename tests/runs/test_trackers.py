@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import sys
+import time
 import types
 
 import numpy as np
@@ -122,7 +123,13 @@ def test_weights_and_biases_offline(tmp_path, monkeypatch):
     written = sorted((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"))
     assert len(written) == 2
     assert len({path.name for path in written}) == 1  # named by the id
-    assert all(b"training/accuracy/network-2" in path.read_bytes() for path in written)
+    for path in written:  # by a process of wandb, which may take a while
+        for _ in range(200):
+            if b"training/accuracy/network-2" in path.read_bytes():
+                break
+            time.sleep(0.1)
+        else:
+            pytest.fail(f"{path}: accuracy of network 2 is missing")
 
 
 class FakeRun:

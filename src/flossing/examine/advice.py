@@ -23,6 +23,8 @@ AGAINST_LOUDNESS = (
     "penalise rates."
 )
 AGAINST_SHARPNESS = "Make the surrogate about as wide as membranes vary."
+CHAOS = 6.0
+"""Growth over a window, in nats, beyond which flossing it does nothing (docs/findings/chaos.md)."""
 AGAINST_WIDTH = "Make the surrogate narrower, or lower, until the first exponent is near zero."
 
 
@@ -41,6 +43,11 @@ def flossing(m: Measured, gates: str = "") -> str:
             "# in your loop, after each training step: keeper.update(state, inputs, loss=loss)\n"
             "# print(keeper.num_flossed)  # flossing steps that it took"
         )
+    return _flossing_first(m, gates, f"num_exponents={count}, {stretch}") + _kept("flosser", m)
+
+
+def _flossing_first(m: Measured, gates: str, arguments: str) -> str:
+    """Flossing steps of a flosser with these arguments, in JAX."""
     make = "" if m.has_weights else ", step=make_step"
     head = (
         "model = step\n"
@@ -52,11 +59,10 @@ def flossing(m: Measured, gates: str = "") -> str:
         head += "make_step = lambda model: ...  # your step(state, input) with these arrays\n"
     return (
         f"{head}"
-        f"flosser = fl.Flosser(num_exponents={count}, {stretch}{make})\n"
+        f"flosser = fl.Flosser({arguments}{make})\n"
         "flosser_state = flosser.init(model)\n"
         "for k in jax.random.split(key, 200):\n"
         "    model, flosser_state, info = flosser.update(model, flosser_state, state, inputs, key=k)\n"
-        + _kept("flosser", m)
     )
 
 
@@ -98,6 +104,12 @@ def against_explosion(m: Measured) -> tuple[str, str]:
         return (
             "Lower the surrogate derivatives until the first exponent is near zero; spikes stay as they are.",
             heights(m),
+        )
+    if m.library == "jax" and m.exponents[0] * _window(m) > CHAOS:
+        return (
+            "Lower the first exponent alone, through a short window behind a long warm-up: in chaos the "
+            "gradient of an exponent grows like exp(lambda_1 steps). Then examine again, and floss the rest.",
+            _flossing_first(m, "", f"num_exponents=1, {_short_stretch(m)}"),
         )
     words = (
         "Floss the leading exponents to zero before training, and keep them there while it learns."
@@ -243,9 +255,8 @@ def _count(m: Measured) -> int:
 
 def _stretch(m: Measured) -> str:
     """Code for the flossing window and the steps before it, which must fit into the inputs."""
-    steps = m.num_steps + m.num_steps // 3 if m.has_inputs else 150
-    window = max(min(100, 2 * m.horizon, steps - 1), min(30, steps - 1))
-    settle = max(0, min(50, steps - window - 1))
+    window = _window(m)
+    settle = max(0, min(50, _steps(m) - window - 1))
     short = (
         f", warmup={window // 4}" if window < 50 else ""
     )  # of which the usual 25 leave little to count
@@ -263,3 +274,20 @@ def _torch_parameters(m: Measured) -> str:
         return "parameters = ...  # recurrent weights alone, such as [net.lif.recurrent.weight]\n"
     each = ", ".join(f'step.module.get_parameter("{name}")' for name in m.recurrent)
     return f"parameters = [{each}]  # recurrent weights alone\n"
+
+
+def _steps(m: Measured) -> int:
+    """How many there are inputs for."""
+    return m.num_steps + m.num_steps // 3 if m.has_inputs else 150
+
+
+def _window(m: Measured) -> int:
+    steps = _steps(m)
+    return max(min(100, 2 * m.horizon, steps - 1), min(30, steps - 1))
+
+
+def _short_stretch(m: Measured) -> str:
+    """Five steps that count behind up to fifty in which tangents turn, and the state settles before."""
+    relax = max(1, min(50, _steps(m) - 6))
+    settle = max(0, min(25, _steps(m) - relax - 6))
+    return f"window={relax + 5}, warmup={relax}, detach_warmup=True, state_warmup={settle}"
