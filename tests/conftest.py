@@ -52,9 +52,8 @@ def _context_per_thread(make):
     return context
 
 
-if hasattr(
-    mlir, "make_ir_context"
-):  # an inner part of JAX; with it, all tests take a quarter less time
+# An inner part of JAX, which a later version may not have; tests of tasks take a quarter less time with it.
+if hasattr(mlir, "make_ir_context"):
     mlir.make_ir_context = _context_per_thread(mlir.make_ir_context)
 
 
