@@ -90,11 +90,11 @@ class BinaryFirstExponent(Experiment):
         networks = Networks(cell, task, self.networks, self.seed)
         measured: dict[int, np.ndarray] = {}
 
-        def look(step: int, current: Any) -> None:
+        def measure(step: int, current: Any) -> None:
             measured[step] = networks.spectra(current, 1)[:, 0]
             report(f"flossing step {step} of {self.epochs}")
 
-        networks.flossed(self.schedule(), self.epochs, look, every=10)
+        networks.flossed(self.schedule(), self.epochs, measure, every=10)
         more = Networks(cell, task, self.fresh_networks, self.seed)
         return xr.Dataset(
             {
@@ -122,10 +122,10 @@ class BinaryFirstExponent(Experiment):
             axes = figure.subplots(1, 2, sharey=True)
             for axis, (case, part), colour in zip(axes, data.items(), COLOURS, strict=False):
                 for name, curve in _curves(published)[case.sharpness].items():
-                    look = {"color": "0.75", "linewidth": 0.6}
+                    line = {"color": "0.75", "linewidth": 0.6}
                     if name == "mean":
-                        look = {"color": "0.35", "label": "published (thick: mean)"}
-                    axis.plot(*curve.T, **look)
+                        line = {"color": "0.35", "label": "published (thick: mean)"}
+                    axis.plot(*curve.T, **line)
                 values = part["exponent"].values
                 axis.plot(part["step"], values, color=colour, linewidth=0.6, alpha=0.7)
                 axis.plot(part["step"], values.mean(1), color=colour, label="ours (thick: mean)")

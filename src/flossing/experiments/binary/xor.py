@@ -227,24 +227,24 @@ class BinaryXOR(Experiment):
                 values = factor * np.array([part[name].values for part in chosen.values()])
                 axis.plot(where, values, "o", color=colour, markersize=2, alpha=0.4)
                 label = f"{KINDS[kind].name}, {SCHEDULES[schedule]} (mean)"
-                look = {"color": colour, "linestyle": line, "markersize": 3.5, "label": label}
-                axis.plot(where, values.mean(1), marker="o", **look)
+                appearance = {"color": colour, "linestyle": line, "markersize": 3.5, "label": label}
+                axis.plot(where, values.mean(1), marker="o", **appearance)
 
     def _draw_published(self, axes: Sequence[Any], published: Published) -> None:
         course, final, norms, typical = axes
         accuracy, accuracy_course, norm, norm_course = self.tables
         grey = {"color": "0.6", "linewidth": 2.6, "zorder": 0}
         for schedule in ("none", "adaptive"):
-            look = grey | {
+            line = grey | {
                 "linestyle": LINES[schedule],
                 "label": f"published, {SCHEDULES[schedule]}",
             }
             x, chosen = "delay_steps", {"flossing": schedule}
-            final.plot(*published.curve(accuracy, x, "accuracy_percent", **chosen).T, **look)
-            typical.plot(*published.curve(norm, x, "log10_gradient_norm", **chosen).T, **look)
+            final.plot(*published.curve(accuracy, x, "accuracy_percent", **chosen).T, **line)
+            typical.plot(*published.curve(norm, x, "log10_gradient_norm", **chosen).T, **line)
             if self.shown_delay == 18:
                 curve = published.curve(norm_course, "epoch", "log10_gradient_norm", **chosen)
-                norms.plot(*curve.T, **look)
+                norms.plot(*curve.T, **line)
         if self.shown_delay == 18:
             chosen = {"flossing": "adaptive", "realisation": "median"}
             curve = published.curve(accuracy_course, "epoch", "accuracy_percent", **chosen)

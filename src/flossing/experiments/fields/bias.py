@@ -96,7 +96,7 @@ class Bias(Experiment):
             theory.TwoPathNet(jnp.array([w, 0.05, 0.1, 1.0, -1.0]), step)
             for w in (-self.extent, self.extent)
         )
-        found = theory.bias_profile(
+        profile = theory.bias_profile(
             output,
             theory.segment(*ends),
             surrogate=logistic(beta),
@@ -104,20 +104,20 @@ class Bias(Experiment):
         )
         kept = slice(None, None, -(-self.num_points // POINTS))
         curves = {
-            "output": found.output,
-            "integrated": found.integrated,
-            "gradient": found.gradient / np.abs(found.gradient).max(),
-            "surrogate": found.surrogate / np.abs(found.surrogate).max(),
+            "output": profile.output,
+            "integrated": profile.integrated,
+            "gradient": profile.gradient / np.abs(profile.gradient).max(),
+            "surrogate": profile.surrogate / np.abs(profile.surrogate).max(),
         }
         return xr.Dataset(
             {name: ("weight", np.asarray(curve)[kept]) for name, curve in curves.items()}
             | {
-                "minimum": self._weight(found.minimum),
-                "surrogate_minimum": self._weight(found.surrogate_minimum),
-                "wrong_sign": 100 * found.wrong_sign(self.negligible),
-                "wrong_sign_everywhere": 100 * found.wrong_sign(),
+                "minimum": self._weight(profile.minimum),
+                "surrogate_minimum": self._weight(profile.surrogate_minimum),
+                "wrong_sign": 100 * profile.wrong_sign(self.negligible),
+                "wrong_sign_everywhere": 100 * profile.wrong_sign(),
             },
-            coords={"weight": self._weight(found.positions)[kept]},
+            coords={"weight": self._weight(profile.positions)[kept]},
         )
 
     def _weight(self, position: Any) -> Any:
@@ -132,7 +132,7 @@ class Bias(Experiment):
             theory.TwoPathNet(jnp.array(p, float), step)
             for p in ([self.map_weight, 0, 0, 1, -1], [0, 1, 0, 0, 0], [0, 0, 1, 0, 0])
         )
-        found = theory.bias_map(
+        plane = theory.bias_map(
             output,
             *nets,
             extent=self.map_extent,
@@ -144,29 +144,29 @@ class Bias(Experiment):
         grid, arrows = ("first", "second"), ("arrow_first", "arrow_second", "component")
         return xr.Dataset(
             {
-                "output": (grid, found.output.astype("f4")),
-                "cosine": (grid, found.cosine.astype("f4")),
-                "gradient": (arrows, found.gradient[thin, thin]),
-                "surrogate": (arrows, found.surrogate[thin, thin]),
+                "output": (grid, plane.output.astype("f4")),
+                "cosine": (grid, plane.cosine.astype("f4")),
+                "gradient": (arrows, plane.gradient[thin, thin]),
+                "surrogate": (arrows, plane.surrogate[thin, thin]),
             },
             coords={
-                "first": found.first, "second": found.second,
-                "arrow_first": found.first[thin], "arrow_second": found.second[thin],
+                "first": plane.first, "second": plane.second,
+                "arrow_first": plane.first[thin], "arrow_second": plane.second[thin],
             },
         )  # fmt: skip
 
     def claims(self, data: Data, published: Published) -> Iterator[Claim]:
         """Published minima, and published shares of wrong signs."""
         for beta, (moved, share) in PUBLISHED.items():
-            found = {name: x.item() for name, x in data[Profile(beta)].items() if not x.ndim}
+            numbers = {name: x.item() for name, x in data[Profile(beta)].items() if not x.ndim}
             if beta == 15.0:
                 text = "minimum of the output"
-                yield Claim.near(text, found["minimum"], MINIMUM, within=2e-4, source=self.source)
+                yield Claim.near(text, numbers["minimum"], MINIMUM, within=2e-4, source=self.source)
             for text, name, known, within in (
                 ("minimum of the integral", "surrogate_minimum", moved, 2e-4),
                 ("wrong signs, %", "wrong_sign", share, 0.2),
             ):
-                text, ours = f"beta_SG = {beta:g}: {text}", found[name]
+                text, ours = f"beta_SG = {beta:g}: {text}", numbers[name]
                 yield Claim.near(text, ours, known, within=within, source=self.source)
 
     def figure(self, data: Data, published: Published) -> Figure:

@@ -155,7 +155,7 @@ class ClosedLoop(Experiment):
         curl = float(
             eqx.filter_jit(theory.plane_curl)(field, cell, *theory.random_plane(cell, key=keys[2]))
         )
-        found: dict[str, Any] = {"curl": curl}
+        variables: dict[str, Any] = {"curl": curl}
         for name, case, network in (
             ("surrogate", field, cell),
             ("true", theory.GradientField(loss, true=True), smooth),
@@ -172,8 +172,8 @@ class ClosedLoop(Experiment):
                 )
                 densities.append((result.value / area, result.error / area))
             density, error = np.array(densities).T
-            found |= {name: ("radius", density), f"{name}_error": ("radius", error)}
-        return xr.Dataset(found, coords={"radius": list(self.radii)})
+            variables |= {name: ("radius", density), f"{name}_error": ("radius", error)}
+        return xr.Dataset(variables, coords={"radius": list(self.radii)})
 
     def _path(self, steepness: float) -> Any:
         from scipy.stats import ortho_group
@@ -224,7 +224,7 @@ def _outputs(path: Any, s: Any) -> Any:
 
 @eqx.filter_jit
 def _map(field: Any, path: Any, plane: Any) -> Any:
-    def one(at: Any) -> tuple:
+    def at_point(at: Any) -> tuple:
         net = eqx.tree_at(
             lambda n: n.parameters,
             path.centre,
@@ -232,7 +232,7 @@ def _map(field: Any, path: Any, plane: Any) -> Any:
         )
         return net(), theory.plane_curl(field, net, path.first, path.second)
 
-    return jax.vmap(one)(plane)
+    return jax.vmap(at_point)(plane)
 
 
 def _loss(cell: LIFCell, inputs: Any) -> Any:

@@ -64,13 +64,13 @@ def claims(fields: xr.Dataset, smooth: xr.Dataset) -> Iterator[Claim]:
         ("curl, accuracy", "less curl trains better: rank correlation"),
         ("curl, accuracy within a steepness", "the same within a steepness"),
     ):
-        found = correlation(name, fields)
-        yield Claim.at_most(f"{text}, upper end of its 95 % interval", found.high, 0)
-    found = correlation("exponent, variance", fields)
+        estimate = correlation(name, fields)
+        yield Claim.at_most(f"{text}, upper end of its 95 % interval", estimate.high, 0)
+    estimate = correlation("exponent, variance", fields)
     text = (
         "gradient noise grows with the exponent: rank correlation, lower end of its 95 % interval"
     )
-    yield Claim.at_least(text, found.low, 0)
+    yield Claim.at_least(text, estimate.low, 0)
     for new, old in ((ZERO, FIXED[0]), (ZERO, FIXED[1]), (WEIGHTS, FIXED[0])):
         text = f"accuracy gained, {new} against {old}, lower end of its 95 % interval"
         yield Claim.at_least(text, gain(new, old, fields).low, 0)

@@ -51,13 +51,13 @@ def _gram(
 ) -> Float[Array, "samples samples"]:
     trials, steps, _ = rasters.shape
 
-    def one(key: PRNGKeyArray) -> Array:
+    def sampled_gradient(key: PRNGKeyArray) -> Array:
         uniform = jax.random.uniform(key, (steps, trials, network.noise_size))
         given = Noisy(rasters, jnp.swapaxes(uniform, 0, 1))
         gradient = eqx.filter_grad(loss_of)(network, given, labels)
         return jnp.concatenate([x.ravel() for x in jax.tree.leaves(gradient)])
 
-    rows = jax.lax.map(one, jax.random.split(key, samples))
+    rows = jax.lax.map(sampled_gradient, jax.random.split(key, samples))
     rows = rows / jnp.abs(rows).max()  # squares of exploding gradients are too large for float32
     return rows @ rows.T
 
@@ -99,14 +99,14 @@ def smooth_curls(
 
     In double precision. ``build`` makes a network in which derivatives go through the reset as well.
     """
-    found = []
+    curls = []
     with jax.enable_x64(True):
         field = BatchField(jnp.asarray(rasters, float), jnp.asarray(labels), true=True)
         network = build()
         for steepness in steepnesses:
             heights = [steepness / 4] * (len(network.layers) - 1)
-            one = with_derivatives(network, steepness, heights)
-            one = theory.with_smooth_steps(one, lambda old: old)
+            smooth = with_derivatives(network, steepness, heights)
+            smooth = theory.with_smooth_steps(smooth, lambda old: old)
             key = jax.random.key(0)
-            found.append(theory.curl(field, one, num_probes=probes, key=key).ratio)
-    return found
+            curls.append(theory.curl(field, smooth, num_probes=probes, key=key).ratio)
+    return curls

@@ -141,8 +141,8 @@ class SingleNeuron(Experiment):
     def enumerated(self, case: Enumerated, report: Report) -> xr.Dataset:
         """``bias`` (estimator, network): of the expectation, exactly, over the size of the gradient."""
         nets, inputs, _ = self._networks(case.layers, case.width, case.steepness)
-        found = _enumerated(nets, inputs, tuple(ESTIMATORS[name] for name in ENUMERATED))
-        biases = np.array([np.asarray(bias) for bias in found])
+        by_estimator = _enumerated(nets, inputs, tuple(ESTIMATORS[name] for name in ENUMERATED))
+        biases = np.array([np.asarray(bias) for bias in by_estimator])
         return xr.Dataset(
             {"bias": (("estimator", "network"), biases)}, coords={"estimator": list(ENUMERATED)}
         )
@@ -189,21 +189,21 @@ class SingleNeuron(Experiment):
 
         @eqx.filter_jit
         def make(keys: Any, steepness: Any) -> tuple:
-            def one(key: Any) -> tuple:
+            def network_and_input(key: Any) -> tuple:
                 net_key, input_key, draw_key = jax.random.split(key, 3)
                 noise = theory.SigmoidNoise(steepness)
                 net = theory.StochasticNet(sizes, noise, gain=self.gain, bias=0.2, key=net_key)
                 return net, jax.random.uniform(input_key, (self.inputs,), minval=-1.0), draw_key
 
-            return jax.vmap(one)(keys)
+            return jax.vmap(network_and_input)(keys)
 
         return make(keys, jnp.asarray(steepness))
 
     def claims(self, data: Data, published: Published) -> Iterator[Claim]:
         """One neuron and one layer are exact, deeper networks are not, and what is unbiased passes."""
-        one = data[OneNeuron()]
-        errors = np.abs(one["surrogate"] - one["exact"]).max("x", skipna=False)
-        worst = (errors / np.abs(one["exact"]).max("x", skipna=False)).max(skipna=False)
+        slopes = data[OneNeuron()]
+        errors = np.abs(slopes["surrogate"] - slopes["exact"]).max("x", skipna=False)
+        worst = (errors / np.abs(slopes["exact"]).max("x", skipna=False)).max(skipna=False)
         text = f"one neuron, {len(NOISES)} escape noises: largest relative error of the surrogate gradient"
         yield Claim.at_most(text, float(worst), 1e-12)
         for d in self.depths:
@@ -256,7 +256,7 @@ class SingleNeuron(Experiment):
 def z_scores(parts: Sequence[xr.Dataset]) -> np.ndarray:
     """Those of all unbiased estimators in networks that allow it; a single NaN if none does."""
     scores = [part["z_score"].values[:, part["tested"].values.astype(bool)] for part in parts]
-    scores = np.concatenate([found.ravel() for found in scores])
+    scores = np.concatenate([values.ravel() for values in scores])
     return scores if scores.size else np.array([np.nan])
 
 
@@ -265,9 +265,9 @@ def one_neuron(report: Report) -> xr.Dataset:
     """The slope of the probability and the expected surrogate gradient, shape (noise, x)."""
     # An odd shift: no point lies on a kink.
     x = jnp.linspace(-1, 1, 400) + 1.234e-4
-    found = np.array([[np.asarray(v) for v in _neuron(noise, x)] for noise in NOISES.values()])
+    slopes = np.array([[np.asarray(v) for v in _neuron(noise, x)] for noise in NOISES.values()])
     return xr.Dataset(
-        {name: (("noise", "x"), found[:, i]) for i, name in enumerate(("exact", "surrogate"))},
+        {name: (("noise", "x"), slopes[:, i]) for i, name in enumerate(("exact", "surrogate"))},
         coords={"noise": list(NOISES), "x": np.asarray(x)},
     )
 
@@ -288,7 +288,7 @@ def _neuron(noise: theory.EscapeNoise, x: Any) -> tuple:
 
 @eqx.filter_jit
 def _enumerated(nets: Any, inputs: Any, estimators: tuple) -> tuple:
-    def one(args: tuple) -> tuple:
+    def of_network(args: tuple) -> tuple:
         net, input = args
         exact = jax.flatten_util.ravel_pytree(theory.exact_gradient(net, input, _output))[0]
         biases = []
@@ -298,12 +298,12 @@ def _enumerated(nets: Any, inputs: Any, estimators: tuple) -> tuple:
             biases.append(jnp.linalg.norm(off) / jnp.linalg.norm(exact))
         return tuple(biases)
 
-    return jax.lax.map(one, (nets, inputs))
+    return jax.lax.map(of_network, (nets, inputs))
 
 
 @eqx.filter_jit
 def _sampled(nets: Any, inputs: Any, keys: Any, estimators: tuple, num_samples: int) -> tuple:
-    def one(args: tuple) -> tuple:
+    def of_network(args: tuple) -> tuple:
         net, input, key = args
         exact = jax.flatten_util.ravel_pytree(theory.exact_gradient(net, input, _output))[0]
         samples = (
@@ -312,4 +312,4 @@ def _sampled(nets: Any, inputs: Any, keys: Any, estimators: tuple, num_samples: 
         rates = jnp.concatenate(theory.expected_spikes(net, input))
         return jnp.minimum(rates, 1 - rates).min(), exact, *samples
 
-    return jax.lax.map(one, (nets, inputs, keys))
+    return jax.lax.map(of_network, (nets, inputs, keys))

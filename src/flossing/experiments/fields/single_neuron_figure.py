@@ -28,8 +28,8 @@ def neuron(axis: Any, part: xr.Dataset) -> None:
     for name, colour in zip(_SHOWN, COLOURS, strict=False):
         curve = part.sel(noise=name)
         axis.plot(x, curve["exact"], color=colour, label=name)
-        look = {"color": colour, "markersize": 3.5, "markerfacecolor": "w"}
-        axis.plot(x[::16], curve["surrogate"][::16], "o", **look)
+        circles = {"color": colour, "markersize": 3.5, "markerfacecolor": "w"}
+        axis.plot(x[::16], curve["surrogate"][::16], "o", **circles)
     axis.set(
         xlabel="distance to threshold",
         ylabel="derivative of the expected output",
@@ -79,9 +79,9 @@ def samples(axis: Any, values: xr.DataArray) -> None:
     x = values["layers"].values
     for name, (colour, line) in _LINES.items():
         # A variance of zero has no place on a logarithmic axis.
-        found = values.sel(estimator=name).values
-        found = np.where(np.abs(found) < 1e-12, np.nan, found)
-        axis.plot(x, found, line, color=colour, marker="o", markersize=3, label=name)
+        curve = values.sel(estimator=name).values
+        curve = np.where(np.abs(curve) < 1e-12, np.nan, curve)
+        axis.plot(x, curve, line, color=colour, marker="o", markersize=3, label=name)
     axis.set(xlabel="layers", xticks=x)
 
 

@@ -210,19 +210,21 @@ class SurrogateFields(Experiment):
         keys: dict[str, Any],
     ) -> dict[str, float]:  # fmt: skip
         """Noise of gradients and exponents of stochastic networks, before and after training."""
-        found: dict[str, float] = {}
-        for when, one in (("start", network), ("end", trained)):
-            noisy = stochastic(one, steepness)
+        measured: dict[str, float] = {}
+        for when, stack in (("start", network), ("end", trained)):
+            noisy = stochastic(stack, steepness)
             numbers = gradient_noise(noisy, *batch, keys["noise"], self.noise_samples)
-            found |= {f"{name}_{when}": value for name, value in numbers.items()}
+            measured |= {f"{name}_{when}": value for name, value in numbers.items()}
             exponent = noisy_exponent(noisy, unseen, keys["basis"])
-            found[f"noisy_exponent_{when}"] = float(exponent)
-        return found
+            measured[f"noisy_exponent_{when}"] = float(exponent)
+        return measured
 
     def _joined(self, rows: list, noises: list) -> xr.Dataset:
         grid = ("steepness", "condition", "layer")
-        fields = {n: np.array([[one[n] for one in row] for row in rows]) for n in rows[0][0]}
-        noise = {n: np.array([one[n] for one in noises]) for n in noises[0]}
+        fields = {
+            n: np.array([[numbers[n] for numbers in row] for row in rows]) for n in rows[0][0]
+        }
+        noise = {n: np.array([numbers[n] for numbers in noises]) for n in noises[0]}
         return xr.Dataset(
             {name: (grid[: values.ndim], values) for name, values in (fields | noise).items()},
             coords={"steepness": list(self.steepnesses), "condition": list(self.conditions)},
@@ -247,12 +249,12 @@ class SurrogateFields(Experiment):
     def figure(self, data: Data, published: Published) -> Figure:
         """Curl, exponents, noise and accuracy by steepness; accuracy by curl and by exponent."""
         fields = data.over("seed", Seed)
-        found = {
+        correlations = {
             name: correlation(name, fields) for name in ("curl, accuracy", "|exponent|, accuracy")
         }
         return fields_figure(
             fields,
-            found,
+            correlations,
             epochs=self.schedule.epochs,
             classes=self.task.classes,
             draws=self.noise_samples,

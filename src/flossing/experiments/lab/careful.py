@@ -118,7 +118,7 @@ def roll_back(
         mean = averaged(state.mean, more["value"])
         back = (mean > state.lowest + margin) & (state.lowest < chance - margin)
         arrays, rest = eqx.partition(new, eqx.is_inexact_array)
-        found = params, eqx.filter(state.inner, eqx.is_inexact_array)
+        current = params, eqx.filter(state.inner, eqx.is_inexact_array)
         changes = jax.tree.map(
             lambda change, now, best: jnp.where(back, best - now, state.pace * change),
             changes, params, state.best[0],
@@ -126,7 +126,7 @@ def roll_back(
         return changes, RollBackState(
             eqx.combine(apply_if(back, state.best[1], arrays), rest),
             jnp.where(back, state.lowest, mean),
-            apply_if(mean < state.lowest, found, state.best),
+            apply_if(mean < state.lowest, current, state.best),
             jnp.minimum(mean, state.lowest),
             jnp.where(back, SLOWER, 1) * state.pace,
             state.returns + back,
@@ -138,11 +138,11 @@ def roll_back(
 def without_new_connections() -> optax.GradientTransformation:
     """Takes from updates those of recurrent weights that are zero."""
 
-    def one(recurrent: bool, update: Array, parameter: Array) -> Array:
+    def masked(recurrent: bool, update: Array, parameter: Array) -> Array:
         return jnp.where(parameter == 0, 0, update) if recurrent else update
 
     def update(updates: PyTree, params: PyTree) -> PyTree:
-        return jax.tree.map(one, _named(updates, "recurrent_weight"), updates, params)
+        return jax.tree.map(masked, _named(updates, "recurrent_weight"), updates, params)
 
     return optax.stateless(update)
 
@@ -155,7 +155,7 @@ def of_readout(network: PyTree) -> PyTree:
 def _named(tree: PyTree, *names: str) -> PyTree:
     """Whether the arrays of a tree have one of these names."""
 
-    def one(path: tuple, leaf: Array) -> bool:
+    def has_name(path: tuple, leaf: Array) -> bool:
         return any(getattr(part, "name", None) in names for part in path)
 
-    return jax.tree_util.tree_map_with_path(one, tree)
+    return jax.tree_util.tree_map_with_path(has_name, tree)

@@ -279,14 +279,14 @@ def train(
     record: dict[str, Any] = {"loss": [], "train": [], "validation": [], "spikes": []}
     start, seconds = time.perf_counter(), 0.0
     for epoch in range(schedule.epochs):
-        found = []
+        by_batch = []
         for rasters, labels in data.batches("train", schedule.batch_size, seed=1000 * seed + epoch):
             batch = Trial(with_noise(network, rasters, random), jnp.asarray(labels))
             now = dataclasses.replace(trainer, task=Batch(schedule, batch))
             realisation, metrics = _update(realisation, key, 0, now)
             by_name = metrics.metrics
-            found.append((metrics.loss, by_name["accuracy"].value, by_name["rates"].value))
-        loss, right, rates = (np.mean([np.asarray(m[i]) for m in found], 0) for i in range(3))
+            by_batch.append((metrics.loss, by_name["accuracy"].value, by_name["rates"].value))
+        loss, right, rates = (np.mean([np.asarray(m[i]) for m in by_batch], 0) for i in range(3))
         counts = data.num_steps * rates
         seconds = time.perf_counter() - start
         held = accuracy(realisation.network, data, "validation", schedule.batch_size, seed)

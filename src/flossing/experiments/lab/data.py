@@ -104,16 +104,16 @@ class Data(Mapping[Any, xr.Dataset]):
             raise ValueError(f"{path.parent}: has no {path.name}; run the experiment there first.")
         try:
             with xr.open_datatree(path, engine="h5netcdf") as tree:
-                found = {name: part.to_dataset().load() for name, part in tree.children.items()}
+                parts = {name: part.to_dataset().load() for name, part in tree.children.items()}
         except Exception as error:
             raise ValueError(f"{path}: damaged: {error}") from error
         by_name = {case_name(case): case for case in cases}
-        if missing := [name for name in by_name if name not in found]:
+        if missing := [name for name in by_name if name not in parts]:
             raise ValueError(
                 f"{path}: lacks {len(missing)} of {len(by_name)} cases, as {missing[0]}; "
                 "run the experiment there with these settings."
             )
-        return cls({case: found[name] for name, case in by_name.items()})
+        return cls({case: parts[name] for name, case in by_name.items()})
 
 
 def _matches(case: Any, kind: type | None, fields: Mapping[str, Any]) -> bool:

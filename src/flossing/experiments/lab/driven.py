@@ -102,14 +102,14 @@ def floss(
         The cells, and their exponents in the flossing windows, shape (steps, networks, k).
     """
     states = eqx.filter_vmap(plan.flosser.init)(cells)
-    found = []
+    in_windows = []
     look(0, cells)
     for start in range(0, plan.steps, every):
         numbers = jnp.arange(start, min(start + every, plan.steps))
         cells, states, exponents = _block(cells, states, keys, numbers, inputs, plan)
-        found.append(np.asarray(exponents).swapaxes(0, 1))
+        in_windows.append(np.asarray(exponents).swapaxes(0, 1))
         look(start + len(numbers), cells)
-    return cells, np.concatenate(found)
+    return cells, np.concatenate(in_windows)
 
 
 @eqx.filter_jit
@@ -119,7 +119,7 @@ def _block(
     """The flossing steps of these numbers."""
     flosser = plan.flosser
 
-    def one(cell: PyTree, state: PyTree, key: Array) -> tuple[PyTree, PyTree, Array]:
+    def floss_network(cell: PyTree, state: PyTree, key: Array) -> tuple[PyTree, PyTree, Array]:
         arrays, rest = eqx.partition(cell, eqx.is_array)
 
         def step(carry: tuple, number: Array) -> tuple[tuple, Array]:
@@ -134,7 +134,7 @@ def _block(
         (arrays, state), exponents = jax.lax.scan(step, (arrays, state), numbers)
         return eqx.combine(arrays, rest), state, exponents
 
-    return over_realisations(one, cells, states, keys)
+    return over_realisations(floss_network, cells, states, keys)
 
 
 def _unseen(key: Array) -> Array:
@@ -146,7 +146,7 @@ def _unseen(key: Array) -> Array:
 def _spectra(
     cells: PyTree, keys: Array, inputs: Inputs, k: int, steps: int, state_warmup: int, warmup: int
 ) -> Array:
-    def one(cell: PyTree, key: Array) -> Array:
+    def of_network(cell: PyTree, key: Array) -> Array:
         input_key, state_key, basis_key = _unseen(key)
         return lyapunov_spectrum(
             cell,
@@ -158,7 +158,7 @@ def _spectra(
             key=basis_key,
         ).exponents
 
-    return over_realisations(one, cells, keys)
+    return over_realisations(of_network, cells, keys)
 
 
 def spectra(
@@ -171,19 +171,18 @@ def spectra(
     warmup: int = WARMUP,
 ) -> np.ndarray:
     """Exponents on input that flossing never saw, shape (networks, k), nats per step; lost: -inf."""
-    found = _spectra(cells, keys, inputs, num_exponents, num_steps, state_warmup, warmup)
-    return np.asarray(found)
+    return np.asarray(_spectra(cells, keys, inputs, num_exponents, num_steps, state_warmup, warmup))
 
 
 @eqx.filter_jit
 def _jacobians(cells: PyTree, keys: Array, inputs: Inputs, steps: int, state_warmup: int) -> Array:
-    def one(cell: PyTree, key: Array) -> Array:
+    def of_network(cell: PyTree, key: Array) -> Array:
         input_key, state_key, _ = _unseen(key)
         given = inputs(input_key, state_warmup + steps)
         state = run(cell, cell.initial_state(key=state_key), given[:state_warmup], state_warmup)
         return long_term_jacobian(cell, state, given[state_warmup:])
 
-    return over_realisations(one, cells, keys)
+    return over_realisations(of_network, cells, keys)
 
 
 def jacobians(
@@ -204,7 +203,7 @@ def in_double(cells: PyTree) -> PyTree:
 
 @eqx.filter_jit
 def _activity(cells: PyTree, keys: Array, inputs: Inputs, num_steps: int) -> Array:
-    def one(cell: PyTree, key: Array) -> Array:
+    def of_network(cell: PyTree, key: Array) -> Array:
         input_key, state_key, _ = _unseen(key)
 
         def step(state: PyTree, input: PyTree) -> tuple[PyTree, Array]:
@@ -214,7 +213,7 @@ def _activity(cells: PyTree, keys: Array, inputs: Inputs, num_steps: int) -> Arr
         start = cell.initial_state(key=state_key)
         return jax.lax.scan(step, start, inputs(input_key, num_steps))[1]
 
-    return over_realisations(one, cells, keys)
+    return over_realisations(of_network, cells, keys)
 
 
 def activity(

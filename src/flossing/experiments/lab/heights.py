@@ -41,7 +41,7 @@ def floss_heights(
     The exponents of a stack without feedback are those of its layers, each driven by the spikes from below.
     Heights do not change spikes, so each layer is solved for by itself, by bisection.
     """
-    found, below = [], inputs
+    heights, below = [], inputs
     for layer in hidden(network).layers:
         surrogate: Sigmoid = layer.surrogate  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -53,9 +53,9 @@ def floss_heights(
             )
             return first_exponent(changed, given, key)
 
-        found.append(bisected(exponent, target))
+        heights.append(bisected(exponent, target))
         below = layer.over_time(below)
-    return found
+    return heights
 
 
 def bisected(exponent: Callable[[Array], Array], target: float | Array) -> Float[Array, ""]:

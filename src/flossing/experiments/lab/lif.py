@@ -79,8 +79,8 @@ def at_rate(
     high = np.full(len(keys), 32.0)
     for _ in range(rounds):
         middle = np.sqrt(low * high)
-        found = firing_rates(with_input_gain(cells, middle), keys, inputs)
-        low = np.where(found < rate, middle, low)
-        high = np.where(found < rate, high, middle)
+        rates = firing_rates(with_input_gain(cells, middle), keys, inputs)
+        low = np.where(rates < rate, middle, low)
+        high = np.where(rates < rate, high, middle)
     factor = np.sqrt(low * high)
     return with_input_gain(cells, factor), factor

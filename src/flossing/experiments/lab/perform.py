@@ -86,7 +86,7 @@ def _opened(path: Path) -> Path:
 
 def _pieces(experiment: Experiment) -> dict[Any, Piece]:
     """What each case does, under a name that changes with what it does."""
-    found: dict[Any, Piece] = {}
+    pieces: dict[Any, Piece] = {}
     taken: set[str] = set()
     for index, (case, work) in enumerate(experiment.cases().items()):
         if isinstance(work, RunConfig):
@@ -100,10 +100,10 @@ def _pieces(experiment: Experiment) -> dict[Any, Piece]:
         name = file_name(f"{case_name(case)}-{digest}", taken)
         taken.add(name.lower())
         if isinstance(work, RunConfig):
-            found[case] = Run(index, name, {}, work)
+            pieces[case] = Run(index, name, {}, work)
         else:
-            found[case] = Call(index, name, work)
-    return found
+            pieces[case] = Call(index, name, work)
+    return pieces
 
 
 def _refuse_unfinished(path: Path, pieces: dict[Any, Piece]) -> None:

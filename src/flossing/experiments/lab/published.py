@@ -33,8 +33,8 @@ class Published:
             x, y: columns.
             chosen: values of other columns that tell the curve from others.
         """
-        found = [r for r in self.rows(name) if all(r[c] == v for c, v in chosen.items())]
-        return np.unique([(float(r[x]), float(r[y])) for r in found], axis=0)
+        rows = [r for r in self.rows(name) if all(r[c] == v for c, v in chosen.items())]
+        return np.unique([(float(r[x]), float(r[y])) for r in rows], axis=0)
 
     def curves(
         self, name: str, group: str, curve: str, x: str, y: str
@@ -47,11 +47,11 @@ class Published:
             curve: column that tells curves apart (a network's number, or ``mean``).
             x, y: columns.
         """
-        found: dict[float, dict[str, list]] = {}
+        groups: dict[float, dict[str, list]] = {}
         for row in self.rows(name):
-            by_name = found.setdefault(float(row[group]), {})
+            by_name = groups.setdefault(float(row[group]), {})
             by_name.setdefault(row[curve], []).append((float(row[x]), float(row[y])))
-        return {g: {c: np.array(p) for c, p in by_name.items()} for g, by_name in found.items()}
+        return {g: {c: np.array(p) for c, p in by_name.items()} for g, by_name in groups.items()}
 
 
 @functools.cache

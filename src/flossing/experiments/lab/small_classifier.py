@@ -172,12 +172,12 @@ def train(
     for epoch in range(schedule.epochs):
         now = [one_of(state.networks, i) for i in range(len(networks))]
         state = eqx.tree_at(lambda s: s.networks, state, stacked(change(now, epoch)))
-        state, found = train_block(state, keys, count, count, trainer)
-        by_name = {name: metric.value for name, metric in found.metrics.items()}
-        train = {name: x.mean(0) for name, x in (by_name | {"loss": found.loss}).items()}
+        state, metrics = train_block(state, keys, count, count, trainer)
+        by_name = {name: metric.value for name, metric in metrics.metrics.items()}
+        train = {name: x.mean(0) for name, x in (by_name | {"loss": metrics.loss}).items()}
         test = evaluate(state.networks, keys, trainer).metrics
         test = {name: metric.value for name, metric in test.items()}
-        rows.append((train, test, found.skipped.sum(0)))
+        rows.append((train, test, metrics.skipped.sum(0)))
     record = jax.tree.map(lambda *x: np.stack(x, 1), *rows)
     return [
         Trained(one_of(state.networks, i), *jax.tree.map(lambda x, i=i: x[i], record))

@@ -66,11 +66,11 @@ def over_seeds(
     random = np.random.default_rng(seed)
     count = len(arrays[0])
     known: dict[tuple[int, ...], float] = {}  # few seeds are drawn alike many times
-    found = []
+    resampled = []
     for _ in range(draws):
         chosen = tuple(sorted(random.integers(0, count, count).tolist()))
         if chosen not in known:
             known[chosen] = statistic(*(array[list(chosen)] for array in arrays))
-        found.append(known[chosen])
-    low, high = np.percentile(found, [2.5, 97.5])
+        resampled.append(known[chosen])
+    low, high = np.percentile(resampled, [2.5, 97.5])
     return Estimate(statistic(*arrays), float(low), float(high))

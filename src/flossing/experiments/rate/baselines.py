@@ -175,12 +175,12 @@ class Baselines(Experiment):
     def better(self, data: Data) -> dict[str, list[str]]:
         """Names of the methods that do better than adaptive flossing, by measure in words."""
         others, speed = self._others(), _speeds(data)
-        found = {
+        better = {
             MEASURES[measure]: [m for m in others if median[m] > median["adaptive"] + _NEAR]
             for measure, median in self.medians(data).items()
         }
         faster = [name for name in others if speed[name] < speed["adaptive"]]
-        return found | {"wall time to 95 %": faster}
+        return better | {"wall time to 95 %": faster}
 
     def figure(self, data: Data, published: Published) -> Figure:
         """Accuracy against epochs and against seconds, accuracies at the end, and where flossing loses."""
@@ -221,5 +221,5 @@ def _parameters(config: RunConfig) -> int:
 
 def _speeds(data: Data) -> dict[str, float]:
     """Median seconds to 95 % by method; infinite when half of the networks never got there."""
-    found = {case.method: part["seconds_to_95"].values for case, part in data.items()}
-    return {name: float(np.median(np.where(np.isnan(s), np.inf, s))) for name, s in found.items()}
+    seconds = {case.method: part["seconds_to_95"].values for case, part in data.items()}
+    return {name: float(np.median(np.where(np.isnan(s), np.inf, s))) for name, s in seconds.items()}

@@ -56,11 +56,11 @@ def figure(
         grid = result.add_gridspec(2, 2, width_ratios=(1.25, 1))
         by_epoch, by_time = (result.add_subplot(grid[i, 0]) for i in range(2))
         bars = result.add_subplot(grid[:, 1])
-        for name, look in looks.items():
+        for name, line in looks.items():
             part = parts[name]
             median = 100 * part["median_accuracy"]
-            by_epoch.plot(part["epoch"], median, **look)
-            by_time.plot(part["wall_seconds"], median, **look, label=METHODS[name].label)
+            by_epoch.plot(part["epoch"], median, **line)
+            by_time.plot(part["wall_seconds"], median, **line, label=METHODS[name].label)
         by_time.axvline(budget, color="0.6", linewidth=0.8)
         by_epoch.set(
             xlabel="training epoch",

@@ -191,8 +191,8 @@ class Chaos(Experiment):
     def _first(self, weights: jax.Array, keys: jax.Array) -> np.ndarray:
         """First exponents over many steps from states that flossing never saw."""
         start = jax.vmap(lambda k: jax.random.normal(jax.random.fold_in(k, 9), weights.shape[-1:]))
-        found = random_networks.spectra(weights, start(keys), 1, self.measured_steps)
-        return np.asarray(found)[:, 0]
+        exponents = random_networks.spectra(weights, start(keys), 1, self.measured_steps)
+        return np.asarray(exponents)[:, 0]
 
     def claims(self, data: Data, published: Published) -> Iterator[Claim]:
         """Published values, mean-field theory, growth of gradients, and flossing to zero."""

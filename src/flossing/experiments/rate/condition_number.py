@@ -84,7 +84,7 @@ class ConditionNumber(FlossedTanh):
         report("flossing")
         current = self.after_flossing(networks, num_exponents)
         report("singular values, gradients and covariant vectors")
-        found = along_trajectories(
+        measured = along_trajectories(
             current,
             networks.keys,
             networks.task,
@@ -98,13 +98,13 @@ class ConditionNumber(FlossedTanh):
             {
                 "log_singular_values": (
                     ("network", "horizon", "index"),
-                    found["log_singular_values"],
+                    measured["log_singular_values"],
                 ),
-                "log_gradient_norms": (("network", "steps_back"), found["log_gradient_norms"]),
-                "alignment": (("network", "mode"), found["alignment"]),
+                "log_gradient_norms": (("network", "steps_back"), measured["log_gradient_norms"]),
+                "alignment": (("network", "mode"), measured["alignment"]),
                 "singular_values_of_gradient": (
                     ("network", "index"),
-                    found["singular_values_of_gradient"],
+                    measured["singular_values_of_gradient"],
                 ),
                 "exponents": (("network", "index"), exponents),
             },
@@ -121,15 +121,15 @@ class ConditionNumber(FlossedTanh):
         horizons = part["horizon"].values
         long = horizons >= self.slope_from
         exponents = part["exponents"].values
-        found = {}
+        slopes = {}
         for m in DIRECTIONS:
             if m <= self.hidden_size:
                 logs = log_condition(part["log_singular_values"].values, m).mean(0)
                 predicted = (exponents[:, 0] - exponents[:, m - 1]).mean()
                 away = horizons[long] - horizons[long].mean()
                 measured = (away @ logs[long]) / (away @ away)
-                found[m] = Slope(predicted, measured, logs[-1] / np.log(10))
-        return found
+                slopes[m] = Slope(predicted, measured, logs[-1] / np.log(10))
+        return slopes
 
     def claims(self, data: Data, published: Published) -> Iterator[Claim]:
         """Growth is as predicted, and flossing most exponents slows it down."""

@@ -33,7 +33,7 @@ def draw(gain: float, size: int, count: int, seed: int) -> tuple[Array, Array]:
 def spectra(weights: Array, states: Array, k: int, num_steps: int, warmup: int = 300) -> Array:
     """The first k exponents of each network, shape (networks, k), nats per step."""
 
-    def one(weight: Array, state: Array) -> Array:
+    def of_network(weight: Array, state: Array) -> Array:
         return lyapunov_spectrum(
             Partial(step, weight),
             state,
@@ -45,7 +45,7 @@ def spectra(weights: Array, states: Array, k: int, num_steps: int, warmup: int =
             key=jax.random.key(0),
         ).exponents
 
-    return over_realisations(one, weights, states)
+    return over_realisations(of_network, weights, states)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,8 +77,8 @@ def _relaxed(weight: Array, key: Array, starts: int, warmup: int) -> tuple[Array
     """States on the attractor and converged first tangents, shapes (starts, N) and (starts, N, 1)."""
     states = jax.random.normal(key, (starts, len(weight)))
 
-    def one(state: Array) -> tuple[Array, Array]:
-        found = lyapunov_spectrum(
+    def relaxed(state: Array) -> tuple[Array, Array]:
+        spectrum = lyapunov_spectrum(
             Partial(step, weight),
             state,
             num_exponents=1,
@@ -86,21 +86,21 @@ def _relaxed(weight: Array, key: Array, starts: int, warmup: int) -> tuple[Array
             num_windows=1,
             key=key,
         )
-        return found.final_state, found.final_basis
+        return spectrum.final_state, spectrum.final_basis
 
-    return jax.lax.map(one, states)
+    return jax.lax.map(relaxed, states)
 
 
 def _mean_exponent(weight: Array, states: Array, bases: Array, window: int) -> tuple[Array, Any]:
     """The first exponent over a window, averaged; and where states and tangents end."""
 
-    def one(start: tuple[Array, Array]) -> tuple[Array, Array, Array]:
-        found = lyapunov_spectrum(
+    def along_window(start: tuple[Array, Array]) -> tuple[Array, Array, Array]:
+        spectrum = lyapunov_spectrum(
             Partial(step, weight), start[0], num_steps=window, basis=start[1], num_windows=1
         )
-        return found.exponents[0], found.final_state, found.final_basis
+        return spectrum.exponents[0], spectrum.final_state, spectrum.final_basis
 
-    exponents, *ends = jax.lax.map(one, (states, bases))
+    exponents, *ends = jax.lax.map(along_window, (states, bases))
     return exponents.mean(), ends
 
 
@@ -123,7 +123,7 @@ def floss(
     """
     optimiser = optax.adam(optax.cosine_decay_schedule(settings.learning_rate, settings.steps))
 
-    def one(weight: Array, key: Array) -> Track:
+    def floss_network(weight: Array, key: Array) -> Track:
         states, bases = _relaxed(weight, key, settings.starts, warmup)
         first, _ = _mean_exponent(weight, states, bases, warmup)
 
@@ -146,14 +146,14 @@ def floss(
         (weight, *_), rows = jax.lax.scan(update, start, targets)
         return Track(weight, *rows)
 
-    return over_realisations(one, weights, keys)
+    return over_realisations(floss_network, weights, keys)
 
 
 @eqx.filter_jit
 def log_gradient_norms(weights: Array, keys: Array, windows: tuple[int, ...], starts: int) -> Array:
     """Log norm of ``d lambda_1(T) / dJ`` for windows of T steps, shape (networks, starts, windows)."""
 
-    def one(weight: Array, key: Array) -> Array:
+    def of_network(weight: Array, key: Array) -> Array:
         states, bases = _relaxed(weight, key, starts, 300)
 
         def norms(start: tuple[Array, Array]) -> Array:
@@ -166,4 +166,4 @@ def log_gradient_norms(weights: Array, keys: Array, windows: tuple[int, ...], st
 
         return jax.lax.map(norms, (states, bases))
 
-    return over_realisations(one, weights, keys)
+    return over_realisations(of_network, weights, keys)

@@ -62,24 +62,24 @@ class Spectra(FlossedTanh):
         report("flossing")
         current = self.after_flossing(networks, num_exponents)
         spectra = networks.spectra(current, self.hidden_size, self.measured_steps)
-        found: dict[str, Any] = {"exponents": (("network", "index"), spectra)}
+        variables: dict[str, Any] = {"exponents": (("network", "index"), spectra)}
         if num_exponents in (0, max(self.flossed)):
             track = self._train(networks, current, report)
-            found["in_training"] = (("epoch", "network", "index"), np.array([*track.values()]))
-            found["epoch"] = [*track]
-        return xr.Dataset(found)
+            variables["in_training"] = (("epoch", "network", "index"), np.array([*track.values()]))
+            variables["epoch"] = [*track]
+        return xr.Dataset(variables)
 
     def _train(self, networks: Networks, start: Network, report: Report) -> dict[int, np.ndarray]:
         """Spectra at intervals of training without flossing, by epoch."""
         trainer = networks.trainer(None)
         state = begin(start, trainer)
         count = self.epochs_between
-        found = {0: networks.spectra(start, self.hidden_size, _STEPS_IN_TRAINING)}
+        by_epoch = {0: networks.spectra(start, self.hidden_size, _STEPS_IN_TRAINING)}
         for epoch in range(count, self.epochs + 1, count):
             state, _ = train_block(state, networks.keys, count, count, trainer)
-            found[epoch] = networks.spectra(state.networks, self.hidden_size, _STEPS_IN_TRAINING)
+            by_epoch[epoch] = networks.spectra(state.networks, self.hidden_size, _STEPS_IN_TRAINING)
             report(f"epoch {epoch} of {self.epochs}")
-        return found
+        return by_epoch
 
     def claims(self, data: Data, published: Published) -> Iterator[Claim]:
         """Flossed exponents are near zero."""

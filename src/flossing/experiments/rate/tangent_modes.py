@@ -35,7 +35,7 @@ def along_trajectories(
         steps) with respect to the recurrent matrix.
     """
 
-    def one(network: Network, key: Any) -> dict[str, Array]:
+    def of_network(network: Network, key: Any) -> dict[str, Array]:
         cell = network.cell
         input_key, basis_key, task_key = jax.random.split(key, 3)
         inputs = task.sample_inputs(input_key, 3 * _WARMUP + 50)
@@ -65,7 +65,7 @@ def along_trajectories(
         }
 
     part = (networks, keys)
-    return spread(lambda part: (over_realisations(one, *part),), part, axes=(0,))[0]
+    return spread(lambda part: (over_realisations(of_network, *part),), part, axes=(0,))[0]
 
 
 def _gradient(network: Network, task: Task, key: Any) -> Array:

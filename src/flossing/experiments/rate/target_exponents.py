@@ -146,10 +146,12 @@ class TargetExponents(Experiment):
 
         def measure(epoch: int, current: Network) -> None:
             steps = self.measured_steps
-            found = [measure_exponents(current, keys, trainer, 1, steps)[:, 0] for keys in streams]
+            exponents = [
+                measure_exponents(current, keys, trainer, 1, steps)[:, 0] for keys in streams
+            ]
             moments.append(epoch)
-            measured.append(np.mean(found, 0))
-            scatter.append(np.std(found, 0, ddof=1) / np.sqrt(self.repeats))
+            measured.append(np.mean(exponents, 0))
+            scatter.append(np.std(exponents, 0, ddof=1) / np.sqrt(self.repeats))
             report(f"flossing step {epoch} of {self.epochs}")
 
         schedule = self._schedule(target)

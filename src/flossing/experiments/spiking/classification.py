@@ -95,7 +95,7 @@ class Classifiers(Experiment):
             other = SigmoidNoise(self.architecture.steepness) if deterministic else None
             report("testing")
             size = self.schedule.batch_size
-            found = xr.Dataset(
+            numbers = xr.Dataset(
                 {name: ("epoch", record[name]) for name in ("loss", "train", "validation")}
                 | {
                     "spikes": (("epoch", "layer"), record["spikes"]),
@@ -105,8 +105,8 @@ class Classifiers(Experiment):
                 }
             )
             if case.seed == self.seeds_of(case.method)[0]:
-                found = found.assign(self.activity(data, network))
-        return found
+                numbers = numbers.assign(self.activity(data, network))
+        return numbers
 
     def activity(self, data: LabelledData, network: Stack) -> dict[str, Any]:
         """Spikes of one test sample, and how they differ between its repeats."""

@@ -125,12 +125,12 @@ class SpikingGradients(Experiment):
             lif_networks(keys, inputs, self.neurons, **constants), keys, inputs, rate, 7
         )
         report("exponents and gradients")
-        found = constants | {
+        by_network = constants | {
             "rate": firing_rates(cells, keys, inputs),
             "first_exponent": spectra(cells, keys, inputs, 1, self.measured_steps)[:, 0],
         }
         return xr.Dataset(
-            {name: ("network", values) for name, values in found.items()}
+            {name: ("network", values) for name, values in by_network.items()}
             | {"log_gradient": (("network", "horizon"), self.log_gradients(cells, keys))}
         )
 
@@ -150,13 +150,16 @@ class SpikingGradients(Experiment):
         report("flossing")
         flossed, _ = floss(cells, keys, self.inputs, plan)
         report("exponents and gradients")
-        found: dict[str, Any] = {}
+        variables: dict[str, Any] = {}
         for when, c in (("before", cells), ("after", flossed)):
             exponents = spectra(c, keys, self.inputs, self.shown, self.measured_steps)
-            found[f"exponents_{when}"] = (("network", "index"), exponents)
-            found[f"log_gradient_{when}"] = (("network", "horizon"), self.log_gradients(c, keys))
-            found[f"rate_{when}"] = ("network", firing_rates(c, keys, self.inputs))
-        return xr.Dataset(found)
+            variables[f"exponents_{when}"] = (("network", "index"), exponents)
+            variables[f"log_gradient_{when}"] = (
+                ("network", "horizon"),
+                self.log_gradients(c, keys),
+            )
+            variables[f"rate_{when}"] = ("network", firing_rates(c, keys, self.inputs))
+        return xr.Dataset(variables)
 
     def log_gradients(self, cells: LIFCell, keys: Array) -> np.ndarray:
         """Mean over trials of log |dL/dh_{T-h}|, shape (networks, horizon + 1), by h.
@@ -199,14 +202,14 @@ class SpikingGradients(Experiment):
 
     def figure(self, data: Data, published: Published) -> Figure:
         """Gradients against horizon, growth against exponent, and slow modes."""
-        found, modes = data[Drawn()], data[Flossing()]
-        exponents, logs = found["first_exponent"].values, found["log_gradient"].values
+        drawn, modes = data[Drawn()], data[Flossing()]
+        exponents, logs = drawn["first_exponent"].values, drawn["log_gradient"].values
         growth = slopes(logs, self.skip)
         with style():
             figure = Figure(figsize=(10.5, 6.2), layout="constrained")
             (traces, scatter, norms), (flat, slow, errors) = figure.subplots(2, 3)
             self._traces(traces, exponents, logs)
-            gain = np.log10(found["gain"].values)
+            gain = np.log10(drawn["gain"].values)
             _identity(scatter, exponents, growth, gain)
             scatter.set(
                 xlabel="surrogate exponent $\\lambda_1$ (per ms)",
@@ -251,7 +254,7 @@ class SpikingGradients(Experiment):
 def _log_gradients(
     cells: LIFCell, keys: Array, inputs: Poisson, horizon: int, trials: int
 ) -> Array:
-    def one(cell: LIFCell, key: Array) -> Array:
+    def of_network(cell: LIFCell, key: Array) -> Array:
         def trial(key: Array) -> Array:
             input_key, state_key, readout_key, label_key = jax.random.split(key, 4)
             given = inputs(input_key, 200 + horizon)
@@ -269,7 +272,7 @@ def _log_gradients(
         each = jax.random.split(jax.random.fold_in(key, 97), trials)
         return jnp.mean(jax.vmap(trial)(each), 0)[::-1]
 
-    return over_realisations(one, cells, keys)
+    return over_realisations(of_network, cells, keys)
 
 
 def slopes(logs: np.ndarray, skip: int) -> np.ndarray:

@@ -176,7 +176,7 @@ class SpikingSpectrum(Experiment):
         size, track = 2 * self.neurons, {}
         cells, _ = at_rate(self.build(), self.keys, self.inputs, self.rate)
 
-        def look(step: int, cells: LIFCell) -> None:
+        def measure(step: int, cells: LIFCell) -> None:
             track[step] = self.spectra(cells, size)
             report(f"flossing step {step}")
 
@@ -189,7 +189,7 @@ class SpikingSpectrum(Experiment):
             detach_warmup=True,
         )
         smooth = self.with_reset_gradient(cells, "ignored")
-        flossed, _ = floss(smooth, self.keys, self.inputs, plan, look, self.look_every)
+        flossed, _ = floss(smooth, self.keys, self.inputs, plan, measure, self.look_every)
         report("flossing with exact derivatives")
         exactly = dataclasses.replace(plan, num_exponents=self.flossed_exactly)
         when = {
@@ -231,19 +231,19 @@ class SpikingSpectrum(Experiment):
             weights = coupled.recurrent_weight
             alone = eqx.tree_at(lambda c: c.recurrent_weight, coupled, jnp.zeros_like(weights))
             silent = in_double(with_input_gain(alone, np.zeros(self.networks)))
-            size, steps, found = 2 * self.neurons, self.short, {}
+            size, steps, counts = 2 * self.neurons, self.short, {}
             for name, c in (("without_recurrence", alone), ("with_recurrence", coupled)):
                 spikes = activity(c, keys, inputs, WARMUP + steps)[:, WARMUP - 1 : -1] > 0
                 exponents = spectra(c, keys, inputs, size, steps, warmup=0)
                 rank = np.linalg.matrix_rank(jacobians(c, keys, inputs, steps), rtol=1e-11)
-                found[f"lost_{name}"] = size - rank
-                found[f"lost_in_spectrum_{name}"] = np.isneginf(exponents).sum(1)
-                found[f"fired_{name}"] = spikes.any(1).sum(1)
-                found[f"most_at_once_{name}"] = spikes.sum(2).max(1)
+                counts[f"lost_{name}"] = size - rank
+                counts[f"lost_in_spectrum_{name}"] = np.isneginf(exponents).sum(1)
+                counts[f"fired_{name}"] = spikes.any(1).sum(1)
+                counts[f"most_at_once_{name}"] = spikes.sum(2).max(1)
             # Membrane and synapse directions part like exp(-0.1 t): 100 steps are not enough for 1e-6.
             at_rest = spectra(silent, keys, inputs, size, 100, warmup=3 * WARMUP)
         anchors = np.repeat([-1 / MEMBRANE, -1 / SYNAPSE], self.neurons)
-        return found | {"error_at_rest": np.abs(at_rest - anchors).max(1)}
+        return counts | {"error_at_rest": np.abs(at_rest - anchors).max(1)}
 
     def reset(self, kind: str, report: Report) -> xr.Dataset:
         """Spectra of one kind of reset; it changes the activity, so the input weights are scaled again."""
@@ -258,32 +258,32 @@ class SpikingSpectrum(Experiment):
 
     def other_rates(self, report: Report) -> xr.Dataset:
         """Leading exponents against the firing rate."""
-        plain, found = self.build(), []
+        plain, exponents = self.build(), []
         for rate in self.rates:
             report(f"{rate:g} Hz")
             cells, _ = at_rate(plain, self.keys, self.inputs, rate)
-            found.append(self.spectra(cells, self.leading))
+            exponents.append(self.spectra(cells, self.leading))
         return xr.Dataset(
-            {"exponents": (("rate", "network", "lead"), found)}, {"rate": list(self.rates)}
+            {"exponents": (("rate", "network", "lead"), exponents)}, {"rate": list(self.rates)}
         )
 
     def claims(self, data: Data, published: Published) -> Iterator[Claim]:
         """Exact numbers at rest and at resets, slow modes after flossing, sharpness and rate matter."""
-        found = data[Flossing()]
+        numbers = data[Flossing()]
         k, few = self.flossed, self.flossed_exactly
-        track = found["without_reset_factor"].values
+        track = numbers["without_reset_factor"].values
         before, after = (mean_of_networks(track[step])[:k] for step in (0, -1))
         exact, flossed = (
-            mean_of_networks(found[f"exact_{when}"].values)
+            mean_of_networks(numbers[f"exact_{when}"].values)
             for when in ("before", "flossed_exactly")
         )
         yield Claim.at_most(
             "at rest: largest error of the exponents against -dt/tau_mem, -dt/tau_syn",
-            found["error_at_rest"].values.max(),
+            numbers["error_at_rest"].values.max(),
             1e-6,
         )
-        fired = found["fired_without_recurrence"]
-        missing = (found["lost_without_recurrence"] - fired).where(fired > 0)  # or nothing is shown
+        lost, fired = numbers["lost_without_recurrence"], numbers["fired_without_recurrence"]
+        missing = (lost - fired).where(fired > 0)  # or nothing is shown
         yield Claim.at_most(
             f"without recurrence: |lost directions - neurons that fired in {self.short} ms|, largest",
             np.abs(missing.values).max(),
@@ -311,7 +311,7 @@ class SpikingSpectrum(Experiment):
             np.abs(exact[:k] - before).mean(),
             0.005,
         )
-        scans = {"sharpness": found["by_sharpness"], "rate": data[Rates()]["exponents"]}
+        scans = {"sharpness": numbers["by_sharpness"], "rate": data[Rates()]["exponents"]}
         for name, scan in scans.items():
             first = scan.values[:, :, 0].mean(1)
             text = f"range of lambda_1 over {name} (from {first[0]:+.3f} to {first[-1]:+.3f})"

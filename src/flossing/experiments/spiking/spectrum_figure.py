@@ -50,20 +50,20 @@ def mean_of_networks(values: np.ndarray) -> np.ndarray:
     return np.where(lost, 0, values).sum(0) / count
 
 
-def _spectra(axis: Any, found: xr.Dataset, k: int) -> None:
+def _spectra(axis: Any, numbers: xr.Dataset, k: int) -> None:
     """Before and after flossing, with the exact derivatives (solid) and without the reset factor (dashed)."""
     names = {"before": "before", "after": "after", "flossed_exactly": "exact flossing"}
     shades = dict(zip(names, ("0.4", *COLOURS[:2]), strict=True))
     for when, name in names.items():
-        values = found[f"exact_{when}"].values
+        values = numbers[f"exact_{when}"].values
         finite = np.where(np.isfinite(values), values, np.nan)
         axis.plot(range(1, values.shape[1] + 1), finite.T, color=shades[when], lw=0.4, alpha=0.4)
         _mean(axis, values, shades[when], f"{name}, exact")
     for when, step in (("before", 0), ("after", -1)):
-        values = found["without_reset_factor"].values[step]
+        values = numbers["without_reset_factor"].values[step]
         _mean(axis, values, shades[when], f"{when}, reset factor left out", "--")
     axis.axvline(k + 0.5, color="k", linewidth=0.6, linestyle=":")
-    _label(axis, f"k = {k} of {found.sizes['index']} flossed")
+    _label(axis, f"k = {k} of {numbers.sizes['index']} flossed")
 
 
 def _mean(axis: Any, values: np.ndarray, colour: str, label: str, line: str = "-") -> None:

@@ -160,20 +160,20 @@ class SpikeTrainMatching(Experiment):
         state, curves, validation = begin(stacked([network]), trainer), [], []
         for some in keys:
             swapped = with_escape(one_of(state.networks, 0), self.escapes(other))
-            found = _look(swapped, task, other_trials, jax.random.fold_in(some[0], 1))
-            validation.append(float(found[1]))
+            _, distance = _look(swapped, task, other_trials, jax.random.fold_in(some[0], 1))
+            validation.append(float(distance))
             state, metrics = train_block(state, train_key[None], len(some), len(some), trainer)
             curves.append({name: m.value[:, 0] for name, m in metrics.metrics.items()})
             report(f"distance {float(curves[-1]['distance'][-1]):.3g}")
         repeats = self.repeats if trials > 1 else 2
         (hidden, output), _ = _look(one_of(state.networks, 0), task, repeats, look_key)
         joined = jax.tree.map(lambda *x: np.concatenate(x).astype(float), *curves)
-        found = self.summary(joined, np.array(validation), np.asarray(hidden), np.asarray(output))
+        summary = self.summary(joined, np.array(validation), np.asarray(hidden), np.asarray(output))
         if case.seed != self.seeds[0]:
-            return found
+            return summary
         target = self.raster.sample(look_key).targets
         rasters = {"target": target, "before": before[0], "after": output[0]}
-        return found.assign(
+        return summary.assign(
             {n: (("step", "neuron"), np.asarray(x, np.int8)) for n, x in rasters.items()}
         )
 

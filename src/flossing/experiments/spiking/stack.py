@@ -165,7 +165,7 @@ class SpikingStack(Experiment):
             start, task, data, self.schedule, kept, given, target, keys["order"]
         )
         report("measuring")
-        found: dict[str, Any] = {
+        variables: dict[str, Any] = {
             "accuracy": (("condition", "epoch"), [d.test["accuracy"] for d in trained]),
             "loss": (("condition", "epoch"), [d.train["cross-entropy"] for d in trained]),
             "rates": (
@@ -184,10 +184,10 @@ class SpikingStack(Experiment):
         for when, networks in (("start", start), ("end", [d.network for d in trained])):
             rows = [_measured(self, n, rasters, labels, unseen, keys["basis"]) for n in networks]
             for name, dims in axes.items():
-                found[f"{name}_{when}"] = (dims, [np.asarray(row[name]) for row in rows])
+                variables[f"{name}_{when}"] = (dims, [np.asarray(row[name]) for row in rows])
         shown = [np.asarray(row["raster"], np.int8) for row in rows]
-        found["raster"] = (("condition", "layer", "step", "neuron"), shown)
-        return xr.Dataset(found, {"condition": list(CONDITIONS)})
+        variables["raster"] = (("condition", "layer", "step", "neuron"), shown)
+        return xr.Dataset(variables, {"condition": list(CONDITIONS)})
 
     def started(
         self, depth: int, data: LabelledSplit, given: Array, keys: dict[str, Array]
@@ -196,13 +196,13 @@ class SpikingStack(Experiment):
         shape = dataclasses.replace(self.shape, layers=depth)
         plain = shape.build(self.task.randman, keys["weights"])
         target, ones = jnp.asarray(self.target), [1.0] * depth
-        one = with_derivatives(plain, self.steepness, ones)
-        each = floss_each(one, given, target, keys["floss"])
+        unit_height = with_derivatives(plain, self.steepness, ones)
+        each = floss_each(unit_height, given, target, keys["floss"])
         networks = {
             AREA: with_derivatives(plain, self.steepness, [self.steepness / 4] * depth),
-            HEIGHT: one,
+            HEIGHT: unit_height,
             STEEP: with_derivatives(plain, self.steep, ones),
-            JOINT: floss_together(one, given, target, keys["floss"]),
+            JOINT: floss_together(unit_height, given, target, keys["floss"]),
             EACH: each,
             KEPT: each,
         }
@@ -217,27 +217,27 @@ class SpikingStack(Experiment):
         for depth in self.depths:
             yield from self._claims_of(self.found(data, depth), f"{depth} layers: ")
 
-    def _claims_of(self, found: xr.Dataset, words: str) -> Iterator[Claim]:
-        layers = found["layers_start"].values
+    def _claims_of(self, stacks: xr.Dataset, words: str) -> Iterator[Claim]:
+        layers = stacks["layers_start"].values
         union = -np.sort(-layers.reshape(*layers.shape[:2], -1), -1)[..., : self.num_exponents]
         yield Claim.at_most(
             words + "largest |exponent of the stack - union of its layers| (nats per step)",
-            np.abs(found["stack_start"].values - union).max(),
+            np.abs(stacks["stack_start"].values - union).max(),
             0.02,
         )
-        first = found["layers_start"].sel(condition=EACH).values[..., 0]
+        first = stacks["layers_start"].sel(condition=EACH).values[..., 0]
         yield Claim.at_most(
             words + "largest |first exponent of a layer - target|, flossed, unseen spikes",
             np.abs(first - self.target).max(),
             0.02,
         )
-        grown = growth(found["gradients_start"].values, self.task)
+        grown = growth(stacks["gradients_start"].values, self.task)
         yield Claim.at_most(
             words + "median |growth of a layer's gradient - growth predicted from exponents|",
             np.median(np.abs(grown - predicted_growth(layers[..., 0], self.task))),
             0.02,
         )
-        final = found["accuracy"][..., -1]
+        final = stacks["accuracy"][..., -1]
         best = final.sel(condition=PLAIN).max("condition", skipna=False)
         for name in (EACH, KEPT):
             gain = 100 * (final.sel(condition=name) - best).values
@@ -247,8 +247,8 @@ class SpikingStack(Experiment):
 
     def figure(self, data: Data, published: Published) -> Figure:
         """One row for each depth: accuracy, exponents, gradients by layer and lag, rates; rasters below."""
-        found = {depth: self.found(data, depth) for depth in self.depths}
-        return stack_figure(found, (HEIGHT, KEPT), self)
+        by_depth = {depth: self.found(data, depth) for depth in self.depths}
+        return stack_figure(by_depth, (HEIGHT, KEPT), self)
 
 
 @eqx.filter_jit

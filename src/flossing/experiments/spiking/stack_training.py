@@ -95,14 +95,14 @@ def train_stacks(
     count = len(order) // schedule.epochs
     noise = jax.vmap(lambda k: jax.random.split(k, count))(noises).ravel()
     noise = jnp.append(noise, jax.random.fold_in(key, 0))
-    found = []
+    by_epoch = []
 
     def change(networks: list[Stack], epoch: int) -> list[Stack]:
         for index in np.flatnonzero(kept):
             networks[index] = floss_each(networks[index], stream, target, bases[epoch])
-        found.append([heights(network) for network in networks])
+        by_epoch.append([heights(network) for network in networks])
         return networks
 
     trials = Trials(schedule, data, order, task.num_steps, noise, task)
     trained = train(networks, trials, schedule, change)
-    return trained, np.swapaxes(np.array(found), 0, 1)
+    return trained, np.swapaxes(np.array(by_epoch), 0, 1)

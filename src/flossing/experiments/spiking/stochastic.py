@@ -120,7 +120,7 @@ class Stochastic(Experiment):
     def binary(self, report: Report) -> xr.Dataset:
         """First exponents with noise and matching surrogate, and with that surrogate but no noise."""
         keys = jax.random.split(jax.random.key(self.seed), self.binary_networks)
-        bits, found = Copy(1).sample_inputs, {"stochastic": [], "deterministic": []}
+        bits, exponents = Copy(1).sample_inputs, {"stochastic": [], "deterministic": []}
         for steepness in self.steepnesses:
             report(f"binary networks, steepness {steepness:g}")
             values = jnp.full(len(keys), steepness)
@@ -132,10 +132,10 @@ class Stochastic(Experiment):
             noisy = eqx.filter_vmap(
                 lambda key, b: BinaryCell(1, self.units, escape=SigmoidNoise(b), key=key)
             )(keys, values)
-            found["stochastic"].append(self.first(noisy, keys, WithNoise(bits, self.units)))
-            found["deterministic"].append(self.first(cells, keys, bits))
+            exponents["stochastic"].append(self.first(noisy, keys, WithNoise(bits, self.units)))
+            exponents["deterministic"].append(self.first(cells, keys, bits))
         return xr.Dataset(
-            {name: (("steepness", "network"), values) for name, values in found.items()},
+            {name: (("steepness", "network"), values) for name, values in exponents.items()},
             {"steepness": list(self.steepnesses)},
         )
 
@@ -158,7 +158,7 @@ class Stochastic(Experiment):
             report(f"LIF networks, steepness of noise {steepness:g}")
             noise = eqx.filter_vmap(SigmoidNoise)(jnp.full(len(keys), steepness))
             noisy = with_escape(cells, NoiseBesideSurrogate(noise, cells.surrogate))
-            first.append([self.first(noisy, keys, one) for one in each])
+            first.append([self.first(noisy, keys, draw) for draw in each])
             rates.append(firing_rates(noisy, keys, each[0]))
         return xr.Dataset(
             {
@@ -188,12 +188,12 @@ class Stochastic(Experiment):
         report("flossing")
         flossed, _ = floss(cells, keys, inputs, plan)
         report("exponents")
-        found: dict[str, Any] = {}
+        variables: dict[str, Any] = {}
         for when, c in (("before", cells), ("after", flossed)):
             exponents = spectra(c, keys, inputs, self.shown, self.measured_steps)
-            found[f"exponents_{when}"] = (("network", "index"), exponents)
-            found[f"rate_{when}"] = ("network", firing_rates(c, keys, inputs))
-        return xr.Dataset(found)
+            variables[f"exponents_{when}"] = (("network", "index"), exponents)
+            variables[f"rate_{when}"] = ("network", firing_rates(c, keys, inputs))
+        return xr.Dataset(variables)
 
     @functools.cached_property
     def mean_field(self) -> dict[str, list[float]]:

@@ -204,8 +204,8 @@ class SpikingXOR(Experiment):
 
         def miss(sharpness: float) -> float:
             config = self.run(case, sharpness)
-            found = measure_exponents(config.networks(), config.keys(), config.trainer, 1, 500)
-            return abs(float(np.median(found)) - self.target(case.delay))
+            exponents = measure_exponents(config.networks(), config.keys(), config.trainer, 1, 500)
+            return abs(float(np.median(exponents)) - self.target(case.delay))
 
         return min(self.tried, key=miss)
 
@@ -226,8 +226,8 @@ class SpikingXOR(Experiment):
         trials = [trial(outcome, number) for number in range(self.networks)]
         with np.errstate(divide="ignore", invalid="ignore"):
             logs = np.log10(data["gradient_norm"].values)
-        rates = [1000 * one["spikes"].mean() / self.cell.time_step for one in trials]
-        found = learned(outcome).assign(
+        rates = [1000 * parts["spikes"].mean() / self.cell.time_step for parts in trials]
+        numbers = learned(outcome).assign(
             firing_rate=("network", rates),
             largest_log10_gradient_norm=("network", logs.max(0)),
             epochs_with_non_finite_gradient=("network", data["skipped"].values.sum(0)),
@@ -235,12 +235,12 @@ class SpikingXOR(Experiment):
             sharpness=cell.sharpness,
         )
         if (case.task, case.delay) != self.shown or case.method not in self.schedules:
-            return found
+            return numbers
         epochs = np.arange(0, len(accuracy), -(-len(accuracy) // SHOWN))
         logs = smooth_nan(np.where(np.isfinite(logs), logs, np.nan))
         courses = {"course": smooth(accuracy, 10), "log10_gradient_course": logs}
-        found = found.assign({n: (("epoch", "network"), c[epochs]) for n, c in courses.items()})
-        return found.assign(_labelled(trials[0])).assign_coords(epoch=epochs)
+        numbers = numbers.assign({n: (("epoch", "network"), c[epochs]) for n, c in courses.items()})
+        return numbers.assign(_labelled(trials[0])).assign_coords(epoch=epochs)
 
     def claims(self, data: Data, published: Published) -> Iterator[Claim]:
         """Adaptively flossed networks solve what others do not, and do not come to harm."""
@@ -285,13 +285,14 @@ class SpikingXOR(Experiment):
         return spiking_xor_figure(against, shown, self)
 
 
-def _labelled(one: dict[str, np.ndarray]) -> dict[str, Any]:
+def _labelled(parts: dict[str, np.ndarray]) -> dict[str, Any]:
     """The parts of a trial with the names of their axes; spikes as small numbers."""
+    right = (parts["outputs"] > 0) == (parts["targets"] > 0.5)
     return {
-        "inputs": (("time", "channel"), one["inputs"].astype(np.int8)),
-        "spikes": (("time", "neuron"), one["spikes"].astype(np.int8)),
-        "right": ("bin", ((one["outputs"] > 0) == (one["targets"] > 0.5))[:, 0].astype(np.int8)),
-        "asked": ("bin", one["mask"].astype(np.int8)),
+        "inputs": (("time", "channel"), parts["inputs"].astype(np.int8)),
+        "spikes": (("time", "neuron"), parts["spikes"].astype(np.int8)),
+        "right": ("bin", right[:, 0].astype(np.int8)),
+        "asked": ("bin", parts["mask"].astype(np.int8)),
     }
 
 

@@ -55,7 +55,7 @@ def _of_one(network: Any, task: Task, key: jax.Array) -> Sequence[float]:
     trial = jax.eval_shape(task.sample, key).inputs
     horizon = task.horizon or jax.tree.leaves(trial)[0].shape[0]
     input_key, key = jax.random.split(key)
-    found = measure(
+    measured = measure(
         network.cell,
         network.initial_state,
         task.sample_inputs(input_key, max(300, 2 * horizon)),
@@ -65,13 +65,13 @@ def _of_one(network: Any, task: Task, key: jax.Array) -> Sequence[float]:
         time_step=None,
         key=key,
     )
-    logs = found.log_singular_values
-    half = found.exponents[: max(1, found.state_dimension // 2)]
+    logs = measured.log_singular_values
+    half = measured.exponents[: max(1, measured.state_dimension // 2)]
     signal = signal_of(network, task, key)
     return (
         np.nan if signal is None else signal,
-        found.decades,
-        found.measured_decades,
+        measured.decades,
+        measured.measured_decades,
         float(half.mean()) * horizon / np.log(10),
         float(logs[0] - np.median(logs)) / np.log(10),
         float(horizon),

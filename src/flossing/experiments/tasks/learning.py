@@ -77,10 +77,10 @@ def learn(setup: Setup, report: Report) -> xr.Dataset:
     chosen = np.arange(TUNING, TUNING + setup.networks)
     rates = np.full(setup.networks, setup.rates[best])
     trained = _trained(setup, _some(ready, chosen), keys[chosen], rates)
-    found = evaluate(trained.networks, keys[chosen], _trainer(setup, None), 512)
+    tested = evaluate(trained.networks, keys[chosen], _trainer(setup, None), 512)
     return xr.Dataset(
         {
-            "test_skill": ("network", skill(_first(found.metrics))),
+            "test_skill": ("network", skill(_first(tested.metrics))),
             "skill": (("epoch", "network"), trained.skill),
             "gradient": (("epoch", "network"), trained.gradient),
             "tuning_skill": (("rate", "tuning"), tuning),
@@ -171,10 +171,10 @@ def _mapped(change: Callable, networks: PyTree, keys: Array) -> PyTree:
     """``change(network, key)`` of networks along the leading axis, one after the other."""
     arrays, rest = eqx.partition(networks, eqx.is_array)
 
-    def one(given: tuple) -> PyTree:
+    def of_network(given: tuple) -> PyTree:
         return eqx.filter(change(eqx.combine(given[0], rest), given[1]), eqx.is_array)
 
-    return eqx.combine(jax.lax.map(one, (arrays, keys)), rest)
+    return eqx.combine(jax.lax.map(of_network, (arrays, keys)), rest)
 
 
 def _some(state: TrainState, chosen: Any) -> TrainState:
@@ -214,5 +214,5 @@ def _trained(setup: Setup, state: TrainState, keys: Array, rates: np.ndarray) ->
 def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
     """What it returns, and the processor's seconds that it takes."""
     start = time.process_time()
-    found = jax.block_until_ready(work())
-    return found, time.process_time() - start
+    outcome = jax.block_until_ready(work())
+    return outcome, time.process_time() - start

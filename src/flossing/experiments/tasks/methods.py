@@ -34,18 +34,18 @@ def remedies(cell: CellSpec, horizon: int | None) -> dict[str, Method]:
         cell: the network as it is without any of them.
         horizon: of the task, in steps; without one, what needs it is left out.
     """
-    found = {"nothing": Method(cell=cell, clip=False), "clipping": Method(cell=cell)}
+    methods = {"nothing": Method(cell=cell, clip=False), "clipping": Method(cell=cell)}
     if isinstance(cell, GRUSpec | LSTMSpec):
         if horizon is not None:
-            found["chrono gates"] = Method(cell=_with(cell, chrono=float(horizon)))
-        found["open gates"] = Method(cell=_with(cell, openness=3.0))
+            methods["chrono gates"] = Method(cell=_with(cell, chrono=float(horizon)))
+        methods["open gates"] = Method(cell=_with(cell, openness=3.0))
     if isinstance(cell, TanhSpec | GRUSpec | LSTMSpec):
-        found["orthogonal"] = Method(cell=_with(cell, recurrent="orthogonal"))
+        methods["orthogonal"] = Method(cell=_with(cell, recurrent="orthogonal"))
     if isinstance(cell, TanhSpec) and cell.layers == 1:
-        found["gain tuned"] = Method(cell=cell, first_exponent=0.0)
+        methods["gain tuned"] = Method(cell=cell, first_exponent=0.0)
         penalised = PenalisedSpec(cell.hidden_size, weight=1 / BATCH_SIZE)
-        found["Jacobian penalty"] = Method(cell=penalised)
-    return found | flossings(cell, horizon)
+        methods["Jacobian penalty"] = Method(cell=penalised)
+    return methods | flossings(cell, horizon)
 
 
 def flossings(cell: CellSpec, horizon: int | None) -> dict[str, Method]:
@@ -73,21 +73,21 @@ def flossings(cell: CellSpec, horizon: int | None) -> dict[str, Method]:
             "flossed, lifted only": (cell, Before(num_exponents=nearly_all, penalty="below")),
             "adaptive, held only": (cell, Adaptive(num_exponents=nearly_all, penalty="above")),
         }
-    found = {n: Method(cell=c, schedule=s, flosses=True) for n, (c, s) in kinds.items()}
+    methods = {n: Method(cell=c, schedule=s, flosses=True) for n, (c, s) in kinds.items()}
     if isinstance(cell, TanhSpec) and cell.layers == 1:
-        found["errors flossed, few"] = Method(cell=cell, error_directions=few, flosses=True)
-    return found
+        methods["errors flossed, few"] = Method(cell=cell, error_directions=few, flosses=True)
+    return methods
 
 
 def _spiking(cell: LIFSpec, horizon: int | None) -> dict[str, Method]:
     """Of spiking networks: weights, or the heights of surrogate derivatives alone."""
     weights = Before(num_exponents=cell.hidden_size // 2)
-    found = {"flossed, half": Method(cell=cell, schedule=weights, flosses=True)}
+    methods = {"flossed, half": Method(cell=cell, schedule=weights, flosses=True)}
     if horizon is not None:
         response = (cell.membrane_time_constant + cell.synapse_time_constant) / cell.time_step
         heights = Heights(response=response)
-        found["heights"] = Method(cell=cell, schedule=heights, flosses=True)
-    return found
+        methods["heights"] = Method(cell=cell, schedule=heights, flosses=True)
+    return methods
 
 
 def _with(cell: CellSpec, **changes: Any) -> CellSpec:

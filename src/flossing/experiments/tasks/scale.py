@@ -79,7 +79,7 @@ class Scale(Experiment):
 
     def cases(self) -> dict[Trained, Work]:
         """Clipping, orthogonal weights, and each number of exponents, at each size."""
-        found = {}
+        work = {}
         for units, delay, epochs in self.sizes:
             cases = [Trained(units, delay, None), Trained(units, delay, None, True)]
             for case in [*cases, *(Trained(units, delay, k) for k in self.flossed)]:
@@ -91,8 +91,8 @@ class Scale(Experiment):
                     rates=(self.learning_rate,),
                     seed=self.seed,
                 )
-                found[case] = functools.partial(learn, setup)
-        return found
+                work[case] = functools.partial(learn, setup)
+        return work
 
     def _method(self, case: Trained) -> Method:
         recurrent = "orthogonal" if case.orthogonal else "gaussian"
