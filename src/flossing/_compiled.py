@@ -137,9 +137,9 @@ def _machine() -> str:
 
 
 def _make_room(folder: Path) -> None:
-    found = [(f.stat(), f) for f in folder.rglob("*") if f.is_file()]
-    total = sum(status.st_size for status, _ in found)
-    for status, file in sorted(found, key=lambda pair: pair[0].st_mtime):
+    files = [(f.stat(), f) for f in folder.rglob("*") if f.is_file()]
+    total = sum(status.st_size for status, _ in files)
+    for status, file in sorted(files, key=lambda pair: pair[0].st_mtime):
         if total <= LIMIT:
             return
         file.unlink(missing_ok=True)

@@ -14,11 +14,11 @@ _OTHERS = ("jaxtyping", "torch", "flax", "distributed")
 
 def versions(names: tuple[str, ...] = CORE) -> dict[str, str]:
     """Versions of packages by name; those that are not installed are left out. Nothing is imported."""
-    found = {}
+    installed = {}
     for name in names:
         with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
+            installed[name] = metadata.version(name)
+    return installed
 
 
 def devices() -> list[str]:

@@ -184,14 +184,14 @@ def _rooms() -> list[Any]:
 
 def _of_object(thing: Any) -> list[str]:
     if inspect.isclass(thing) or inspect.isroutine(thing):
-        found = _of_class(thing)
+        keys = _of_class(thing)
         if inspect.isclass(thing) and _is_ours(thing):
             has = inspect.signature(thing).parameters
-            found += [key for name, key in _SETTINGS.items() if name in has]
+            keys += [key for name, key in _SETTINGS.items() if name in has]
         ours = _is_ours(thing)
     else:
         parts = list(_parts(thing))
-        found = [key for part in parts for key in [*_of_class(type(part)), *_of_settings(part)]]
+        keys = [key for part in parts for key in [*_of_class(type(part)), *_of_settings(part)]]
         ours = any(_is_ours(type(part)) for part in parts)
     if not ours:
         name = getattr(thing, "__name__", type(thing).__name__)
@@ -199,7 +199,7 @@ def _of_object(thing: Any) -> list[str]:
             f"used: {name} holds nothing of flossing; give results, cells, schedules or tasks of the "
             "library, or their names."
         )
-    return found
+    return keys
 
 
 def _parts(thing: Any) -> Iterator[Any]:
@@ -225,14 +225,14 @@ def _is_ours(kind: Any) -> bool:
 
 def _of_class(kind: Any) -> list[str]:
     """Keys for a class or function: its own, those of what it inherits from, those of its room."""
-    found = []
+    keys = []
     for ancestor in inspect.getmro(kind) if inspect.isclass(kind) else [kind]:
         if _is_ours(ancestor):
             name, rooms = ancestor.__name__, ancestor.__module__.split(".")[1:]
             for known in [name, *(f"{room}.{name}" for room in rooms)]:
-                found += _KEYS.get(known, [])
-            found += [key for room in rooms if room in _ROOMS for key in _ROOMS[room].split()]
-    return found
+                keys += _KEYS.get(known, [])
+            keys += [key for room in rooms if room in _ROOMS for key in _ROOMS[room].split()]
+    return keys
 
 
 def _of_settings(thing: Any) -> list[str]:
@@ -240,17 +240,17 @@ def _of_settings(thing: Any) -> list[str]:
     if not _is_ours(type(thing)):
         return []
     usual = inspect.signature(type(thing)).parameters
-    found = [
+    keys = [
         key
         for name, key in _SETTINGS.items()
         if name in usual and getattr(thing, name, usual[name].default) != usual[name].default
     ]
     if isinstance(surrogate := getattr(thing, "surrogate", None), str):
-        found += _of_class(surrogates.by_name()[surrogate])
+        keys += _of_class(surrogates.by_name()[surrogate])
     recurrent = getattr(thing, "recurrent", None)
     if isinstance(recurrent, str) and recurrent != usual["recurrent"].default:
-        found += _of_class(initialisers.BY_NAME[recurrent])
-    return found
+        keys += _of_class(initialisers.BY_NAME[recurrent])
+    return keys
 
 
 @functools.cache

@@ -60,12 +60,12 @@ def interval_variation(spikes: ArrayLike, *, min_intervals: int = 2) -> np.ndarr
     check_integer("min_intervals", min_intervals, 1)
     trains = _trains(spikes, (2, 3))
     trains = trains.reshape(-1, *trains.shape[-2:])
-    found = np.full(trains.shape[-1], np.nan)
+    variation = np.full(trains.shape[-1], np.nan)
     for neuron in range(trains.shape[-1]):
         intervals = np.concatenate([interspike_intervals(t) for t in trains[:, :, neuron]])
         if len(intervals) >= min_intervals:
-            found[neuron] = intervals.std() / intervals.mean()
-    return found
+            variation[neuron] = intervals.std() / intervals.mean()
+    return variation
 
 
 def fano_factors(spikes: ArrayLike, *, window: int) -> np.ndarray:

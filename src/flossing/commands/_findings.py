@@ -67,12 +67,12 @@ def _numbers(report: Report) -> Table:
 
 def _of_attractor(report: Report) -> list[tuple[str, str]]:
     """Kaplan-Yorke dimension and entropy rate, or how to find them."""
-    found = {
+    numbers = {
         "Kaplan-Yorke dimension": dimension(report),
         "entropy rate (nats per step)": entropy(report),
     }
     missing = "takes more exponents: --num-exponents all"
-    return [(name, missing if x is None else f"{x:.4g}") for name, x in found.items()]
+    return [(name, missing if x is None else f"{x:.4g}") for name, x in numbers.items()]
 
 
 def _explain(console: Console, finding: Finding) -> None:

@@ -78,13 +78,13 @@ def read_base(arguments: Sequence[str]) -> RunConfig | None:
 
 def value_of(option: str, arguments: Sequence[str]) -> str | None:
     """The value that the command line gives to an option, the last one where there are several."""
-    found = None
+    value = None
     for i, argument in enumerate(arguments):
         if argument.startswith(f"{option}="):
-            found = argument.split("=", 1)[1]
+            value = argument.split("=", 1)[1]
         elif argument == option and i + 1 < len(arguments):
-            found = arguments[i + 1]
-    return found
+            value = arguments[i + 1]
+    return value
 
 
 def _choices(arguments: Sequence[str], names: Sequence[str]) -> tuple[dict[str, str], list[str]]:
@@ -131,9 +131,9 @@ def _with_none(arguments: Sequence[str], options: dict[str, Any]) -> Iterator[st
                 yield word
                 continue
         name, _, field = option[2:].replace("-", "_").partition(".")
-        found = options.get(name, ())
-        found = found.get(field, ()) if isinstance(found, dict) else found
-        may_be_absent = found and types.NoneType in typing.get_args(found[0])
+        declared = options.get(name, ())
+        declared = declared.get(field, ()) if isinstance(declared, dict) else declared
+        may_be_absent = declared and types.NoneType in typing.get_args(declared[0])
         absent = may_be_absent and value.lower() in ("none", "null")
         value = "None" if absent else value
         yield f"{option}={value}" if word.startswith("--") else value
@@ -142,13 +142,13 @@ def _with_none(arguments: Sequence[str], options: dict[str, Any]) -> Iterator[st
 def _dataclass(name: str, options: dict[str, Any]) -> Any:
     """A dataclass with these options, which tyro reads."""
     fields: list[Any] = []
-    for option, found in options.items():
-        if isinstance(found, dict):
-            if found:
-                group = _dataclass(option, found)
+    for option, declared in options.items():
+        if isinstance(declared, dict):
+            if declared:
+                group = _dataclass(option, declared)
                 fields.append((option, group, dataclasses.field(default_factory=group)))
         else:
-            fields.append((option, found[0], dataclasses.field(default=found[1])))
+            fields.append((option, declared[0], dataclasses.field(default=declared[1])))
     return dataclasses.make_dataclass(name, fields, kw_only=True)
 
 

@@ -100,13 +100,13 @@ def steps_of(options: Arguments, config: RunConfig) -> int:
     return usual if options.steps is None else options.steps
 
 
-def examined(options: Arguments, found: Driven, config: RunConfig) -> Report:
+def examined(options: Arguments, system: Driven, config: RunConfig) -> Report:
     """The report on a network.
 
     Raises:
         ValueError: options that do not fit, or a state that is or becomes NaN.
     """
-    size, count = dimension(found.state), options.num_exponents
+    size, count = dimension(system.state), options.num_exponents
     if isinstance(count, int):
         check_integer("num_exponents", count, 1)
         if count > size:
@@ -115,7 +115,7 @@ def examined(options: Arguments, found: Driven, config: RunConfig) -> Report:
             )
     count = size if count == "all" else count or USUAL
     horizon = options.horizon or horizon_of(config.task)
-    step, state, inputs, key = found
+    step, state, inputs, key = system
     signal = None
     if options.run is None and isinstance(config.cell, CellSpec):
         # Of a fresh network: a trained one has used the signal up.
@@ -132,8 +132,8 @@ def main(arguments: Sequence[str]) -> int:
     path = files.free_directory(options.directory or files.default_directory("examine"))
     console = Console()
     with console.status("examining"):
-        found, config = network(options)
-        report = examined(options, found, config)
+        system, config = network(options)
+        report = examined(options, system, config)
     about = _about(options, config)
     show(console, report, about, None if LEARNED in about else _names(options, config))
     path = files.new_directory(path)

@@ -151,9 +151,9 @@ def _numbers(
         step, state, early, num_directions=count, num_steps=horizon, max_sweeps=3,
         tangents=tangents, key=value_key,
     )  # fmt: skip
-    found = signs(part, split, inputs, steps, _look_of(step), _blocks(step, split), key=sign_key)
-    found = jax.tree.map(np.asarray, found)
-    settled = jax.tree.map(lambda x: x[steps // SETTLE :], found)
+    history = signs(part, split, inputs, steps, _look_of(step), _blocks(step, split), key=sign_key)
+    history = jax.tree.map(np.asarray, history)
+    settled = jax.tree.map(lambda x: x[steps // SETTLE :], history)
     leaves = tuple(_leaves(split))
     return {
         "exponents": np.asarray(spectrum.exponents, float),
@@ -177,13 +177,13 @@ def _numbers(
 def _leaves(state: PyTree) -> list[Leaf]:
     """Names and places of the arrays that carry perturbations."""
     paths = jax.tree_util.tree_leaves_with_path(moving_floats(state))
-    found, start = [], 0
+    leaves, start = [], 0
     for path, leaf in paths:
         size = leaf.size * (1 + jnp.iscomplexobj(leaf))
         name = jax.tree_util.keystr(path) or "state"
-        found.append(Leaf(name=name, start=start, stop=start + size))
+        leaves.append(Leaf(name=name, start=start, stop=start + size))
         start += size
-    return found
+    return leaves
 
 
 def _words(step: Any) -> dict[str, Any]:
@@ -268,7 +268,7 @@ def _seen_of(layer: Any, state: Any) -> PyTree:
 
 def _spikes(step: Any, settled: Signs, leaves: tuple[Leaf, ...]) -> list[Spikes]:
     """What is said of each spiking layer."""
-    found = []
+    spikes = []
     layers = _layers(step)
     for number, (layer, seen) in enumerate(zip(layers, settled.seen, strict=False)):
         if seen is None:
@@ -292,7 +292,7 @@ def _spikes(step: Any, settled: Signs, leaves: tuple[Leaf, ...]) -> list[Spikes]
         if lif and layer.adaptation_time_constant is not None:
             tau = float(np.max(layer.adaptation_time_constant))
             known["slow"] = ("the adaptive threshold", -layer.time_step / tau)
-        found.append(
+        spikes.append(
             Spikes(
                 layer=f"layer {number + 1}" if len(layers) > 1 else "",
                 rates=seen["spikes"].reshape(len(seen["spikes"]), -1).mean(0).astype(float),
@@ -301,7 +301,7 @@ def _spikes(step: Any, settled: Signs, leaves: tuple[Leaf, ...]) -> list[Spikes]
                 **known,
             )
         )
-    return found
+    return spikes
 
 
 def _response(layer: LIFNeurons) -> float:

@@ -160,11 +160,11 @@ class Measured:
     @property
     def bounded(self) -> np.ndarray:
         """Which state variables belong to a leaf that stays within -1 and 1 and comes near, shape (N,)."""
-        found = np.zeros(self.activity.shape[1], bool)
+        bounded = np.zeros(self.activity.shape[1], bool)
         for leaf in self.leaves:
             largest = np.abs(self.activity[:, leaf.span]).max(initial=0)
-            found[leaf.span] = 0.1 < largest <= 1 + 1e-6
-        return found
+            bounded[leaf.span] = 0.1 < largest <= 1 + 1e-6
+        return bounded
 
     @property
     def saturated(self) -> np.ndarray:
@@ -174,12 +174,12 @@ class Measured:
     @property
     def always_on(self) -> np.ndarray:
         """Which variables of leaves that are never negative are never zero either, shape (N,)."""
-        found = np.zeros(self.states.shape[1], bool)
+        always_on = np.zeros(self.states.shape[1], bool)
         for leaf in self.leaves:
             values = self.states[:, leaf.span]
             if values.size and values.min() >= 0:
-                found[leaf.span] = values.min(0) > 0
-        return found
+                always_on[leaf.span] = values.min(0) > 0
+        return always_on
 
     @property
     def parallel_condition(self) -> float:

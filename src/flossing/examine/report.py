@@ -48,7 +48,7 @@ class Report:
 
     def _repr_html_(self) -> str:
         cell = '<td style="text-align:left;padding:2px 12px 2px 0;vertical-align:top">'
-        found = "".join(
+        findings = "".join(
             f"<tr>{cell}<b>{x.severity}</b></td>{cell}{html.escape(x.sentence)}<br>"
             f'<span style="opacity:.7">{html.escape(x.evidence)}</span>{_html_of(x)}</td></tr>'
             for x in self.advice
@@ -58,7 +58,7 @@ class Report:
             for name, text in self.rows
         )
         return (
-            f"<div><b>{html.escape(self.headline)}</b><table>{found}</table>"
+            f"<div><b>{html.escape(self.headline)}</b><table>{findings}</table>"
             f"<details><summary>numbers</summary><table>{rows}</table></details></div>"
         )
 

@@ -124,7 +124,7 @@ def _of_worst_layer(
     code: str,
 ) -> Found | None:
     """What is found in the layer of which ``say`` gives the largest number, with its name."""
-    said = [(found, layer.layer) for layer in m.spikes if (found := say(layer))]
+    said = [(statement, layer.layer) for layer in m.spikes if (statement := say(layer))]
     if not said:
         return None
     (_, sentence, evidence), layer = max(said, key=lambda each: each[0][0])

@@ -41,13 +41,13 @@ class SurrogateHeights(Window):
         Raises:
             ValueError: the model has no surrogates, or their heights are no arrays.
         """
-        found = _surrogates(model)
-        if not found:
+        surrogates = _surrogates(model)
+        if not surrogates:
             raise ValueError(
                 "model: expected surrogate derivatives, as binary and LIF cells have them, got "
                 f"{type(model).__name__}."
             )
-        if not all(eqx.is_array(surrogate.peak) for surrogate in found):
+        if not all(eqx.is_array(surrogate.peak) for surrogate in surrogates):
             raise ValueError(
                 "model: the heights of its surrogates are numbers that cannot change; call "
                 "fl.free_heights(model) first."
@@ -234,8 +234,8 @@ class AdaptiveFlosser(eqx.Module):
     ) -> tuple:
         """Looks at the first exponent, and moves it as long as it is where it must not be."""
         look_key, floss_key = jax.random.split(key)
-        found = self.flosser.measure(model, state, inputs, key=look_key)
-        wrong = self._rule.is_wrong(found, learned)
+        exponent = self.flosser.measure(model, state, inputs, key=look_key)
+        wrong = self._rule.is_wrong(exponent, learned)
         arrays, rest = eqx.partition((model, flosser_state), eqx.is_array)
 
         def step(carry: tuple) -> tuple:
@@ -248,9 +248,11 @@ class AdaptiveFlosser(eqx.Module):
             _, done, seen = carry
             return jnp.where(done == 0, wrong, self._rule.goes_on(seen, done))
 
-        arrays, done, _ = jax.lax.while_loop(go_on, step, (arrays, jnp.zeros((), jnp.int32), found))
+        arrays, done, _ = jax.lax.while_loop(
+            go_on, step, (arrays, jnp.zeros((), jnp.int32), exponent)
+        )
         # Of the dtype that an idle call has, whatever that of the state.
-        return *eqx.combine(arrays, rest), (found.astype(jnp.result_type(float)), done)
+        return *eqx.combine(arrays, rest), (exponent.astype(jnp.result_type(float)), done)
 
     @property
     def _rule(self) -> Rule:

@@ -182,9 +182,9 @@ class Flosser(Window):
 
     def _gradient(self, model: Any, states: PyTree, inputs: PyTree, key: Array) -> tuple:
         flossed, rest = eqx.partition(model, self._mask(model))
-        one = states
+        start = states
         if self.num_starts is not None:
-            one = jax.tree.map(lambda x: jnp.asarray(x)[0], as_state(states))
+            start = jax.tree.map(lambda x: jnp.asarray(x)[0], as_state(states))
         every = self.renormalise_every
         if every == "auto" and jax.default_backend() != "cpu":
             every = 1  # networks in a batch would wait for each other, and pay for both branches
@@ -195,7 +195,7 @@ class Flosser(Window):
                 self.step(eqx.combine(flossed, rest)),
                 states,
                 inputs,
-                num_exponents=self._count(eqx.combine(flossed, rest), one),
+                num_exponents=self._count(eqx.combine(flossed, rest), start),
                 targets=targets,
                 penalty=self.penalty,
                 num_starts=self.num_starts,
@@ -211,8 +211,8 @@ class Flosser(Window):
             )
             return loss, (loss, info.exponents, info.num_lost)
 
-        gradient, found = jax.grad(loss_of, has_aux=True)(flossed)
-        return found, ascent(gradient)
+        gradient, measured = jax.grad(loss_of, has_aux=True)(flossed)
+        return measured, ascent(gradient)
 
     def _count(self, model: Any, state: PyTree) -> int:
         """How many exponents are flossed."""

@@ -125,8 +125,8 @@ def flossing_harm(
     steps = len(jax.tree.leaves(inputs)[0]) if num_steps is None else num_steps
     counted = steps - steps // _SETTLE
     told = _shut(was, now) or _saturated(was, now) or _loud(was, now)
-    found = told, _exploded(was, now, counted)
-    return FlossingHarm((text for text in found if text is not None), was, now)
+    texts = told, _exploded(was, now, counted)
+    return FlossingHarm((text for text in texts if text is not None), was, now)
 
 
 def _signs(
@@ -134,11 +134,11 @@ def _signs(
 ) -> Signs:
     made = make(model)
     step, state, inputs, steps = check_run(made, state, inputs, num_steps)
-    look = made.output if isinstance(made, Cell) else _numbers
-    found = signs(step, state, inputs, steps, look, key=key)
-    mean = jax.tree.map(lambda x: x[steps // _SETTLE :].mean(0), found)
+    observable = made.output if isinstance(made, Cell) else _numbers
+    history = signs(step, state, inputs, steps, observable, key=key)
+    mean = jax.tree.map(lambda x: x[steps // _SETTLE :].mean(0), history)
     squares = (mean.change, mean.response, mean.sensitivity, mean.influence)
-    activity = jnp.abs(found.seen[steps // _SETTLE :]).mean()
+    activity = jnp.abs(history.seen[steps // _SETTLE :]).mean()
     return Signs(*(jnp.sqrt(x) for x in squares), activity, mean.growth[0])
 
 

@@ -109,10 +109,10 @@ def flossing_loss(
                         f"{name}: expected a leading axis of num_starts = {num_starts} trajectories, "
                         f"got shape {jnp.shape(leaf)}."
                     )
-        one = first_of((state, inputs))
+        first = first_of((state, inputs))
     else:
-        one = (state, inputs)
-    step, one_state, one_inputs, steps = check_run(step, *one, num_steps, tangents)
+        first = (state, inputs)
+    step, one_state, one_inputs, steps = check_run(step, *first, num_steps, tangents)
     _warn_without_second_derivative(step, one_state, one_inputs)
     k = dimension(one_state) if num_exponents is None else num_exponents
     plan = Plan.of(
@@ -183,7 +183,7 @@ def _mean_over_starts(
 
     each = states, inputs, jax.random.split(key, num_starts)
     if jax.default_backend() == "cpu":
-        exponents, lost = jax.lax.map(lambda one: of_one(*one), each)
+        exponents, lost = jax.lax.map(lambda arguments: of_one(*arguments), each)
     else:
         exponents, lost = jax.vmap(of_one)(*each)
     return exponents.mean(0), lost.any(0)

@@ -138,7 +138,7 @@ def _block(
     """One block, and once more where it lost too much."""
     keep = jax.checkpoint_policies.save_only_these_names(SAVED)
 
-    def one(carry: tuple, at: tuple) -> tuple[tuple, tuple[Growth, Array]]:
+    def advance(carry: tuple, at: tuple) -> tuple[tuple, tuple[Growth, Array]]:
         state, basis, pace = carry
         input, edge = at
         basis, factors = renormalise(basis, (pace.left <= 0) | edge, exact)
@@ -148,7 +148,7 @@ def _block(
         growth = Growth(factors.log_growth, basis.slots)
         return (state, basis._replace(vectors=vectors), pace.step()), (growth, avoidable)
 
-    body = jax.checkpoint(one, prevent_cse=False, policy=keep)
+    body = jax.checkpoint(advance, prevent_cse=False, policy=keep)
 
     def rarely(carry: tuple) -> tuple[tuple, Growth, Array]:
         (state, basis, pace), (growth, leans) = jax.lax.scan(body, carry, (inputs, edges))
@@ -161,7 +161,7 @@ def _block(
         return (state, basis, pace.after(factors)), Growth(after.at[0].add(before), slots), lean
 
     def every_step(carry: tuple) -> tuple[tuple, Growth]:
-        def one(carry: tuple, input: PyTree) -> tuple[tuple, Growth]:
+        def advance_and_renormalise(carry: tuple, input: PyTree) -> tuple[tuple, Growth]:
             state, basis, pace = carry
             state, vectors = push(step, state, basis.vectors, input)
             basis, factors = renormalise(basis._replace(vectors=vectors), None, exact)
@@ -169,7 +169,7 @@ def _block(
             return (state, basis, pace.step().after(factors)), growth
 
         carry = (*carry[:2], Pace.start())
-        body = jax.checkpoint(one, prevent_cse=False, policy=keep)
+        body = jax.checkpoint(advance_and_renormalise, prevent_cse=False, policy=keep)
         return jax.lax.scan(body, carry, inputs, length=len(edges))
 
     carried, growth, lean = rarely(carry)

@@ -52,7 +52,7 @@ def note_step(step: Any, state: PyTree) -> str | None:
     leaves = jax.tree.leaves(step)
     if isinstance(step, jax.tree_util.Partial):
         leaves.append(step.func)
-    made = [found for leaf in leaves if (found := _made(leaf))]
+    made = [function for leaf in leaves if (function := _made(leaf))]
     numbers = tuple(leaf for leaf in leaves if isinstance(leaf, int | float | complex))
     if not made and not numbers:
         return None

@@ -111,19 +111,19 @@ def _householder(x: Float[Array, "k n"], differentiated: bool) -> tuple[Factors,
     return factors, jnp.where(hole, (kept & in_front[:, None]).astype(x.dtype), transform)
 
 
-def _gram_schmidt(found: GramSchmidt, differentiated: bool) -> tuple[Factors, Transform]:
-    k = found.triangle.shape[0]
+def _gram_schmidt(gram_schmidt: GramSchmidt, differentiated: bool) -> tuple[Factors, Transform]:
+    k = gram_schmidt.triangle.shape[0]
     factors = Factors(
-        vectors=found.vectors,
-        triangle=found.triangle,
-        log_growth=jnp.log(jnp.diagonal(found.triangle)),
+        vectors=gram_schmidt.vectors,
+        triangle=gram_schmidt.triangle,
+        log_growth=jnp.log(jnp.diagonal(gram_schmidt.triangle)),
         alive=jnp.ones(k, bool),
         order=jnp.arange(k),
-        whole=jnp.ones((), found.triangle.dtype),
-        lean=found.lean,
+        whole=jnp.ones((), gram_schmidt.triangle.dtype),
+        lean=gram_schmidt.lean,
         done=jnp.asarray(True),
     )
-    return factors, found.transform() if differentiated else None
+    return factors, gram_schmidt.transform() if differentiated else None
 
 
 @functools.cache
@@ -133,7 +133,7 @@ def _fast_or_householder(differentiated: bool) -> Callable[[Array], tuple[Factor
     householder = functools.partial(_householder, differentiated=differentiated)
 
     @jax.custom_batching.custom_vmap
-    def one(x: Float[Array, "k n"]) -> tuple[Factors, Transform]:
+    def of_matrix(x: Float[Array, "k n"]) -> tuple[Factors, Transform]:
         return _choose(x, GramSchmidt.of(x), fast, householder)
 
     @jax.custom_batching.custom_vmap
@@ -141,7 +141,7 @@ def _fast_or_householder(differentiated: bool) -> Callable[[Array], tuple[Factor
         """The same for the whole batch, as the worst of it needs, so that there is still a choice."""
         return _choose(x, jax.vmap(GramSchmidt.of)(x), *map(jax.vmap, (fast, householder)))
 
-    @one.def_vmap
+    @of_matrix.def_vmap
     def batched(size: int, batched: list, x: Float[Array, "batch k n"]) -> tuple[Any, Any]:
         del size, batched
         out = many(x)
@@ -154,15 +154,15 @@ def _fast_or_householder(differentiated: bool) -> Callable[[Array], tuple[Factor
         out = jax.tree.map(lambda part: part.reshape(*x.shape[:2], *part.shape[1:]), out)
         return out, jax.tree.map(lambda part: True, out)
 
-    return one
+    return of_matrix
 
 
 def _choose(
-    x: Array, found: GramSchmidt, fast: Callable, householder: Callable
+    x: Array, gram_schmidt: GramSchmidt, fast: Callable, householder: Callable
 ) -> tuple[Factors, Transform]:
     each = jax.vmap if x.ndim > 2 else lambda function: function
-    enough = jnp.all(each(lambda one: one.enough)(found))
-    return jax.lax.cond(enough, lambda x: fast(found), householder, x)
+    enough = jnp.all(each(lambda single: single.enough)(gram_schmidt))
+    return jax.lax.cond(enough, lambda x: fast(gram_schmidt), householder, x)
 
 
 def _unchanged(x: Float[Array, "k n"], differentiated: bool) -> tuple[Factors, Transform]:
@@ -213,8 +213,8 @@ def _with_transform(
 
 @_with_transform.defjvp
 def _jvp_with_transform(exact: bool, primals: tuple, tangents: tuple) -> tuple[tuple, tuple]:
-    found = _with_transform(*primals, exact)
-    factors, transform = jax.tree.map(lambda part: checkpoint_name(part, SAVED), found)
+    outputs = _with_transform(*primals, exact)
+    factors, transform = jax.tree.map(lambda part: checkpoint_name(part, SAVED), outputs)
     dx = tangents[0]
     if primals[1] is None:
         changes = _derivative(factors, transform, dx)
@@ -247,8 +247,8 @@ def _jvp_with_transform(exact: bool, primals: tuple, tangents: tuple) -> tuple[t
 
 @orthonormalise.defjvp
 def _orthonormalise_jvp(exact: bool, primals: tuple, tangents: tuple) -> tuple[Factors, Factors]:
-    found, changes = _jvp_with_transform(exact, primals, tangents)
-    return found[0], changes[0]
+    outputs, changes = _jvp_with_transform(exact, primals, tangents)
+    return outputs[0], changes[0]
 
 
 def _derivative(

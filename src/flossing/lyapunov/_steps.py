@@ -185,11 +185,11 @@ def push(
         new = step(unravel(flat), input)
         return flatten(new).vector, new
 
-    def one(tangent: Array) -> tuple[PyTree, Array]:
+    def of_tangent(tangent: Array) -> tuple[PyTree, Array]:
         _, out, new = jax.jvp(flat_step, (vector,), (tangent,), has_aux=True)
         return new, out
 
-    return jax.vmap(one, out_axes=(None, 0))(tangents)
+    return jax.vmap(of_tangent, out_axes=(None, 0))(tangents)
 
 
 def pull(step: Step, state: PyTree, cotangent: Float[Array, " n"], input: PyTree) -> Array:

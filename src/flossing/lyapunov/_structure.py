@@ -52,8 +52,8 @@ def leaves_by_themselves(step: Any, state: PyTree, input: PyTree) -> list[tuple[
             break
         factors |= new
     paths = jax.tree_util.tree_leaves_with_path(moving_floats(state))
-    found = [(jax.tree_util.keystr(paths[i][0]), factors[i]) for i in sorted(factors)]
-    return found if len(found) < count else []
+    named = [(jax.tree_util.keystr(paths[i][0]), factors[i]) for i in sorted(factors)]
+    return named if len(named) < count else []
 
 
 def independent_rows(step: Any, state: PyTree, input: PyTree) -> int:
@@ -113,9 +113,9 @@ def _dependencies(
     program = jax.make_jaxpr(both)(leaves, arrays).jaxpr
     count = len(leaves)
     sources = [{min(i, count)} for i in range(len(program.invars))]
-    found = _sources(program, sources)
-    on_state = np.array([[i in found[out] for i in range(count)] for out in range(count)])
-    return on_state, np.array([count in found[count + out] for out in range(count)])
+    output_sources = _sources(program, sources)
+    on_state = np.array([[i in output_sources[out] for i in range(count)] for out in range(count)])
+    return on_state, np.array([count in output_sources[count + out] for out in range(count)])
 
 
 def _sources(program: Any, of_inputs: list[set[int]]) -> list[set[int]]:

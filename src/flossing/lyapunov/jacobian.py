@@ -126,9 +126,9 @@ def _log_singular_values(
         rows = jax.vmap(lambda row: pull(step, at[0], row, at[1]))
         return scaled(basis, rows(basis.vectors))
 
-    def traverse(basis: Basis, one: Callable, reverse: bool) -> tuple[Basis, Array]:
+    def traverse(basis: Basis, body: Callable, reverse: bool) -> tuple[Basis, Array]:
         basis = basis._replace(origin=jnp.arange(m))
-        basis, logs = jax.lax.scan(one, basis, (states, inputs), length=steps, reverse=reverse)
+        basis, logs = jax.lax.scan(body, basis, (states, inputs), length=steps, reverse=reverse)
         basis, last = scaled(basis, basis.vectors)
         total = (logs.sum(0) + last)[basis.origin]
         return basis, jnp.where(basis.alive, total, -jnp.inf)

@@ -33,7 +33,7 @@ class Signs(NamedTuple):
     """Logarithms of the growth of one perturbation of each block, which stays in it: their means are the
     first Lyapunov exponents of the blocks."""
     seen: PyTree
-    """What ``look`` made of the states, with time leading."""
+    """What ``observable`` made of the states, with time leading."""
 
 
 @eqx.filter_jit
@@ -42,7 +42,7 @@ def signs(
     state: PyTree,
     inputs: PyTree,
     num_steps: int,
-    look: Callable[[Any], PyTree],
+    observable: Callable[[Any], PyTree],
     blocks: Float[Array, "blocks n"] | None = None,
     *,
     key: PRNGKeyArray,
@@ -55,7 +55,7 @@ def signs(
 
     Args:
         step, state, inputs, num_steps: as ``check_run`` gives them.
-        look: what else is wanted of each state (in its user's form); any pytree of arrays.
+        observable: what else is wanted of each state (in its user's form); any pytree of arrays.
         blocks: for each block of state variables, such as a layer, 1 for those in it and 0 for others;
             default one block of all.
         key: random key of perturbations and exchanged inputs.
@@ -70,7 +70,7 @@ def signs(
     def random(number: Array | int, *lead: int) -> Array:
         return jax.random.normal(jax.random.fold_in(key, number), (*lead, like.size), like.dtype)
 
-    def one(carry: tuple, at: tuple) -> tuple[tuple, Signs]:
+    def advance(carry: tuple, at: tuple) -> tuple[tuple, Signs]:
         state, tangents = carry
         input, other, number = at
         drawn = random(number, _DIRECTIONS)
@@ -79,7 +79,7 @@ def signs(
         pulled = jax.vmap(lambda error: pull(step, state, error, input))(drawn)
         growth = jnp.linalg.norm(tangents, axis=1)
         vector = flatten(new).vector
-        found = Signs(
+        signs_now = Signs(
             states=vector,
             change=jnp.square(moved - drawn).mean(0),
             kept=(moved * drawn).mean(0),
@@ -87,10 +87,10 @@ def signs(
             sensitivity=jnp.square(moved).mean(0),
             influence=jnp.square(pulled).mean(0),
             growth=jnp.log(growth),
-            seen=look(whole(new)),
+            seen=observable(whole(new)),
         )
-        return (new, tangents / jnp.where(growth > 0, growth, 1)[:, None]), found
+        return (new, tangents / jnp.where(growth > 0, growth, 1)[:, None]), signs_now
 
     tangents = within * random(num_steps, count)
     start = state, tangents / jnp.linalg.norm(tangents, axis=1, keepdims=True)
-    return jax.lax.scan(one, start, (inputs, others, jnp.arange(num_steps)))[1]
+    return jax.lax.scan(advance, start, (inputs, others, jnp.arange(num_steps)))[1]

@@ -87,12 +87,12 @@ def _flat(graph: Any, prefix: str = "") -> tuple[dict[str, Any], Edges]:
 
 def _only(nodes: dict[str, Any], wanted: str, name: str = "") -> str:
     """The only node of a kind."""
-    found = [key for key, node in nodes.items() if kind(node) == wanted]
-    if len(found) != 1:
+    names = [key for key, node in nodes.items() if kind(node) == wanted]
+    if len(names) != 1:
         where = f"node {name!r} (NIRGraph)" if name else "graph"
-        got = ", ".join(map(repr, found)) or "none"
+        got = ", ".join(map(repr, names)) or "none"
         raise ValueError(f"{where}: expected one node {wanted}, got {got}.")
-    return found[0]
+    return names[0]
 
 
 def _without(node: str, edges: Edges) -> Edges:
@@ -113,19 +113,19 @@ def _check_edges(nodes: dict[str, Any], edges: Edges) -> None:
 
 def _feedback(nodes: dict[str, Any], edges: Edges) -> dict[str, tuple[str, Map]]:
     """By neuron, the name of the map that leads from it back to it, and the map."""
-    found: dict[str, tuple[str, Map]] = {}
+    feedback: dict[str, tuple[str, Map]] = {}
     for name, node in nodes.items():
         into, out = [a for a, b in edges if b == name], [b for a, b in edges if a == name]
         if kind(node) not in MAPS or len(into) != 1 or into != out:
             continue
         neuron = into[0]
-        if kind(nodes[neuron]) not in FIRING or neuron in found:
+        if kind(nodes[neuron]) not in FIRING or neuron in feedback:
             raise ValueError(
                 f"{_called(name, node)}: leads from {neuron!r} back to it; expected at most one such map, "
                 f"around {', '.join(FIRING)}."
             )
-        found[neuron] = name, _then(name, node, Map(), None)[0]
-    return found
+        feedback[neuron] = name, _then(name, node, Map(), None)[0]
+    return feedback
 
 
 def _way(nodes: dict[str, Any], edges: Edges) -> list[str]:

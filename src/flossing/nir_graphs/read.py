@@ -78,7 +78,7 @@ def from_nir(
 
 def _settings(layer: Layer) -> dict[str, Any]:
     """The parameters of neurons by the names that cells have for them."""
-    found: dict[str, Any] = {"membrane_time_constant": None, "synapse_time_constant": None}
+    settings: dict[str, Any] = {"membrane_time_constant": None, "synapse_time_constant": None}
     for name in NEURONS[kind(layer.neuron)]:
         # Versions of NIR before 1.0.6 have no v_reset; then it is 0.
         value = np.asarray(getattr(layer.neuron, name, 0.0), float)
@@ -90,8 +90,8 @@ def _settings(layer: Layer) -> dict[str, Any]:
         if not np.isfinite(value).all() or (name.startswith("tau") and (value <= 0).any()):
             kinds = "positive" if name.startswith("tau") else "finite"
             raise ValueError(f"{title}: expected {kinds} numbers, got {value}.")
-        found[SETTINGS[name]] = np.broadcast_to(value.reshape(-1), (layer.size,))
-    return found
+        settings[SETTINGS[name]] = np.broadcast_to(value.reshape(-1), (layer.size,))
+    return settings
 
 
 def _cell(layer: Layer, settings: dict[str, Any]) -> Cell:

@@ -54,8 +54,8 @@ def cosines(axis: Any, first: Any, second: Any, cosine: Any) -> None:
     """
     values = np.asarray(cosine)
     opposed = bool((values[np.isfinite(values)] < 0).any())
-    look = {"cmap": "RdBu", "vmin": -1} if opposed else {"cmap": "Blues_r", "vmin": 0}
-    image = axis.pcolormesh(first, second, values.T, vmax=1, rasterized=True, **look)
+    scale = {"cmap": "RdBu", "vmin": -1} if opposed else {"cmap": "Blues_r", "vmin": 0}
+    image = axis.pcolormesh(first, second, values.T, vmax=1, rasterized=True, **scale)
     axis.set(xlabel="first direction", ylabel="second direction", aspect="equal")
     axis.figure.colorbar(image, ax=axis, shrink=0.85, label="cosine of the angle")
 

@@ -194,12 +194,12 @@ def _why(entry: dict[str, Any], grades: Sequence[str]) -> str:
 
 def _cards(entries: list[dict[str, Any]], many: bool) -> list[Card]:
     """One card for each kind of finding, the most serious first."""
-    found: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+    findings: dict[str, list[tuple[int, dict[str, Any]]]] = {}
     for entry in entries:
         for finding in entry["findings"]:
-            found.setdefault(finding["name"], []).append((entry["network"], finding))
+            findings.setdefault(finding["name"], []).append((entry["network"], finding))
     cards = []
-    for places in sorted(found.values(), key=lambda x: _ORDER.index(x[0][1]["severity"])):
+    for places in sorted(findings.values(), key=lambda x: _ORDER.index(x[0][1]["severity"])):
         first = places[0][1]
         numbers = [number for number, _ in places]
         kept = ("severity", "sentence", "evidence", "advice", "code", "source")

@@ -93,12 +93,12 @@ def _for_script(data: Any) -> str:
 
 def _downloads(page: Page) -> list[tuple[str, str, str]]:
     """Link, name and size of each file."""
-    found = []
+    downloads = []
     for path in page.files:
         if path.is_file():
             name = path.relative_to(page.folder).as_posix()
-            found.append((quote(name), name, size(path.stat().st_size)))
-    return found
+            downloads.append((quote(name), name, size(path.stat().st_size)))
+    return downloads
 
 
 def figure_files(folder: Path) -> list[Path]:

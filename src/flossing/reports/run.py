@@ -71,39 +71,39 @@ def run_page(directory: Path, config: RunConfig, data: xr.Dataset) -> Page:
 
 def notices(config: RunConfig, data: xr.Dataset) -> list[str]:
     """What is unfinished, missing or not a number, one sentence each."""
-    found = []
+    texts = []
     done, planned = data.sizes.get("epoch", 0), config.epochs
     if "test_loss" not in data:
-        found.append(
+        texts.append(
             f"Unfinished: {done} of {planned} training epochs are done. Held-out trials are "
             "measured at the end; floss train --resume continues the run."
         )
     main = headline(data).name
     if "loss" not in data:
-        found.append("There is no training in this run yet, so there are no training curves.")
+        texts.append("There is no training in this run yet, so there are no training curves.")
     else:
         names = {"loss": "losses", main: f"values of {main}", "gradient_norm": "gradient norms"}
         for name, word in (names | {"loss": "losses"}).items():
             bad = int((~np.isfinite(data[name].values)).sum())
             if bad:
-                found.append(
+                texts.append(
                     f"{bad} of {data[name].size} {word} are not finite and are left out of the charts."
                 )
     if "exponents" not in data:
-        found.append("The Lyapunov spectrum was not measured.")
+        texts.append("The Lyapunov spectrum was not measured.")
     else:
         bad = int((~np.isfinite(data["exponents"].values)).sum())
         if bad:
-            found.append(
+            texts.append(
                 f"{bad} of {data['exponents'].size} exponents are not finite (lost directions are "
                 "minus infinity) and are left out of the charts."
             )
-    return found
+    return texts
 
 
 def sentences(summaries: list[NetworkSummary], data: xr.Dataset) -> list[str]:
     """The main results in words."""
-    found = []
+    texts = []
     count = len(summaries)
     networks = "1 network" if count == 1 else f"{count} networks"
     main = headline(data)
@@ -111,14 +111,14 @@ def sentences(summaries: list[NetworkSummary], data: xr.Dataset) -> list[str]:
     if values:
         chance = "" if main.chance is None else f" (chance: {words.measured(main.chance, main)})"
         median, low, high = float(np.median(values)), min(values), max(values)
-        found.append(
+        texts.append(
             f"Held-out {main.name} of {networks}: median {words.measured(median, main)}, "
             f"from {words.measured(low, main)} to {words.measured(high, main)}{chance}."
         )
     if "loss" in data and main.is_fraction:
         reached = [s.epochs_to_95 for s in summaries if s.epochs_to_95 is not None]
         text = f"{len(reached)} of {networks} reached 95 % in {data.sizes['epoch']} epochs"
-        found.append(text + (f", the first at epoch {min(reached)}." if reached else "."))
+        texts.append(text + (f", the first at epoch {min(reached)}." if reached else "."))
     ends = [
         (label, [getattr(s, name) for s in summaries])
         for label, name in (
@@ -133,8 +133,8 @@ def sentences(summaries: list[NetworkSummary], data: xr.Dataset) -> list[str]:
         if values and None not in values
     ]
     if parts:
-        found.append(f"Largest Lyapunov exponent λ₁ (median, nats per step): {', '.join(parts)}.")
-    return found
+        texts.append(f"Largest Lyapunov exponent λ₁ (median, nats per step): {', '.join(parts)}.")
+    return texts
 
 
 def _row(summary: NetworkSummary, data: xr.Dataset, config: RunConfig) -> list[str]:
@@ -209,11 +209,11 @@ def spectra(data: xr.Dataset) -> tuple[list[dict[str, Any]], int]:
         chosen = set(np.linspace(0, len(values) - 1, most).round().astype(int).tolist())
         named = {i for i, label in enumerate(labels) if label == "before training"}
         kept = np.array(sorted(chosen | named))
-    found = []
+    moments = []
     for i in kept:
         moment = data.isel(measurement=int(i))
         leading = quartiles(values[i, :, 0])
-        found.append(
+        moments.append(
             {
                 "epoch": int(moment["measurement_epoch"]),
                 "steps": int(moment["measurement_floss_steps"]),
@@ -223,4 +223,4 @@ def spectra(data: xr.Dataset) -> tuple[list[dict[str, Any]], int]:
                 **lines(values[i].T),
             }
         )
-    return found, len(values) - len(kept)
+    return moments, len(values) - len(kept)

@@ -118,14 +118,14 @@ def _spectra(data: xr.Dataset, at: dict[str, int]) -> dict[str, Any]:
     if not has_spectra(data):
         return {}
     single = data["exponents"].size <= _MOST_NUMBERS
-    found = {}
+    spectra = {}
     for moment in data["moment"].values:
         values = data["exponents"].isel(at).sel(moment=moment).transpose("exponent", "realisation")
         if np.isfinite(values.values).any():
             content = lines(values.values)
             content["leading"] = words.exponent(float(quartiles(values.values[0])[1]))
-            found[str(moment)] = content if single else content | {"networks": []}
-    return found
+            spectra[str(moment)] = content if single else content | {"networks": []}
+    return spectra
 
 
 def _curves(data: xr.Dataset, settings: list[dict[str, Any]]) -> dict[str, Any]:
@@ -153,32 +153,32 @@ def _curves(data: xr.Dataset, settings: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _counts(settings: list[dict[str, Any]]) -> dict[str, int]:
-    found = [setting["status"] for setting in settings]
-    return {status: found.count(status) for status in sorted(set(found))}
+    statuses = [setting["status"] for setting in settings]
+    return {status: statuses.count(status) for status in sorted(set(statuses))}
 
 
 def _notices(settings: list[dict[str, Any]]) -> list[str]:
     told = {"failed": "Stopped with an error", "missing": "No results yet"}
-    found = [
+    texts = [
         f"{told.get(status, status)}: {count} of {len(settings)} settings."
         for status, count in _counts(settings).items()
         if status != "finished"
     ]
     errors = [f"{s['label']}: {s['error']}" for s in settings if s["error"]]
     more = len(errors) - _MOST_ERRORS
-    return found + errors[:_MOST_ERRORS] + ([f"{more} more are in the table."] if more > 0 else [])
+    return texts + errors[:_MOST_ERRORS] + ([f"{more} more are in the table."] if more > 0 else [])
 
 
 def _sentences(settings: list[dict[str, Any]], main: Headline) -> list[str]:
     finished = _counts(settings).get("finished", 0)
     networks = sum(x is not None for s in settings for x in s["networks"]["test"])
-    found = [f"{finished} of {len(settings)} settings finished, with {networks} networks in all."]
+    texts = [f"{finished} of {len(settings)} settings finished, with {networks} networks in all."]
     measured = [s for s in settings if s["quartiles"]["test"][1] is not None]
     for word, pick in (("highest", max), ("lowest", min)) if len(measured) > 1 else ():
         chosen = pick(measured, key=lambda s: s["quartiles"]["test"][1])
         median = main.show(chosen["quartiles"]["test"][1] / main.factor)
-        found.append(f"Median held-out {main.name} is {word}, {median}, at {chosen['label']}.")
-    return found
+        texts.append(f"Median held-out {main.name} is {word}, {median}, at {chosen['label']}.")
+    return texts
 
 
 def _row(setting: dict[str, Any], fields: list[Field], main: Headline) -> list[str]:

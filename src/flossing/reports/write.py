@@ -65,13 +65,13 @@ def run_figures(data: xr.Dataset, title: str) -> dict[str, Figure]:
         data: metrics of a run; may lack any variable.
         title: of each figure.
     """
-    found, runs = {}, {"": data}
+    figures, runs = {}, {"": data}
     if "loss" in data:
         panels = [loss, gradient] if headline(data).name == "loss" else [metric, loss, gradient]
-        found["report-training"] = run_figure(runs, title, panels)
+        figures["report-training"] = run_figure(runs, title, panels)
     if "exponents" in data:
-        found["report-spectrum"] = run_figure(runs, title, [spectra, leading])
-    return found
+        figures["report-spectrum"] = run_figure(runs, title, [spectra, leading])
+    return figures
 
 
 def _sweep(folder: Path, figures: bool) -> Page:

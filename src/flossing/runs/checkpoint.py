@@ -136,11 +136,11 @@ def _sound(path: Path, read: Callable[[Path], object], notes: list[str]) -> Iter
                 notes.append(f"{candidate.name} is missing")
             continue
         try:
-            found = read(candidate)
+            content = read(candidate)
         except (ValueError, OSError) as error:
             notes.append(f"{candidate.name} cannot be used ({error})")
         else:
-            yield found
+            yield content
 
 
 def remove_leftovers(directory: Path) -> None:

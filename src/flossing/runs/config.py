@@ -148,14 +148,14 @@ def check_network(name: str, network: Any) -> None:
 def _fresh(cell: Any, task: Task, keys: Array) -> Any:
     """One network per key."""
 
-    def one(key: Array) -> Any:
+    def build_network(key: Array) -> Any:
         cell_key, network_key = jax.random.split(jax.random.fold_in(key, 0x5EED))
         if not isinstance(cell, CellSpec):
             return cell(cell_key)
         built = cell.build(task.input_size, key=cell_key)
         return Network(built, task.output_size, readout_gain=cell.readout_std, key=network_key)
 
-    return eqx.filter_vmap(one)(keys)
+    return eqx.filter_vmap(build_network)(keys)
 
 
 PLAIN = [
@@ -252,13 +252,13 @@ def _module(name: str) -> str:
 
 
 def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for name, value in content.items():
         if isinstance(value, dict):
-            found |= _flat(value, f"{prefix}{name}.")
+            flat |= _flat(value, f"{prefix}{name}.")
         else:
-            found[prefix + name] = value
-    return found
+            flat[prefix + name] = value
+    return flat
 
 
 def from_yaml(text: str, source: str | Path = "config", base: RunConfig | None = None) -> RunConfig:

@@ -112,20 +112,20 @@ def _can_move(console: Console) -> bool:
 
 def results_table(runs: dict[str, xr.Dataset], title: str) -> Table:
     """One row per network and run: headline metric, epochs to 95 %, exponents, gradient norm."""
-    found = result_table(runs)
+    results = result_table(runs)
     table = Table(
         title=Text(title),
         title_justify="left",
-        caption=None if found.note is None else Text(found.note),
+        caption=None if results.note is None else Text(results.note),
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         padding=0,
         pad_edge=False,
     )
-    for i, heading in enumerate(found.header):
+    for i, heading in enumerate(results.header):
         justify = "right" if i else "left"
         table.add_column("\n".join(heading), justify=justify, no_wrap=True)
-    for row in found.rows:
+    for row in results.rows:
         table.add_row(*map(Text, row))
     return table
 

@@ -97,7 +97,7 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Writes JSON atomically, indented, with each innermost list on one line; NumPy numbers become plain."""
     text = json.dumps(content, indent=1, default=_plain)
-    flat = re.sub(r"\[[^\[\]{}]*\]", lambda found: " ".join(found.group().split()), text)
+    flat = re.sub(r"\[[^\[\]{}]*\]", lambda match: " ".join(match.group().split()), text)
     write_text(path, flat + "\n")
 
 
@@ -199,12 +199,12 @@ def environment(devices: bool = True) -> dict[str, Any]:
 
 def _git_commit() -> str | None:
     try:
-        found = subprocess.run(
+        completed = subprocess.run(
             ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return found.stdout.strip() or None if found.returncode == 0 else None
+    return completed.stdout.strip() or None if completed.returncode == 0 else None
 
 
 def write_environment(directory: Path) -> None:

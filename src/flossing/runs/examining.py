@@ -220,9 +220,9 @@ def examine_run(directory: Path, config: RunConfig, numbers: Sequence[int]) -> l
     """
     options = {"horizon": horizon_of(config.task), "weights": _digest(directory / files.WEIGHTS)}
     if (kept := _kept(directory, options)) is not None:
-        found = {entry["network"]: entry for entry in kept}
-        if all(number in found for number in numbers):
-            return [found[number] for number in numbers]
+        by_network = {entry["network"]: entry for entry in kept}
+        if all(number in by_network for number in numbers):
+            return [by_network[number] for number in numbers]
     networks = _trained(directory, config)
     entries = []
     for number in numbers:

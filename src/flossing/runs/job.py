@@ -136,8 +136,10 @@ class Job:
         finished = int(self.state.epochs) == self.config.epochs
         if finished:
             self._measure("end")
-            found = evaluate(self.state.networks, self.keys, self.trainer, self.config.test_trials)
-            self.record.evaluation = jax.tree.map(np.asarray, found)
+            evaluation = evaluate(
+                self.state.networks, self.keys, self.trainer, self.config.test_trials
+            )
+            self.record.evaluation = jax.tree.map(np.asarray, evaluation)
         self._save(last=True)
         seconds = self.seconds if self.path is None else seconds_of(self.path)
         return RunResult(
@@ -208,8 +210,8 @@ class Job:
             before, after = (_number(i, networks) for networks in (start, self.state.networks))
             harm_key, input_key = jax.random.split(fold(key, Stream.HARM, 0))
             inputs = task.sample_inputs(input_key, _HARM_STEPS)
-            found = flossing_harm(before, after, state(after), inputs, step=step, key=harm_key)
-            self.say([f"network {i + 1}: {text}" for text in found])
+            harm = flossing_harm(before, after, state(after), inputs, step=step, key=harm_key)
+            self.say([f"network {i + 1}: {text}" for text in harm])
 
     def _train(self, until: int) -> None:
         every = self.config.measure_every

@@ -83,18 +83,18 @@ def spectra(axis: Any, runs: Runs) -> None:
         for moment, own in zip(moments, COLOURS, strict=False):
             line, word = _MOMENTS.get(moment, ("-", moment))
             values = data["exponents"].values[labels.index(moment)]
-            look: dict[str, Any] = {"colour": own, "label": word, "shaded": True}
+            options: dict[str, Any] = {"colour": own, "label": word, "shaded": True}
             if len(runs) > 1:
                 if moment == "start" and colour != COLOURS[0]:
                     continue
                 shared = moment == "start"
-                look = {
+                options = {
                     "colour": "0.45" if shared else colour,
                     "label": "start (all)" if shared else f"{label}, {word}",
                     "line": line,
                 }
                 values = np.median(values, axis=0, keepdims=True)
-            spectrum(axis, values, **look)
+            spectrum(axis, values, **options)
     axis.legend(loc="lower left")
 
 

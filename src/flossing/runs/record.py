@@ -82,8 +82,8 @@ class Record:
     def dataset(self, attributes: dict[str, Any]) -> xr.Dataset:
         """Everything, with dimensions, coordinates and units."""
         parts = [self._training(), self._flossing(), self._spectra(), self._evaluation()]
-        variables = {name: value for found, _ in parts for name, value in found.items()}
-        coordinates = {name: value for _, found in parts for name, value in found.items()}
+        variables = {name: value for group, _ in parts for name, value in group.items()}
+        coordinates = {name: value for _, group in parts for name, value in group.items()}
         rows = self.training[-1].metrics if self.training else {}
         dataset = xr.Dataset(variables, coordinates, {**attributes, "metrics": " ".join(rows)})
         return dataset.assign_coords(realisation=np.arange(dataset.sizes.get("realisation", 0)))
@@ -176,14 +176,14 @@ class Record:
             record.flossing_epoch = data["flossing_epoch"].values[:floss_steps].tolist()
         for i in range(data.sizes.get("measurement", 0)):
             moment = data.isel(measurement=i)
-            found = Measurement(
+            measurement = Measurement(
                 int(moment["measurement_epoch"]),
                 int(moment["measurement_floss_steps"]),
                 str(moment["measurement_label"].values),
                 moment["exponents"].values,
             )
-            if found.epoch <= epochs and found.floss_steps <= floss_steps:
-                record.measurements.append(found)
+            if measurement.epoch <= epochs and measurement.floss_steps <= floss_steps:
+                record.measurements.append(measurement)
         return record
 
 

@@ -139,13 +139,13 @@ def result_table(runs: dict[str, xr.Dataset]) -> ResultTable:
     header += [("epochs", "to 95 %")] if main.is_fraction else []
     header += [("lambda_1", "start"), ("", "flossed"), ("", "end")]
     header += [("|dL/dh_0|", "first"), ("", "last"), ("updates", "skipped")]
-    found = [(label, each) for label, data in runs.items() for each in summarise(data)]
-    rows = [_row(label, each, main) for label, each in found]
+    labelled = [(label, each) for label, data in runs.items() for each in summarise(data)]
+    rows = [_row(label, each, main) for label, each in labelled]
     kept = [i for i in range(len(header)) if i < 2 or {row[i] for row in rows} - {"-"}]
     return ResultTable(
         [header[i] for i in kept],
         [[row[i] for i in kept] for row in rows],
-        _note([each for _, each in found], main),
+        _note([each for _, each in labelled], main),
     )
 
 
@@ -153,24 +153,24 @@ SMALL_GRADIENT = "|dL/dh_0| is small at the end because the loss is."
 SKIPPED = "Updates are skipped where gradients are not finite (nan), mostly because they explode."
 
 
-def _note(found: list[NetworkSummary], main: Headline) -> str | None:
+def _note(summaries: list[NetworkSummary], main: Headline) -> str | None:
     notes = {
-        SMALL_GRADIENT: any(_is_small_as_it_learned(each, main) for each in found),
-        SKIPPED: any(each.skipped for each in found),
+        SMALL_GRADIENT: any(_is_small_as_it_learned(each, main) for each in summaries),
+        SKIPPED: any(each.skipped for each in summaries),
     }
     return " ".join(note for note, needed in notes.items() if needed) or None
 
 
-def _row(label: str, found: NetworkSummary, main: Headline) -> list[str]:
-    exponents = (found.leading_start, found.leading_before, found.leading_end)
-    norms = (found.gradient_first, found.gradient_last)
+def _row(label: str, summary: NetworkSummary, main: Headline) -> list[str]:
+    exponents = (summary.leading_start, summary.leading_before, summary.leading_end)
+    norms = (summary.gradient_first, summary.gradient_last)
     return [
-        f"{label} {found.network}".strip(),
-        "-" if found.test is None else main.show(found.test),
-        *([_or_dash(found.epochs_to_95, "d")] if main.is_fraction else []),
+        f"{label} {summary.network}".strip(),
+        "-" if summary.test is None else main.show(summary.test),
+        *([_or_dash(summary.epochs_to_95, "d")] if main.is_fraction else []),
         *(_or_dash(exponent, "+.3f") for exponent in exponents),
         *(_or_dash(norm, ".1e") for norm in norms),
-        _or_dash(found.skipped or None, "d"),
+        _or_dash(summary.skipped or None, "d"),
     ]
 
 
@@ -178,10 +178,13 @@ def _or_dash(value: float | None, form: str) -> str:
     return "-" if value is None else f"{value:{form}}"
 
 
-def _is_small_as_it_learned(found: NetworkSummary, main: Headline) -> bool:
-    if found.test is None or found.gradient_first is None or found.gradient_last is None:
+def _is_small_as_it_learned(summary: NetworkSummary, main: Headline) -> bool:
+    if summary.test is None or summary.gradient_first is None or summary.gradient_last is None:
         return False
-    return grade(found.test, main) == "learned" and found.gradient_last < found.gradient_first / 10
+    return (
+        grade(summary.test, main) == "learned"
+        and summary.gradient_last < summary.gradient_first / 10
+    )
 
 
 def first_that_did_not_learn(data: xr.Dataset) -> int | None:

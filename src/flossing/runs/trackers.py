@@ -194,18 +194,18 @@ def make_trackers(
 
 def _scalars(kind: str, values: dict[str, np.ndarray]) -> dict[str, float]:
     """Medians, and the numbers of single networks; of a spectrum only the leading exponent."""
-    found = {}
+    scalars = {}
     for name, array in values.items():
         array = np.asarray(array, float)
         leading = array.reshape(len(array), -1)[:, 0]
         if np.isfinite(leading).any():
-            found[f"{kind}/{name}"] = float(
+            scalars[f"{kind}/{name}"] = float(
                 np.nanmedian(np.where(np.isfinite(leading), leading, np.nan))
             )
         for i, value in enumerate(leading):
             if np.isfinite(value):
-                found[f"{kind}/{name}/network-{i + 1}"] = float(value)
-    return found
+                scalars[f"{kind}/{name}/network-{i + 1}"] = float(value)
+    return scalars
 
 
 def _finite(value: Any) -> Any:

@@ -36,19 +36,19 @@ _LABELS = {
 def dataset(path: Path, grid: Grid) -> xr.Dataset:
     """What all runs in the directory of a sweep have written, with the swept fields as dimensions."""
     errors = [folder.error(path / folder.RUNS / run.name).strip() for run in grid.runs]
-    found = [_read(path / folder.RUNS / run.name) for run in grid.runs]
+    datasets = [_read(path / folder.RUNS / run.name) for run in grid.runs]
     status = [
         "finished" if _complete(data) else "failed" if error else "missing"
-        for error, data in zip(errors, found, strict=True)
+        for error, data in zip(errors, datasets, strict=True)
     ]
     sizes = {
         "realisation": max(run.config.realisations for run in grid.runs),
-        "epoch": max([d.sizes.get("epoch", 0) for d in found if d is not None], default=0),
-        "exponent": max([d.sizes.get("exponent", 0) for d in found if d is not None], default=0),
+        "epoch": max([d.sizes.get("epoch", 0) for d in datasets if d is not None], default=0),
+        "exponent": max([d.sizes.get("exponent", 0) for d in datasets if d is not None], default=0),
         "moment": len(MOMENTS),
     }
     coordinates, dims, shape = _swept(grid)
-    metrics = _metrics(found)
+    metrics = _metrics(datasets)
     at_end = (*_AT_END, *(f"test_{name}" for name in metrics))
     inner = {
         **dict.fromkeys((*_BY_EPOCH, *metrics), ("epoch", "realisation")),
@@ -58,14 +58,14 @@ def dataset(path: Path, grid: Grid) -> xr.Dataset:
     variables: dict[str, Any] = {}
     for name, own in inner.items():
         extent = [sizes[d] for d in own]
-        values = np.stack([_padded(_values(data, name), extent) for data in found])
-        variables[name] = ((*dims, *own), values.reshape(*shape, *extent), _labels(name, found))
+        values = np.stack([_padded(_values(data, name), extent) for data in datasets])
+        variables[name] = ((*dims, *own), values.reshape(*shape, *extent), _labels(name, datasets))
     last = [error.splitlines()[-1] if error else "" for error in errors]
     for name, texts in (("status", status), ("error", last)):
         variables[name] = (
             dims,
             np.asarray(texts, dtype=object).reshape(shape),
-            _labels(name, found),
+            _labels(name, datasets),
         )
     coordinates |= {
         "realisation": np.arange(sizes["realisation"]),
@@ -74,7 +74,7 @@ def dataset(path: Path, grid: Grid) -> xr.Dataset:
         "exponent": np.arange(1, sizes["exponent"] + 1),
     }
     attributes = {"title": "flossing sweep", "config": to_yaml(grid.base)}
-    attributes["metrics"] = " ".join(metrics if _share_headline(found) else ())
+    attributes["metrics"] = " ".join(metrics if _share_headline(datasets) else ())
     return xr.Dataset(variables, coordinates, attributes)
 
 
@@ -108,19 +108,19 @@ def _coordinate(values: Sequence[Any]) -> np.ndarray:
     return np.asarray([fields.shown(v) for v in values], dtype=object)
 
 
-def _metrics(found: Sequence[xr.Dataset | None]) -> list[str]:
+def _metrics(datasets: Sequence[xr.Dataset | None]) -> list[str]:
     """The metrics of all runs; those of the first that has any come first."""
-    names = [n for data in found if data is not None for n in data.attrs["metrics"].split()]
+    names = [n for data in datasets if data is not None for n in data.attrs["metrics"].split()]
     return list(dict.fromkeys(names))
 
 
-def _share_headline(found: Sequence[xr.Dataset | None]) -> bool:
+def _share_headline(datasets: Sequence[xr.Dataset | None]) -> bool:
     """Whether the number that says most is the same in all runs."""
-    return len({headline(data).name for data in found if data is not None}) == 1
+    return len({headline(data).name for data in datasets if data is not None}) == 1
 
 
-def _labels(name: str, found: Sequence[xr.Dataset | None]) -> dict[str, Any]:
-    for data in found:
+def _labels(name: str, datasets: Sequence[xr.Dataset | None]) -> dict[str, Any]:
+    for data in datasets:
         if name not in _LABELS and data is not None and name in data:
             return dict(data[name].attrs)
     text, unit = _LABELS.get(name, (name, "1"))
@@ -146,11 +146,11 @@ def _by_moment(data: xr.Dataset) -> np.ndarray | None:
         return None
     labels = [str(label) for label in data["measurement_label"].values]
     values = data["exponents"].values
-    found = np.full((len(MOMENTS), *values.shape[1:]), np.nan, values.dtype)
+    exponents = np.full((len(MOMENTS), *values.shape[1:]), np.nan, values.dtype)
     for i, moment in enumerate(MOMENTS):
         if moment in labels:
-            found[i] = values[labels.index(moment)]
-    return found
+            exponents[i] = values[labels.index(moment)]
+    return exponents
 
 
 def _padded(values: np.ndarray | None, extent: Sequence[int]) -> np.ndarray:
@@ -175,12 +175,12 @@ def _rows(data: xr.Dataset, grid: Grid) -> Iterator[dict[str, Any]]:
     else:
         flat = data.rename(dict.fromkeys(dims, "run"))
     for run in grid.runs:
-        one = flat.isel(run=run.index)
+        run_data = flat.isel(run=run.index)
         named = {
             name: fields.shown(v) if isinstance(v, tuple) else v for name, v in run.values.items()
         }
         for r in range(run.config.realisations):
-            net = one.isel(realisation=r)
+            net = run_data.isel(realisation=r)
             leading = net["exponents"].values[:, 0] if data.sizes["exponent"] else [np.nan] * 3
             norms = net["gradient_norm"].values[:10]
             yield {

@@ -25,10 +25,10 @@ METRICS = {
 def labels(data: xr.Dataset) -> dict[str, str]:
     """``METRICS`` with the label of the headline; without epochs to 95 % where that says nothing."""
     main = headline(data)
-    found = METRICS | {"test": f"held-out {main.label}"}
+    texts = METRICS | {"test": f"held-out {main.label}"}
     if not main.is_fraction:
-        del found["epochs_to_95"]
-    return found
+        del texts["epochs_to_95"]
+    return texts
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def _columns(data: xr.Dataset) -> list[str]:
 def fields_of(data: xr.Dataset) -> list[Field]:
     """The swept fields, in the order of the dataset; of a list of settings with their distinct values."""
     listed = is_list(data)
-    found = []
+    fields = []
     for name in _columns(data) if listed else map(str, data["status"].dims):
         values = data[name].values if name in data.coords else np.arange(data.sizes[name])
         numeric = values.dtype.kind in "iu" or (
@@ -78,8 +78,8 @@ def fields_of(data: xr.Dataset) -> list[Field]:
         )
         shown = _shown(values, numeric)
         distinct = sorted(set(shown)) if numeric else list(dict.fromkeys(shown))
-        found.append(Field(name, distinct if listed else shown, numeric))
-    return found
+        fields.append(Field(name, distinct if listed else shown, numeric))
+    return fields
 
 
 def _shown(values: np.ndarray, numeric: bool) -> list[Any]:
@@ -111,22 +111,22 @@ def results_of(data: xr.Dataset) -> dict[str, np.ndarray]:
     def get(name: str, *extra: str) -> np.ndarray | None:
         return data[name].transpose(*order, *extra).values if name in data else None
 
-    found = {name: blank for name in METRICS}
+    results = {name: blank for name in METRICS}
     for metric, name, factor in (
         ("test", f"test_{main.name}", main.factor),
         ("epochs_to_95", "epochs_to_95", 1.0),
     ):
         if (values := get(name)) is not None:
-            found[metric] = factor * np.asarray(values, dtype=float)
+            results[metric] = factor * np.asarray(values, dtype=float)
     trained = bool(data.sizes.get("epoch"))
     if trained and (norms := get("gradient_norm", "epoch")) is not None:
-        found["gradient_first"] = np.asarray(norms[..., :10], dtype=float).mean(-1)
+        results["gradient_first"] = np.asarray(norms[..., :10], dtype=float).mean(-1)
     if trained and (loss := get("loss", "epoch")) is not None:
-        found["final_loss"] = _last(np.asarray(loss, dtype=float), 10)
+        results["final_loss"] = _last(np.asarray(loss, dtype=float), 10)
     if has_spectra(data) and "end" in data["moment"].values:
         leading = data["exponents"].sel(moment="end").isel(exponent=0)
-        found["leading"] = np.asarray(leading.transpose(*order).values, dtype=float)
-    return found
+        results["leading"] = np.asarray(leading.transpose(*order).values, dtype=float)
+    return results
 
 
 def has_spectra(data: xr.Dataset) -> bool:
@@ -146,8 +146,12 @@ def _last(values: np.ndarray, width: int) -> np.ndarray:
 
 def never_reached(data: xr.Dataset) -> np.ndarray:
     """Which networks finished without reaching 95 %; shape (swept..., realisations)."""
-    found = results_of(data)
-    return np.isnan(found["epochs_to_95"]) & np.isfinite(found["test"]) & headline(data).is_fraction
+    results = results_of(data)
+    return (
+        np.isnan(results["epochs_to_95"])
+        & np.isfinite(results["test"])
+        & headline(data).is_fraction
+    )
 
 
 def statistics(metric: str, values: np.ndarray) -> np.ndarray:
@@ -170,5 +174,5 @@ def quartiles_with_never(values: np.ndarray) -> np.ndarray:
     late = np.where(np.isnan(values), np.inf, np.asarray(values, dtype=float))
     if not late.shape[-1]:
         return np.full((3, *late.shape[:-1]), np.nan)
-    found = np.percentile(late, [25, 50, 75], axis=-1, method="higher")
-    return np.where(np.isfinite(found), found, np.nan)
+    percentiles = np.percentile(late, [25, 50, 75], axis=-1, method="higher")
+    return np.where(np.isfinite(percentiles), percentiles, np.nan)

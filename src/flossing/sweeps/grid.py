@@ -142,7 +142,7 @@ class Grid:
         Raises:
             ValueError, TypeError: a setting makes no valid configuration; says which and why.
         """
-        found: list[Run] = []
+        runs: list[Run] = []
         taken: set[str] = set()
         for index, values in enumerate(self.settings):
             label = ",".join(f"{n}={fields.shown(v)}" for n, v in values.items())
@@ -153,8 +153,8 @@ class Grid:
                 raise type(error)(f"over: {label}: {error}") from None
             name = file_name(label, taken)
             taken.add(name.lower())
-            found.append(Run(index, name, values, config))
-        return found
+            runs.append(Run(index, name, values, config))
+        return runs
 
     def content(self) -> dict[str, Any]:
         """The sweep as YAML knows it."""

@@ -36,7 +36,7 @@ def sweep_figures(data: xr.Dataset) -> dict[str, Figure]:
     with a panel per setting of all fields but the coloured one.
     """
     fields = fields_of(data)
-    found = {}
+    figures = {}
     results, never = results_of(data), never_reached(data)
     main, names = headline(data), labels(data)
     for x in [f for f in fields if f.numeric] or fields:
@@ -45,12 +45,12 @@ def sweep_figures(data: xr.Dataset) -> dict[str, Figure]:
                 continue
             if np.isfinite(results[metric]).any() or (metric == "epochs_to_95" and never.any()):
                 shown = Shown(data, x, metric, results[metric], never)
-                found[f"report-{name}-{x.name.replace('/', '-')}"] = field_figure(shown)
+                figures[f"report-{name}-{x.name.replace('/', '-')}"] = field_figure(shown)
     if main.name in data and np.isfinite(data[main.name].values).any():
         if is_list(data):
             fields = [Field("setting", list(range(data.sizes["setting"])), False)]
-        found["report-learning-curves"] = curves_figure(data, fields)
-    return found
+        figures["report-learning-curves"] = curves_figure(data, fields)
+    return figures
 
 
 def colour_field(fields: list[Field], x: Field | None = None) -> Field | None:
@@ -62,11 +62,11 @@ def colour_field(fields: list[Field], x: Field | None = None) -> Field | None:
 def _panels(fields: list[Field], apart: list[Field | None]) -> list[tuple[dict[str, int], str]]:
     """Index and name of each combination of the fields that are not set apart."""
     rest = [f for f in fields if f not in apart]
-    found = []
+    panels = []
     for index in product(*(range(len(f.values)) for f in rest)):
         at = {f.name: i for f, i in zip(rest, index, strict=True)}
-        found.append((at, ", ".join(f"{f.name} = {f.values[at[f.name]]}" for f in rest)))
-    return found
+        panels.append((at, ", ".join(f"{f.name} = {f.values[at[f.name]]}" for f in rest)))
+    return panels
 
 
 class Shown(NamedTuple):
@@ -162,8 +162,8 @@ def _draw_grid(axes: Sequence[Any], shown: Shown) -> None:
             chosen = at if by_colour is None or c is None else at | {by_colour.name: c}
             index = tuple(chosen.get(f.name, slice(None)) for f in fields)
             label = "" if by_colour is None or c is None else str(by_colour.values[c])
-            look = (c or 0, label, _top(shown.values))
-            _points(axis, shown.x, shown.metric, shown.values[index], shown.never[index], look)
+            series = (c or 0, label, _top(shown.values))
+            _points(axis, shown.x, shown.metric, shown.values[index], shown.never[index], series)
         _axes(axis, shown)
         axis.set_title(title, fontsize=8, fontweight="normal")
         if axis is axes[0] and by_colour:
@@ -208,9 +208,9 @@ def _points(
     metric: str,
     values: np.ndarray,
     never: np.ndarray,
-    look: tuple[int, str, float],
+    series: tuple[int, str, float],
 ) -> None:
-    number, label, top = look
+    number, label, top = series
     colour = COLOURS[number]
     place = places(x)
     spread = place + _spacing(place) * 0.06 * (number - 0.5)
@@ -291,8 +291,8 @@ def curves_figure(data: xr.Dataset, fields: list[Field]) -> Figure:
         for (at, title), axis in zip(panels, axes, strict=False):
             for c in range(len(by_colour.values)) if by_colour else [None]:
                 chosen = at if by_colour is None or c is None else at | {by_colour.name: c}
-                found = data[main.name].isel(chosen).transpose("epoch", "realisation").values
-                series = average(main.factor * found, data["epoch"].values, 200)
+                values = data[main.name].isel(chosen).transpose("epoch", "realisation").values
+                series = average(main.factor * values, data["epoch"].values, 200)
                 low, median, high = quartiles(series.values)
                 colour = COLOURS[c or 0]
                 label = "" if by_colour is None or c is None else str(by_colour.values[c])

@@ -56,8 +56,8 @@ class SweepResult:
     def _summary(self) -> Summary:
         data, fields, main = self.data, fields_of(self.data), headline(self.data)
         status = data["status"].values.ravel().tolist()
-        found = results_of(data)
-        medians = {n: statistics(n, found[n])[1].ravel() for n in ("test", "leading")}
+        results = results_of(data)
+        medians = {n: statistics(n, results[n])[1].ravel() for n in ("test", "leading")}
         order = np.argsort(medians["test"] * (-1 if main.higher_is_better else 1), kind="stable")
         shown = chosen(len(order), 6)
         rows = [
@@ -72,7 +72,7 @@ class SweepResult:
         ]
         names = [field.name for field in fields]
         header = ["rank", *names, f"held-out {main.name}", "lambda_1 end"]
-        done, networks = status.count("finished"), int(np.isfinite(found["test"]).sum())
+        done, networks = status.count("finished"), int(np.isfinite(results["test"]).sum())
         title = f"sweep: {done} of {len(status)} runs finished, networks: {networks} (medians, best first)"
         table = with_dots([str(i + 1) for i in shown], list(zip(*rows, strict=True)))
         return Summary(title, header, table, [f"directory: {self.directory}"])

@@ -90,8 +90,8 @@ class Arrays(Task, eqx.Module):
         horizon: int | None = None,
     ):
         self.inputs = _inputs(inputs)
-        one = jax.eval_shape(lambda i: self.inputs[i], jax.ShapeDtypeStruct((), jnp.int32))
-        self.num_steps, self.input_size = one.shape
+        example = jax.eval_shape(lambda i: self.inputs[i], jax.ShapeDtypeStruct((), jnp.int32))
+        self.num_steps, self.input_size = example.shape
         shape = len(self.inputs), self.num_steps
         known = None if mask is None else _mask(mask, shape)
         self.mask = None if known is None else jnp.asarray(known)
@@ -141,12 +141,12 @@ class Arrays(Task, eqx.Module):
                 f"take {size / 2**30:.1f} GiB, more than {_LARGEST / 2**30:g}; take fewer at once."
             )
 
-        def one(index: Array) -> Trial:
+        def trial_of(index: Array) -> Trial:
             mask = None if self.mask is None else self.mask[index]
             target = jax.tree.map(lambda x: x[index], self.targets)
             return Trial(self.inputs[index].astype(floats), target, mask)
 
-        return jax.vmap(one)(chosen)
+        return jax.vmap(trial_of)(chosen)
 
     def sample(self, key: PRNGKeyArray, *, num_steps: int | None = None) -> Trial:
         """A random example of the training part."""
@@ -190,9 +190,9 @@ class Arrays(Task, eqx.Module):
 
     def metrics(self, outputs: PyTree, trial: Trial) -> dict[str, Metric]:
         """Your own metrics, then accuracy or mean squared error."""
-        found = {} if self._metrics is None else as_metrics(self._metrics(outputs, trial))
+        own = {} if self._metrics is None else as_metrics(self._metrics(outputs, trial))
         usual = {} if self._answers is None else self._answers.metrics(outputs, trial)
-        return found | {name: value for name, value in usual.items() if name not in found}
+        return own | {name: value for name, value in usual.items() if name not in own}
 
     def describe(self) -> str:
         """A few words for titles."""

@@ -100,31 +100,31 @@ class SpikeFile:
         return DamagedFileError(f"{self.path}: {text}")
 
     def _structure(self, h5py: Any) -> np.ndarray:
-        found = {}
+        datasets = {}
         for name in ("spikes/times", "spikes/units", "labels"):
             item = self._file.get(name)
             if not isinstance(item, h5py.Dataset):
                 there = sorted(self._file) or "nothing"
                 raise self._damaged(f"has no dataset {name!r}; at the top there is {there}.")
-            found[name] = item
+            datasets[name] = item
         for name, kinds, wanted in (
             ("spikes/times", "f", "floating-point"),
             ("spikes/units", "ui", "integer"),
         ):
-            base = h5py.check_vlen_dtype(found[name].dtype)
-            if base is None or np.dtype(base).kind not in kinds or found[name].ndim != 1:
+            base = h5py.check_vlen_dtype(datasets[name].dtype)
+            if base is None or np.dtype(base).kind not in kinds or datasets[name].ndim != 1:
                 raise self._damaged(
                     f"{name}: expected one {wanted} array per recording, got dtype "
-                    f"{found[name].dtype} and shape {found[name].shape}."
+                    f"{datasets[name].dtype} and shape {datasets[name].shape}."
                 )
-        self._float = np.dtype(h5py.check_vlen_dtype(found["spikes/times"].dtype))
-        labels = found["labels"]
+        self._float = np.dtype(h5py.check_vlen_dtype(datasets["spikes/times"].dtype))
+        labels = datasets["labels"]
         if labels.ndim != 1 or labels.dtype.kind not in "ui":
             raise self._damaged(
                 f"labels: expected one integer per recording, got dtype {labels.dtype} "
                 f"and shape {labels.shape}."
             )
-        counts = {name: len(item) for name, item in found.items()}
+        counts = {name: len(item) for name, item in datasets.items()}
         if len(set(counts.values())) != 1:
             raise self._damaged(f"different numbers of recordings: {counts}.")
         if not counts["labels"]:
@@ -217,11 +217,13 @@ class SpikeFile:
         chosen = np.arange(len(self)) if indices is None else self._chosen(indices)
         latest, recordings = 0.0, []
         for index in chosen:
-            found = self.recording(int(index))
-            steps = steps_of(found.times, time_step, self._float)
+            recording = self.recording(int(index))
+            steps = steps_of(recording.times, time_step, self._float)
             seen = steps < num_steps
-            recordings.append((steps[seen].astype(np.int32), found.units[seen].astype(np.int32)))
-            latest = max(latest, float(found.times.max(initial=0)))
+            recordings.append(
+                (steps[seen].astype(np.int32), recording.units[seen].astype(np.int32))
+            )
+            latest = max(latest, float(recording.times.max(initial=0)))
         visible = any(len(steps) for steps, _ in recordings)
         doubt = doubt_about(latest, num_steps * float(time_step), visible)
         if doubt and not self._questioned:
@@ -318,6 +320,6 @@ def _compare(path: Path, checksum: str) -> None:
         )
     kind = kinds[len(wanted)]
     with open(path, "rb") as file:
-        found = hashlib.file_digest(file, kind).hexdigest()
-    if found != wanted:
-        raise DamagedFileError(f"{path}: its {kind.upper()} is {found}, expected {wanted}.")
+        digest = hashlib.file_digest(file, kind).hexdigest()
+    if digest != wanted:
+        raise DamagedFileError(f"{path}: its {kind.upper()} is {digest}, expected {wanted}.")

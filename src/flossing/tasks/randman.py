@@ -152,8 +152,8 @@ class Randman(DataSet, name="randman"):
             return (mantissa, total[1] + exponent), None
 
         each = jnp.moveaxis(jax.lax.map(factors, points, batch_size=32), -1, 0)
-        one = jnp.ones_like(each[0]), jnp.zeros(each.shape[1:], jnp.int32)
-        return jax.lax.scan(multiply, one, each)[0]
+        start = jnp.ones_like(each[0]), jnp.zeros(each.shape[1:], jnp.int32)
+        return jax.lax.scan(multiply, start, each)[0]
 
     def sample_class(self, key: PRNGKeyArray) -> Int[Array, "sample input"]:
         """Spike times of one class, shape ``(samples, inputs)``."""

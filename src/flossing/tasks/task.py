@@ -113,10 +113,10 @@ def refuse_other_length(num_steps: int | None, own: int) -> None:
         )
 
 
-def as_metrics(found: Any) -> dict[str, Metric]:
+def as_metrics(metrics: Any) -> dict[str, Metric]:
     """Metrics as ``Metric`` objects; of plain numbers, higher ones count as better."""
     # JAX sorts the keys of plain dictionaries, and the first metric is that of tables.
     return OrderedDict(
         (name, value if isinstance(value, Metric) else Metric(jnp.asarray(value, float)))
-        for name, value in found.items()
+        for name, value in metrics.items()
     )

@@ -71,13 +71,13 @@ class Run:
 
     def jump_weights(self, side: str) -> list[Array]:
         """Weights of the jump of each neuron, layer by layer."""
-        found = []
+        weights = []
         for noise, x, s in zip(self.network.noises, self.x, self.spikes, strict=True):
             right, left = (1 - s) * noise.jump_up(x), s * noise.jump_down(x)
             p = noise.probability(x)
             both = (1 - p) * right + p * left
-            found.append({"right": right, "left": left, "two-sided": both}[side])
-        return found
+            weights.append({"right": right, "left": left, "two-sided": both}[side])
+        return weights
 
     def gradient(self, signals: list[Array]) -> Gradient:
         """By weights and biases, from the error signal at each neuron's potential."""

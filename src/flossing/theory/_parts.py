@@ -80,15 +80,15 @@ def entries(name: str, value: PyTree, parameters: PyTree) -> PyTree:
         ValueError: other numbers or shapes of arrays.
     """
     wanted, structure = jax.tree.flatten(parameters)
-    found = jax.tree.leaves(split(value).parameters)
-    if len(found) != len(wanted):
+    arrays = jax.tree.leaves(split(value).parameters)
+    if len(arrays) != len(wanted):
         # Also arrays of integers and plain numbers.
         rest = jax.tree.leaves(value, is_leaf=is_nonlinearity)
-        found = [x for x in rest if eqx.is_array_like(x)]
-    shapes = [[jnp.shape(x) for x in leaves] for leaves in (found, wanted)]
+        arrays = [x for x in rest if eqx.is_array_like(x)]
+    shapes = [[jnp.shape(x) for x in leaves] for leaves in (arrays, wanted)]
     if shapes[0] != shapes[1]:
         raise ValueError(f"{name}: expected parameters of shapes {shapes[1]}, got {shapes[0]}.")
-    return structure.unflatten(map(as_value, wanted, found))
+    return structure.unflatten(map(as_value, wanted, arrays))
 
 
 def is_nonlinearity(node: Any) -> bool:

@@ -38,8 +38,10 @@ def sign_agreement(first: PyTree, second: PyTree) -> float:
         raise ValueError(
             f"second: expected arrays of shapes {shapes[0]} like the first, got {shapes[1]}."
         )
-    one, two = (np.sign(np.concatenate([x.ravel() for x in leaves])) for leaves in pairs)
-    return float(np.mean(one == two))
+    first_signs, second_signs = (
+        np.sign(np.concatenate([x.ravel() for x in leaves])) for leaves in pairs
+    )
+    return float(np.mean(first_signs == second_signs))
 
 
 @readable
@@ -275,8 +277,8 @@ def bias_map(
     first, second = as_network("first", first), as_network("second", second)
     axis = np.linspace(-extent, extent, num_points)
     grid = jnp.asarray(np.stack(np.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2), float)
-    found = _plane(function, network, (first, second), surrogate, grid)
-    output, gradient, declared = (np.asarray(x, float) for x in found)
+    fields = _plane(function, network, (first, second), surrogate, grid)
+    output, gradient, declared = (np.asarray(x, float) for x in fields)
     square = (num_points, num_points)
     return BiasMap(
         axis, axis, output.reshape(square),
@@ -303,11 +305,11 @@ def _plane(
 ) -> tuple:
     directions = tuple(split(d).parameters for d in directions)
 
-    def one(at: Array) -> tuple:
+    def of_point(at: Array) -> tuple:
         net = move(network, *zip(at, directions, strict=True))
         true = true_gradient(function, net)
         declared = surrogate_gradient(function, net, surrogate=surrogate)
         components = [[inner(g, d) for d in directions] for g in (true, declared)]
         return function(net), *(jnp.stack(c) for c in components)
 
-    return jax.lax.map(one, grid)
+    return jax.lax.map(of_point, grid)

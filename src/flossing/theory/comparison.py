@@ -214,7 +214,7 @@ def _expected(estimator: Estimator, network: StochasticNet, input: Array, loss: 
     dtype = network.biases[0].dtype
     cuts = np.cumsum(network.sizes[1:])[:-1]
 
-    def one(pattern: Array) -> tuple[Gradient, Array]:
+    def of_pattern(pattern: Array) -> tuple[Gradient, Array]:
         # A number below every probability makes a spike, one above every probability none.
         uniforms = tuple(jnp.split(2 - 3 * pattern, cuts))
         spikes = network(input, uniforms)
@@ -230,7 +230,7 @@ def _expected(estimator: Estimator, network: StochasticNet, input: Array, loss: 
         return estimator(network, input, loss, draw), probability
 
     every = jnp.asarray(patterns(network.num_neurons), dtype)
-    gradients, probabilities = jax.lax.map(one, every, batch_size=1024)
+    gradients, probabilities = jax.lax.map(of_pattern, every, batch_size=1024)
     return jax.tree.map(lambda g: jnp.tensordot(probabilities, g, 1), gradients)
 
 

@@ -101,8 +101,9 @@ def plane_curl(field: Field, point: PyTree, first: PyTree, second: PyTree) -> Fl
         direction = entries(name, as_network(name, direction), parts.parameters)
         return direction, jax.jvp(flow, (parts.parameters,), (direction,))[1]
 
-    (one, from_one), (two, from_two) = pushed("first", first), pushed("second", second)
-    return inner(two, from_one) - inner(one, from_two)
+    first_entries, from_first = pushed("first", first)
+    second_entries, from_second = pushed("second", second)
+    return inner(second_entries, from_first) - inner(first_entries, from_second)
 
 
 def _flat(field: Field, point: PyTree) -> tuple:
@@ -110,8 +111,8 @@ def _flat(field: Field, point: PyTree) -> tuple:
     start, unravel = jax.flatten_util.ravel_pytree(parts.parameters)
 
     def flow(vector: Array) -> Array:
-        found = entries("field", field(parts.join(unravel(vector))), parts.parameters)
-        return jax.flatten_util.ravel_pytree(found)[0]
+        values = entries("field", field(parts.join(unravel(vector))), parts.parameters)
+        return jax.flatten_util.ravel_pytree(values)[0]
 
     return flow, start
 
@@ -127,13 +128,13 @@ def _probe(field: Field, point: PyTree, num_probes: int, key: PRNGKeyArray) -> A
     flow, start = _flat(field, point)
     pull = jax.vjp(flow, start)[1]
 
-    def one(key: PRNGKeyArray) -> Array:
+    def of_probe(key: PRNGKeyArray) -> Array:
         probe = jax.random.rademacher(key, start.shape, start.dtype)
         forward = jax.jvp(flow, (start,), (probe,))[1]
         (backward,) = pull(probe)
         return jnp.stack([jnp.square(forward + s * backward).sum() / 4 for s in (-1, 1)])
 
-    return jax.lax.map(one, jax.random.split(key, num_probes))
+    return jax.lax.map(of_probe, jax.random.split(key, num_probes))
 
 
 def _ratio(odd: float, even: float) -> float:

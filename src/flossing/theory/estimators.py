@@ -157,12 +157,12 @@ class FiniteDifference(Estimator):
             net = eqx.tree_at(lambda n: (n.weights, n.biases), network, unravel(vector))
             return loss_of(loss, net.from_layer(0, net.numbers(input), draw.uniforms))
 
-        def one(direction: Array) -> Array:
+        def slope_along(direction: Array) -> Array:
             above, below = flat + self.step * direction, flat - self.step * direction
             slope = (value(above) - value(below)) / (2 * self.step)
             return jnp.where((above == below).all(), jnp.nan, slope)
 
-        return unravel(jax.lax.map(one, jnp.eye(flat.size, dtype=flat.dtype)))
+        return unravel(jax.lax.map(slope_along, jnp.eye(flat.size, dtype=flat.dtype)))
 
     def passes(self, network: StochasticNet) -> int:
         """Cost of a sample in passes through the network."""

@@ -167,11 +167,11 @@ def _many(field: Field, path: Callable, points: np.ndarray, block: int) -> np.nd
     dtype = jnp.result_type(float)
     padded = np.resize(points, -(-len(points) // block) * block).reshape(-1, block)
     values = [np.asarray(_integrand(field, path, jnp.asarray(part, dtype))) for part in padded]
-    found = np.concatenate(values).astype(float)[: len(points)]
-    if not np.isfinite(found).all():
-        where = float(points[np.argmin(np.isfinite(found))])
+    integrand = np.concatenate(values).astype(float)[: len(points)]
+    if not np.isfinite(integrand).all():
+        where = float(points[np.argmin(np.isfinite(integrand))])
         raise ValueError(f"field: NaN or infinite on the path at s = {where:.3g}.")
-    return found
+    return integrand
 
 
 @eqx.filter_jit
@@ -194,7 +194,7 @@ def inner(first: PyTree, second: PyTree) -> Array:
         ValueError: their structures or shapes differ.
     """
 
-    def one(a: Any, b: Any) -> Array | None:
+    def product(a: Any, b: Any) -> Array | None:
         if not (eqx.is_array_like(a) and eqx.is_inexact_array(b)):
             return None
         if jnp.shape(a) != b.shape:
@@ -204,7 +204,7 @@ def inner(first: PyTree, second: PyTree) -> Array:
         return (as_value(b, a) * b).sum()
 
     try:
-        found = jax.tree.map(one, first, second, is_leaf=lambda x: x is None)
+        products = jax.tree.map(product, first, second, is_leaf=lambda x: x is None)
     except (ValueError, TypeError) as error:
         if str(error).startswith("field:"):
             raise
@@ -212,4 +212,4 @@ def inner(first: PyTree, second: PyTree) -> Array:
             "field: must return a pytree like the points of the path; got "
             f"{jax.tree.structure(first)}, expected {jax.tree.structure(second)}."
         ) from None
-    return sum(jax.tree.leaves(found), jnp.zeros(()))
+    return sum(jax.tree.leaves(products), jnp.zeros(()))

@@ -71,10 +71,10 @@ def segment(start: PyTree, stop: PyTree) -> Segment:
     """
     start, stop = as_network("start", start), as_network("stop", stop)
     _check_like("stop", stop, start)
-    for one, two in zip(*(_held(tree) for tree in (start, stop)), strict=False):
-        if is_concrete((one, two)) and not np.array_equal(one, two):
+    for at_start, at_stop in zip(*(_held(tree) for tree in (start, stop)), strict=False):
+        if is_concrete((at_start, at_stop)) and not np.array_equal(at_start, at_stop):
             raise ValueError(
-                f"stop: differs from start in {two}, which is no floating-point array and does not move."
+                f"stop: differs from start in {at_stop}, which is no floating-point array and does not move."
             )
     return Segment(start, stop)
 

@@ -212,7 +212,7 @@ def _distributions(network: StochasticNet, input: Array) -> list[tuple[Array, Ar
         )
     dtype = network.biases[0].dtype
     before, weights = input[None], jnp.ones(1, dtype)
-    found = []
+    distributions = []
     for weight, bias, noise in zip(network.weights, network.biases, network.noises, strict=True):
         now = jnp.asarray(patterns(len(bias)), dtype)
         spiking = noise.probability(before @ weight.T + bias[None])
@@ -221,8 +221,8 @@ def _distributions(network: StochasticNet, input: Array) -> list[tuple[Array, Ar
             p = spiking[:, i, None]
             transition = transition * jnp.where(now[None, :, i] > 0, p, 1 - p)
         before, weights = now, weights @ transition
-        found.append((before, weights))
-    return found
+        distributions.append((before, weights))
+    return distributions
 
 
 def exact_gradient(

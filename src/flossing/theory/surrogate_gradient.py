@@ -228,9 +228,9 @@ class _Flat(Surrogate):
 
 def _gradient(loss: Callable, network: PyTree, replaced: PyTree, args: tuple) -> PyTree:
     parts = split(as_network("network", replaced))
-    found = jax.grad(lambda parameters: loss(parts.join(parameters), *args))(parts.parameters)
+    gradient = jax.grad(lambda parameters: loss(parts.join(parameters), *args))(parts.parameters)
     # The structure of the network that came in, not of the one with other nonlinearities.
-    leaves = iter(jax.tree.leaves(found))
+    leaves = iter(jax.tree.leaves(gradient))
     return jax.tree.map(lambda _: next(leaves), split(network).parameters)
 
 

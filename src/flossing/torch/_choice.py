@@ -122,14 +122,14 @@ def same_random_numbers() -> Iterator[None]:
 
 def graph_nodes(results: list[Tensor]) -> list[Any]:
     """The nodes of the graph behind these results."""
-    found: dict[Any, None] = {}
+    nodes: dict[Any, None] = {}
     todo = [x.grad_fn for x in results if x.grad_fn is not None]
     while todo:
         node = todo.pop()
-        if node not in found:
-            found[node] = None
+        if node not in nodes:
+            nodes[node] = None
             todo += [parent for parent, _ in node.next_functions if parent is not None]
-    return list(found)
+    return list(nodes)
 
 
 def leaf_tensors(results: list[Tensor]) -> list[Tensor]:

@@ -46,7 +46,7 @@ class _Recomputed(torch.autograd.Function):
             (x, g) for x, g in zip(out, gradients, strict=True) if x.requires_grad and g is not None
         ]
         wanted = [x for x in arguments if x.requires_grad] + parameters
-        found = iter(
+        derivatives = iter(
             torch.autograd.grad(
                 [x for x, _ in pairs],
                 wanted,
@@ -57,5 +57,5 @@ class _Recomputed(torch.autograd.Function):
             if pairs
             else [None] * len(wanted)
         )
-        of_arguments = [next(found) if x.requires_grad else None for x in arguments]
-        return None, None, *of_arguments, *found
+        of_arguments = [next(derivatives) if x.requires_grad else None for x in arguments]
+        return None, None, *of_arguments, *derivatives

@@ -109,14 +109,14 @@ class AdaptiveFlosser:
         self.calls += 1
         if not due:
             return Look(False, math.nan, bool(learned), 0)
-        seen = found = self.flosser.measure(state, inputs, generator=generator)
-        go_on, done = bool(self.rule.is_wrong(np.float64(found), learned)), 0
+        seen = exponent = self.flosser.measure(state, inputs, generator=generator)
+        go_on, done = bool(self.rule.is_wrong(np.float64(exponent), learned)), 0
         while go_on:
             info = self.flosser.update(state, inputs, generator=generator)
             seen, done = float(info.exponents[0]), done + 1
             go_on = bool(self.rule.goes_on(np.float64(seen), np.int64(done)))
         self.num_flossed += done
-        return Look(True, found, bool(learned), done)
+        return Look(True, exponent, bool(learned), done)
 
     def state_dict(self) -> dict[str, Any]:
         """What a run that is resumed needs."""

@@ -91,20 +91,20 @@ def check(
     if batched is None and not tensors(inputs):
         many = all(x.ndim > 1 for x in tensors(state))
     arguments = step, state, inputs, None if tensors(inputs) else 1
-    found = []
+    findings = []
     try:
         run = check_run(*arguments, tangents=tangents, batched=many, mode="forward")
     except ValueError as error:
         if "cannot be differentiated" not in str(error):
             raise
-        found.append(Finding("second-derivative", str(error)))
+        findings.append(Finding("second-derivative", str(error)))
         run = check_run(*arguments, tangents=tangents, batched=many, mode="reverse")
-    found += _findings(step, run)
+    findings += _findings(step, run)
     if run.pusher.engine.forward:
-        found += _memory(run)
+        findings += _memory(run)
         if getattr(step, "keep_row_means", False):  # its units spike
-            found += _resets(run)
-    return Report(found)
+            findings += _resets(run)
+    return Report(findings)
 
 
 def _findings(step: Any, run: Run) -> list[Finding]:
@@ -112,10 +112,10 @@ def _findings(step: Any, run: Run) -> list[Finding]:
     with _Comparisons() as comparisons:
         nodes = _nodes(run)
     functions = [node for node in nodes if hasattr(type(node), "_forward_cls")]
-    found = {finding: None for node in functions for finding in _of_function(node)}
+    findings = {finding: None for node in functions for finding in _of_function(node)}
     if comparisons.seen and not functions and getattr(step, "keep_row_means", False):
-        found[_NO_SURROGATE] = None
-    return [*found, *_of_batch(run), *_of_precision(run, nodes)]
+        findings[_NO_SURROGATE] = None
+    return [*findings, *_of_batch(run), *_of_precision(run, nodes)]
 
 
 _NO_SURROGATE = Finding(

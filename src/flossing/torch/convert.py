@@ -104,12 +104,12 @@ def floss_in_jax(
     flosser = Flosser(**settings)
     state, memory = cell.initial_state(), flosser.init(cell)
     values = jnp.asarray(inputs.detach().cpu().numpy())
-    found = []
+    history = []
     for key in jax.random.split(jax.random.key(seed), steps):
         cell, memory, info = flosser.update(cell, memory, state, values, key=key)
-        found.append(info)
+        history.append(info)
     load_cell(module, cell)
-    return found
+    return history
 
 
 def _array(x: Any) -> Any:

@@ -177,9 +177,9 @@ class _Rows:
         flat = [
             _numpy(x).reshape(-1, *x.shape[2:]) for x in map(torch.stack, (jacobians, responses))
         ]
-        found = cls(_numpy(settled).reshape(-1, settled.shape[-1]), *flat)
-        found.moments = states
-        return found
+        sampled = cls(_numpy(settled).reshape(-1, settled.shape[-1]), *flat)
+        sampled.moments = states
+        return sampled
 
     moments: list[tuple[Tensor, list[Any]]]
 
@@ -209,19 +209,19 @@ def _leaves(run: Run, state: Any) -> list[Leaf]:
 
 def _places(leaves: list[Leaf], apart: set[str]) -> tuple[tuple[Leaf, ...], np.ndarray]:
     """The leaves that are measured, one after the other, and where their numbers were."""
-    found, places, start = [], [], 0
+    measured, places, start = [], [], 0
     for leaf in leaves:
         if leaf.name not in apart:
             size = leaf.stop - leaf.start
-            found.append(Leaf(name=leaf.name, start=start, stop=start + size))
+            measured.append(Leaf(name=leaf.name, start=start, stop=start + size))
             places.append(np.arange(leaf.start, leaf.stop))
             start += size
-    return tuple(found), np.concatenate(places)
+    return tuple(measured), np.concatenate(places)
 
 
 def _apart(rows: _Rows, leaves: list[Leaf]) -> list[tuple[str, float]]:
     """Leaves that are no part of the dynamics, by the Jacobians: see ``fl.examine``."""
-    found = []
+    apart = []
     for leaf in leaves:
         own = rows.jacobians[:, leaf.span, leaf.span]
         factor = float(own[0, 0, 0])
@@ -230,8 +230,8 @@ def _apart(rows: _Rows, leaves: list[Leaf]) -> list[tuple[str, float]]:
         feels = np.delete(rows.jacobians[:, leaf.span], np.arange(leaf.start, leaf.stop), 2).any()
         felt = np.delete(rows.jacobians[:, :, leaf.span], np.arange(leaf.start, leaf.stop), 1).any()
         if not felt or not (feels or rows.responses[:, leaf.span].any()):
-            found.append((leaf.name, abs(factor)))
-    return found if len(found) < len(leaves) else []
+            apart.append((leaf.name, abs(factor)))
+    return apart if len(apart) < len(leaves) else []
 
 
 def _without(state: Any, apart: set[str]) -> Any:
@@ -245,13 +245,13 @@ def _without(state: Any, apart: set[str]) -> Any:
 
 def _spikes(leaves: tuple[Leaf, ...], states: np.ndarray) -> tuple[Spikes, ...]:
     """Leaves that hold nothing but zeros and ones and are called spikes, or hold some ones."""
-    found = []
+    spikes = []
     for leaf in leaves:
         values = states[:, leaf.span]
         named = any(word in leaf.name for word in ("spk", "spike", ".z"))
         if are_spikes(values) or (named and not values.any()):
-            found.append(Spikes(layer=leaf.name, rates=values.mean(0)))
-    return tuple(found)
+            spikes.append(Spikes(layer=leaf.name, rates=values.mean(0)))
+    return tuple(spikes)
 
 
 def _name(step: Any) -> str:

@@ -129,8 +129,8 @@ class Flosser(Window):
             gradients: Sequence[Tensor | None] = [None] * len(self.parameters)
             if loss.requires_grad:
                 gradients = torch.autograd.grad(loss, self.parameters, allow_unused=True)
-        found = [g for g in gradients if g is not None]
-        good = bool(torch.isfinite(loss)) and all(bool(torch.isfinite(g).all()) for g in found)
+        present = [g for g in gradients if g is not None]
+        good = bool(torch.isfinite(loss)) and all(bool(torch.isfinite(g).all()) for g in present)
         if good:
             self._apply(gradients)
         self.num_skipped += not good

@@ -23,19 +23,19 @@ def open_gates(module: Module) -> None:
     Raises:
         ValueError: there is none in it, or one has no biases.
     """
-    found = [part for part in module.modules() if isinstance(part, _GATED)]
-    if not found:
+    gated = [part for part in module.modules() if isinstance(part, _GATED)]
+    if not gated:
         raise ValueError(
             f"module: expected one with nn.GRU, nn.LSTM or their cells, got {type(module).__name__} without "
             "any. Of others, set biases yourself: +3 for reset, input and output gates, -3 for "
             "update and forget gates."
         )
-    for part in found:
+    for part in gated:
         if not part.bias:
             raise ValueError(
                 f"module: a {type(part).__name__} without biases has no open gates; make it with bias=True."
             )
-    for part in found:
+    for part in gated:
         _open(part)
 
 

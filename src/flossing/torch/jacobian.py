@@ -62,16 +62,16 @@ def gradient_norms(
         unit, growth = _normalised(pulled)
         total = total + growth
         logs.append(total)
-    found = torch.stack(logs[::-1], 1)
-    bad = torch.isnan(found).any(0).nonzero()
+    log_norms = torch.stack(logs[::-1], 1)
+    bad = torch.isnan(log_norms).any(0).nonzero()
     if bad.numel():
         raise ValueError(f"step: the gradient is NaN at time {int(bad[-1])} and before it.")
     if log:
-        return run.given(found)
-    norms = found.exp()
-    outside = torch.isfinite(found) & ~((norms > 0) & torch.isfinite(norms))
+        return run.given(log_norms)
+    norms = log_norms.exp()
+    outside = torch.isfinite(log_norms) & ~((norms > 0) & torch.isfinite(norms))
     if bool(outside.any()):
-        worst = float(found[outside][0])
+        worst = float(log_norms[outside][0])
         raise ValueError(
             f"gradient_norms: exp({worst:.1f}) does not fit {norms.dtype}; use log=True."
         )
@@ -187,14 +187,14 @@ def _matrices(run: Run, states: list, m: int) -> list[Tensor] | None:
         return None
     if run.num_steps * n * run.rows.nbytes > MOST_BYTES:
         return None
-    found: list[Tensor] = []
+    matrices: list[Tensor] = []
     at_once = steps_at_once(batch, n)
     with engine.kernels():
         for start in range(0, run.num_steps, at_once):
             rows = torch.stack([rows for rows, _ in states[start : start + at_once]])
             inputs = take(run.inputs, slice(start, start + at_once))
-            found += run.pusher.jacobians(rows, run.rest, inputs, False)
-    return found
+            matrices += run.pusher.jacobians(rows, run.rest, inputs, False)
+    return matrices
 
 
 def _traverse(

@@ -21,12 +21,12 @@ def over_realisations(function: Callable, *args: PyTree) -> Any:
     arrays, rest = eqx.partition(args, eqx.is_array)
     static = []
 
-    def one(arrays: PyTree) -> PyTree:
+    def of_realisation(arrays: PyTree) -> PyTree:
         out, kept = eqx.partition(function(*eqx.combine(arrays, rest)), eqx.is_array)
         static.append(kept)
         return out
 
-    out = jax.lax.map(one, arrays)
+    out = jax.lax.map(of_realisation, arrays)
     return eqx.combine(out, static[-1])
 
 
@@ -93,8 +93,8 @@ def over_devices(function: Callable, shared: PyTree, parts: PyTree) -> Any:
     everywhere = PartitionSpec()
 
     def share(arrays: PyTree, parts: PyTree) -> Any:
-        found = function(eqx.combine(arrays, rest), parts)
-        return jax.tree.map(lambda x: jax.lax.psum(x, _AXIS), found)
+        summands = function(eqx.combine(arrays, rest), parts)
+        return jax.tree.map(lambda x: jax.lax.psum(x, _AXIS), summands)
 
     return jax.shard_map(
         share,

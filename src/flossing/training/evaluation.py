@@ -40,7 +40,7 @@ def _evaluate(
     batched: Callable | None,
     trials: int,
 ) -> Evaluation:
-    def one(network: Any, key: Array) -> Evaluation:
+    def evaluate_network(network: Any, key: Array) -> Evaluation:
         trial = task.held_out(fold(key, Stream.EVALUATE, 0), trials)
         count = jax.tree.leaves(trial.inputs)[0].shape[0]
         noise = jax.random.split(fold(key, Stream.EVALUATE, 1), count)
@@ -48,7 +48,7 @@ def _evaluate(
         metrics = as_metrics(task.metrics(outputs, trial))
         return Evaluation(task.loss(outputs, trial), metrics)
 
-    return _of_each(one, networks, keys)
+    return _of_each(evaluate_network, networks, keys)
 
 
 @one_thread_first
@@ -81,7 +81,7 @@ def _measure_exponents(
     num_steps: int,
     warmup: int,
 ) -> Array:
-    def one(network: Any, key: Array) -> Array:
+    def exponents_of(network: Any, key: Array) -> Array:
         input_key, basis_key = jax.random.split(key)
         return lyapunov_spectrum(
             step(network),
@@ -92,7 +92,7 @@ def _measure_exponents(
             key=basis_key,
         ).exponents
 
-    return _of_each(one, networks, fold_all(keys, Stream.MEASURE, 0))
+    return _of_each(exponents_of, networks, fold_all(keys, Stream.MEASURE, 0))
 
 
 def _of_each(function: Callable, networks: Any, keys: Array) -> Any:

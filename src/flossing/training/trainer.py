@@ -231,10 +231,10 @@ def _loss_and_gradient(
 
     shared = (arrays, jax.tree.map(jnp.zeros_like, start)), rest, trainer
     if trainer.part is None:
-        found = find(shared, (trial, noise))
+        outcome = find(shared, (trial, noise))
     else:
-        found = mean_of_parts(find, shared, (trial, noise), trainer.part)
-    (loss, metrics), (gradient, errors) = found
+        outcome = mean_of_parts(find, shared, (trial, noise), trainer.part)
+    (loss, metrics), (gradient, errors) = outcome
     known = "state" in _takes(network) and jax.tree.leaves(errors)
     norm = tree_norm(errors) if known else jnp.full_like(loss, jnp.nan)
     return loss, metrics, norm, ascent(gradient)
@@ -253,11 +253,11 @@ def outputs_of(network: Any, inputs: PyTree, state: PyTree, keys: Array) -> PyTr
     """
     takes = _takes(network)
 
-    def one(inputs: PyTree, key: Array) -> PyTree:
+    def of_trial(inputs: PyTree, key: Array) -> PyTree:
         more = {"state": state, "key": key}
         return network(inputs, **{name: more[name] for name in takes})
 
-    return jax.vmap(one)(inputs, keys)
+    return jax.vmap(of_trial)(inputs, keys)
 
 
 def _takes(network: Any) -> list[str]:
