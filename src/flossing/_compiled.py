@@ -63,6 +63,20 @@ def _set(name: str, value: Any) -> None:
     os.environ[name.upper()] = str(value)
 
 
+def strongly_typed(tree: Any) -> Any:
+    """The same arrays, without the weak types that JAX gives to what comes from a Python number.
+
+    ``jnp.full(3, 0.1)`` is of such a type, and what a program returns is not. So a loop that gives a program
+    its own output back would compile it twice, seconds each: for the first call, and for all others.
+    """
+    import jax
+
+    def strong(x: Any) -> Any:
+        return jax.lax.convert_element_type(x, x.dtype) if getattr(x, "weak_type", False) else x
+
+    return jax.tree.map(strong, tree)
+
+
 def compile_quickly(level: int = 1) -> None:
     """Asks XLA to spend less time on programs for CPUs, unless the user's ``XLA_FLAGS`` say something else.
 

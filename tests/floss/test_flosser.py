@@ -21,6 +21,24 @@ def assert_same(one, two, **tolerances):
         np.testing.assert_allclose(a, b, **tolerances)
 
 
+def test_arrays_made_of_python_numbers_do_not_compile_the_update_twice(model, key):
+    """``jnp.full(3, 0.1)`` has a type of its own, which the changed model has not."""
+    traced = []
+
+    def counted(model):
+        traced.append(model)
+        return step_of(model)
+
+    control = flosser(num_exponents=1, step=counted)
+    model |= {"b": jnp.full(3, 0.1)}
+    assert model["b"].weak_type
+    state = control.init(model)
+    model, state, _ = control.update(model, state, START, INPUTS, key=key)
+    before = len(traced)
+    control.update(model, state, START, INPUTS, key=key)
+    assert len(traced) == before
+
+
 @pytest.mark.parametrize("starts", [pytest.param(None, marks=pytest.mark.slow), 2])
 def test_a_step_is_the_gradient_of_the_flossing_loss_and_optax(starts, model, key, x64):
     optimiser = optax.chain(optax.scale_by_adam(), optax.scale(-0.01))

@@ -64,3 +64,11 @@ def test_a_step_with_its_input_first_is_named(key, untyped):
     message = r"cell: Wrapped takes \(input, state\); the order here is \(state, input\)."
     with pytest.raises(TypeError, match=message):
         Network(cell, 1, key=key)
+
+
+@pytest.mark.parametrize("cell", [fl.TanhSpec, fl.GRUSpec, fl.LSTMSpec, fl.LinearSpec, fl.LIFSpec])
+def test_fresh_networks_have_the_types_of_trained_ones(cell, key):
+    """Else what a user's loop compiles for the first step is of no use for the second."""
+    network = fl.Network(cell(3).build(1, key=key), 2, key=key)
+    arrays = jax.tree.leaves(eqx.filter(network, eqx.is_array))
+    assert not any(array.weak_type for array in arrays)

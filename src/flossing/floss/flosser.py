@@ -12,6 +12,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from .._checks import check_integer, check_key, has_values
+from .._compiled import strongly_typed
 from .._readable import Summary, in_a_line, readable
 from ..cells import Cell, Stack
 from ..lyapunov._check_run import as_state
@@ -162,6 +163,7 @@ class Flosser(Window):
             ValueError, TypeError: arguments that do not fit.
         """
         check_key("key", key)
+        model, flosser_state = strongly_typed((model, flosser_state))
         return _update(self, model, flosser_state, *self._drawn(state, inputs, key))
 
     def gradient(

@@ -57,7 +57,12 @@ Transform = Array | None
 
 
 def _lost_below(x: Array) -> float:
-    """The part of a row's length, orthogonal to those before it, below which it counts as lost."""
+    """The part of a row's length, orthogonal to those before it, below which it counts as lost.
+
+    Householder's rounding errors are some ``sqrt(n) eps`` of a row's length, and 4 is the margin: a smaller
+    rest says nothing about the row. 1e-14 is for float64, where rows bring rounding errors of the step along
+    that are larger than those of the factorisation.
+    """
     return 4 * x.shape[-1] ** 0.5 * max(float(jnp.finfo(x.dtype).eps), 1e-14)
 
 
@@ -71,6 +76,18 @@ def _householder(x: Float[Array, "k n"], differentiated: bool) -> tuple[Factors,
     diagonal = jnp.sum(jnp.where(eye, r, 0), 0)
     length = jnp.sqrt(jnp.sum(jnp.square(r), 0))
     tolerance = _lost_below(x)
+    # A row is one of three kinds. `rest` is what it has along its own direction and along those that QR made
+    # up for dependent rows, as a share of its length:
+    #
+    #                                                 diagonal    rest
+    #   independent of the rows before it             > tol       > tol    `seen`: growth is counted
+    #   dependent on them                             about 0     about 0  `lost`
+    #   independent, but along a made-up direction    about 0     > tol    alive: the next one counts it
+    #
+    # Example: (1, 0, 0), (2, 0, 0), (0, 1, 0). The second row depends on the first, and QR makes up a
+    # direction for it, perhaps (0, 1, 0). That is the direction of the third row, whose diagonal is now 0
+    # although it depends on nothing: its rest of 1 tells. Then there is a `hole`, a living row behind a lost
+    # one, and the living rows go on as they are, in front.
     dependent = jnp.abs(diagonal) <= tolerance * length
     rest = jnp.sum(jnp.where(dependent[:, None] | eye, jnp.square(r), 0), 0)
     rest = jnp.sqrt(rest) / jnp.where(length > 0, length, 1)
@@ -78,7 +95,6 @@ def _householder(x: Float[Array, "k n"], differentiated: bool) -> tuple[Factors,
     excess = k - jnp.sum(jnp.any(x != 0, axis=0))
     smaller = jnp.sum((rest[None] < rest[:, None]) | jnp.isnan(rest)[:, None], 1)
     lost = (rest <= tolerance) | (smaller < excess)
-    # A row that depends only on an arbitrary direction looks lost, and is not.
     seen = ~(lost | dependent)
     alive = seen | (dependent & ~lost)
     hole = jnp.any(~alive[:-1] & alive[1:])

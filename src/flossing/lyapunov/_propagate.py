@@ -104,6 +104,15 @@ def _regularly(
     exact: bool,
     store_every: int,
 ) -> tuple[PyTree, Basis, tuple, Factors, Any]:
+    # Each turn of the loop renormalises what the turn before has pushed, and then pushes. So growth comes one
+    # row late. With every = 3 and 8 steps:
+    #
+    #   row 0: renormalise the start;  push 1 2 3
+    #   row 1: renormalise, growth of steps 1 to 3;  push 4 5 6
+    #   row 2: renormalise, growth of steps 4 to 6;  push 7 8     (the rest, a shorter interval)
+    #   row 3: renormalise, growth of steps 7 and 8
+    #
+    # Row 0 is about nothing, unless the start was no orthonormal basis; the caller adds it to row 1.
     keep = jax.checkpoint_policies.save_only_these_names(SAVED)
 
     def remember(factors: Factors, state: PyTree, basis: Basis) -> tuple:
@@ -150,7 +159,8 @@ def _regularly(
         basis, factors = renormalise(basis)
         return basis, (factors, basis)
 
-    # Twice, in a loop, so that it is compiled once.
+    # Twice: where a direction was lost among living ones, the first leaves growth to the next to count. In a
+    # loop, so that it is compiled once.
     basis, twice = jax.lax.scan(finish, basis, None, length=2)
     (last, ended), (rest, _) = (jax.tree.map(lambda x, i=i: x[i], twice) for i in (0, 1))
     parts.append(jax.tree.map(lambda x: x[None], remember(last, state, ended)))

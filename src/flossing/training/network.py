@@ -60,7 +60,7 @@ class Network(eqx.Module):
         else:
             shape = (output_size, cell.hidden_size)
             self.readout_weight = readout_gain * jax.random.normal(weight_key, shape)
-            self.readout_bias = jnp.full(output_size, readout_bias)
+            self.readout_bias = jnp.full(output_size, readout_bias, self.readout_weight.dtype)
         silence = _with_noise(cell, jnp.zeros((state_warmup, cell.input_size)), state_key)
         start = cell.initial_state(key=state_key)
         _check_order(cell, start)
