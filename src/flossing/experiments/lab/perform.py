@@ -136,12 +136,11 @@ def _clock(path: Path, working: bool) -> Iterator[None]:
         return
     file = path / _CLOCK
     before = json.loads(file.read_text(encoding="utf-8"))["wall_seconds"] if file.is_file() else 0.0
-    start = time.monotonic()
+    start, environment = time.monotonic(), files.environment(devices=False)
     try:
         yield
     finally:
         seconds = round(before + time.monotonic() - start, 1)
-        environment = files.environment(devices=False)
         files.write_json(file, {"wall_seconds": seconds, "environment": environment})
 
 
