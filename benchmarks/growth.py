@@ -16,7 +16,7 @@ Command (prints Markdown tables; under 6 minutes on one idle core)::
 
 does one gradient at N = 256, k = 32 (several minutes), with the default ``store_every``, and exits with 1
 if it takes more than 4 GiB of resident memory. Large networks, exponents alone and gradients, with one
-thread and with two, three processes of each by turns (15 minutes)::
+thread and with two, three processes of each by turns (9 minutes)::
 
     python benchmarks/growth.py --large
 

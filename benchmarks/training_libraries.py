@@ -14,7 +14,7 @@ trials of 300 steps, delay 20, each array of the gradient clipped to a norm of 0
 one), trained start state. An epoch is one update on fresh data, which both sides draw themselves. Ours are
 blocks of ``train_block``, one network on one core. PyTorch runs with one and with two threads, and the faster
 counts. "Our products alone" are those of states with recurrent weights and of their backward pass, step by
-step in a compiled loop: what ours could reach at most. Compared first: loss and gradient of a batch, and the
+step in a compiled loop: a yardstick, not a bound. Compared first: loss and gradient of a batch, and the
 parameters after three epochs on the same batches, in float64 (at most 1e-8) and, loss and gradient, in
 float32 (1e-4).
 

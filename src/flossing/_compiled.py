@@ -66,8 +66,8 @@ def _set(name: str, value: Any) -> None:
 def strongly_typed(tree: Any) -> Any:
     """The same arrays, without the weak types that JAX gives to what comes from a Python number.
 
-    ``jnp.full(3, 0.1)`` is of such a type, and what a program returns is not. So a loop that gives a program
-    its own output back would compile it twice, seconds each: for the first call, and for all others.
+    ``jnp.full(3, 0.1)`` is of such a type, and an array that an optimiser has changed is not. So a loop that
+    gives a program its own output back would compile it twice: for the first call, and for all others.
     """
     import jax
 

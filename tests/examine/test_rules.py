@@ -97,6 +97,16 @@ def test_a_task_whose_targets_are_not_seen_is_one_for_flossing(first, signal, to
     assert names(patient) == told
 
 
+@pytest.mark.parametrize(("kind", "told"), [("gru", True), ("lstm", True), ("tanh", False)])
+def test_gated_networks_are_told_of_gates_that_hold(kind, told):
+    exponents = np.full(8, -0.2)
+    patient = healthy(
+        kind=kind, exponents=exponents, log_singular_values=np.zeros(8), target_signal=0.0
+    )
+    said = {finding.name: finding.advice for finding in findings(patient)}
+    assert [f"chrono={patient.horizon}" in said[n] for n in ("vanishing", "unseen")] == [told] * 2
+
+
 def test_every_rule_has_a_patient():
     tried = set(PATIENTS) | {"erased", "wide", "fine", "unseen", "seen"}
     assert tried == {rule.find.__name__.replace("_", " ") for rule in RULES}

@@ -120,7 +120,9 @@ EXPERIMENTS = {
         XOR.quick(), **_TRAINED, delays=(4,), schedules=("none", "adaptive")
     ),
     "sequence-tasks": lambda: replace(
-        SequenceTasks.quick(), units=8, share=0.01, methods=("clipping", "flossed, all")
+        SequenceTasks.quick(),
+        tasks=("match",), kinds=("tanh", "linear"), units=12, networks=2, share=0.01,
+        methods=("clipping", "flossed, all"),
     ),
     "scale": lambda: replace(
         Scale.quick(), sizes=((8, 10, 8),), flossed=(2,), window=20, steps_before=2

@@ -183,6 +183,11 @@ def open_gates(m: Measured) -> tuple[str, str]:
             "open_gates knows GRUs and LSTMs of flossing, Equinox and torch.nn; elsewhere set biases: +3 for "
             "reset, input and output gates, -3 for update and forget gates."
         )
+    words += (
+        f" Where a few inputs among many are all that is to be kept, start with gates that hold instead, and "
+        f"do not floss: chrono={m.horizon:g} for cells of flossing, elsewhere larger biases of update and "
+        "forget gates."
+    )
     return words, flossing(m, f"{_opening(m)}\n")
 
 

@@ -77,6 +77,14 @@ def unseen(m: Measured) -> Found | None:
     """Errors do not arrive, and what does arrive has nothing to do with the targets."""
     if m.target_signal is None or m.target_signal > UNSEEN or abs(m.decades) <= USABLE:
         return None
+    if m.kind in ("gru", "lstm"):
+        return Found(
+            sentence="The gradient does not see the targets: gates that hold, or flossing, may help.",
+            evidence=_signal(m),
+            advice=f"Where a few inputs count, start with chrono gates (chrono={m.horizon:g}): with them "
+            "GRUs and LSTMs learned tasks that they did not learn as they come. Where all inputs count, "
+            "floss with open gates.",
+        )
     return Found(
         sentence="The gradient does not see the targets: flossing is likely to help.",
         evidence=_signal(m),

@@ -151,7 +151,9 @@ def _numbers(
         step, state, early, num_directions=count, num_steps=horizon, max_sweeps=3,
         tangents=tangents, key=value_key,
     )  # fmt: skip
-    history = signs(part, split, inputs, steps, _look_of(step), _blocks(step, split), key=sign_key)
+    history = signs(
+        part, split, inputs, steps, _observable_of(step), _blocks(step, split), key=sign_key
+    )
     history = jax.tree.map(np.asarray, history)
     settled = jax.tree.map(lambda x: x[steps // SETTLE :], history)
     leaves = tuple(_leaves(split))
@@ -235,8 +237,8 @@ def _layer_exponents(step: Any, settled: Signs) -> tuple[tuple[str, float], ...]
     return tuple((name, float(x)) for name, x in zip(names, means, strict=False))
 
 
-def _look_of(step: Any) -> Callable[[Any], PyTree]:
-    """What is looked at in each state: spikes, and how far from threshold they are, layer by layer."""
+def _observable_of(step: Any) -> Callable[[Any], PyTree]:
+    """What is observed of each state: spikes, and how far from threshold they are, layer by layer."""
     if not isinstance(step, Cell):
         return _nothing
     return jax.tree_util.Partial(_seen, _layers(step), isinstance(step, Stack))

@@ -68,9 +68,9 @@ def findings(m: Measured) -> Iterator[Finding]:
     hidden: set[str] = set()
     for rule in RULES:
         name = rule.find.__name__
-        if name in hidden or (finding := rule.find(m)) is None:
+        if name in hidden or (said := rule.find(m)) is None:
             continue
         hidden.update(rule.hides)
         yield Finding(
-            **vars(finding), name=name.replace("_", " "), severity=rule.severity, source=rule.source
+            **vars(said), name=name.replace("_", " "), severity=rule.severity, source=rule.source
         )

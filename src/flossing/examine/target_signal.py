@@ -31,9 +31,10 @@ def target_signal(
     that are too large, drops out of their difference ``d``. Returned is ``|E d|^2 / E |d|^2``, without
     bias, so that it scatters around 0 by about ``1 / parts`` where the targets make no difference.
 
-    A fresh network whose gradient does not see the targets learns nothing, or late. Where its errors
+    A fresh tanh network whose gradient does not see the targets learns nothing, or late. Where its errors
     vanish as well (``fl.examine``), flossing is what helps; where the targets are seen, from short lags for
-    instance, it learns without (see "When flossing helps" in the documentation)::
+    instance, it learns without. Of other networks, a low signal says less: a GRU may learn all the same (see
+    "When flossing helps" in the documentation)::
 
         def loss(model, inputs, targets):  # of a batch
             return jnp.mean((jax.vmap(model)(inputs)[:, -1] - targets) ** 2)

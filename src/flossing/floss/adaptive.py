@@ -8,7 +8,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from .._checks import check_finite, check_instance, check_integer, check_key, check_positive
-from .._compiled import strongly_typed
 from ..surrogates import Surrogate
 from ._rule import Rule, half_width, remembered
 from .flosser import Flosser, FlosserState, FlossInfo
@@ -197,7 +196,6 @@ class AdaptiveFlosser(eqx.Module):
         check_key("key", key)
         if loss is not None:  # a Python number would be a part of the program
             loss = jnp.asarray(loss, keeper_state.mean_loss.dtype)
-        model, keeper_state = strongly_typed((model, keeper_state))
         return self._update(model, keeper_state, state, inputs, loss, key)
 
     @eqx.filter_jit

@@ -34,7 +34,7 @@ class Limits(NamedTuple):
 
         What a row loses of its independence, its rounding errors gain. If it leans on those before it so much
         that a sixth of its length (``e^-1.75``) is its own, errors of that part are six times as large. Up to
-        there gradients in float32 differ from those in float64 as with every step renormalised, by 1e-4. A
+        there, gradients in float32 are about as far from those in float64 as with every step renormalised. A
         factor of 150 (``e^5``) is borne where it comes as a surprise. float64 has twice as many digits, so
         the logarithms are twice as large.
         """

@@ -60,8 +60,8 @@ def _lost_below(x: Array) -> float:
     """The part of a row's length, orthogonal to those before it, below which it counts as lost.
 
     Householder's rounding errors are some ``sqrt(n) eps`` of a row's length, and 4 is the margin: a smaller
-    rest says nothing about the row. 1e-14 is for float64, where rows bring rounding errors of the step along
-    that are larger than those of the factorisation.
+    rest says nothing about the row. 1e-14 stands in for the epsilon of float64, which is smaller: rows carry
+    rounding errors of the step as well.
     """
     return 4 * x.shape[-1] ** 0.5 * max(float(jnp.finfo(x.dtype).eps), 1e-14)
 
@@ -76,18 +76,18 @@ def _householder(x: Float[Array, "k n"], differentiated: bool) -> tuple[Factors,
     diagonal = jnp.sum(jnp.where(eye, r, 0), 0)
     length = jnp.sqrt(jnp.sum(jnp.square(r), 0))
     tolerance = _lost_below(x)
-    # A row is one of three kinds. `rest` is what it has along its own direction and along those that QR made
-    # up for dependent rows, as a share of its length:
+    # A row is one of three kinds, by two shares of its length: the diagonal, and `rest`, what it has along
+    # its own direction and along those that QR made up for dependent rows:
     #
-    #                                                 diagonal    rest
-    #   independent of the rows before it             > tol       > tol    `seen`: growth is counted
-    #   dependent on them                             about 0     about 0  `lost`
-    #   independent, but along a made-up direction    about 0     > tol    alive: the next one counts it
+    #                                             diagonal    rest
+    #   independent of the rows before it         > tol       > tol    `seen`: growth is counted
+    #   dependent on seen rows                    about 0     about 0  `lost`
+    #   neither, along a made-up direction        about 0     > tol    alive: the next one counts or loses it
     #
     # Example: (1, 0, 0), (2, 0, 0), (0, 1, 0). The second row depends on the first, and QR makes up a
     # direction for it, perhaps (0, 1, 0). That is the direction of the third row, whose diagonal is now 0
     # although it depends on nothing: its rest of 1 tells. Then there is a `hole`, a living row behind a lost
-    # one, and the living rows go on as they are, in front.
+    # one: no growth is counted now, and the living rows go on as they are, in front.
     dependent = jnp.abs(diagonal) <= tolerance * length
     rest = jnp.sum(jnp.where(dependent[:, None] | eye, jnp.square(r), 0), 0)
     rest = jnp.sqrt(rest) / jnp.where(length > 0, length, 1)

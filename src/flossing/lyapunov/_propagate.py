@@ -110,9 +110,9 @@ def _regularly(
     #   row 0: renormalise the start;  push 1 2 3
     #   row 1: renormalise, growth of steps 1 to 3;  push 4 5 6
     #   row 2: renormalise, growth of steps 4 to 6;  push 7 8     (the rest, a shorter interval)
-    #   row 3: renormalise, growth of steps 7 and 8
+    #   row 3 (after the loop): renormalise, growth of steps 7 and 8
     #
-    # Row 0 is about nothing, unless the start was no orthonormal basis; the caller adds it to row 1.
+    # Row 0 is about nothing, unless the start was not orthonormal; the caller adds it to row 1.
     keep = jax.checkpoint_policies.save_only_these_names(SAVED)
 
     def remember(factors: Factors, state: PyTree, basis: Basis) -> tuple:

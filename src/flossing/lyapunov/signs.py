@@ -55,7 +55,8 @@ def signs(
 
     Args:
         step, state, inputs, num_steps: as ``check_run`` gives them.
-        observable: what else is wanted of each state (in its user's form); any pytree of arrays.
+        observable: function of each state (in its user's form) that gives what else is wanted, a pytree of
+            arrays.
         blocks: for each block of state variables, such as a layer, 1 for those in it and 0 for others;
             default one block of all.
         key: random key of perturbations and exchanged inputs.

@@ -162,8 +162,8 @@ def _draw_grid(axes: Sequence[Any], shown: Shown) -> None:
             chosen = at if by_colour is None or c is None else at | {by_colour.name: c}
             index = tuple(chosen.get(f.name, slice(None)) for f in fields)
             label = "" if by_colour is None or c is None else str(by_colour.values[c])
-            series = (c or 0, label, _top(shown.values))
-            _points(axis, shown.x, shown.metric, shown.values[index], shown.never[index], series)
+            named = (c or 0, label, _top(shown.values))
+            _points(axis, shown.x, shown.metric, shown.values[index], shown.never[index], named)
         _axes(axis, shown)
         axis.set_title(title, fontsize=8, fontweight="normal")
         if axis is axes[0] and by_colour:
@@ -208,9 +208,9 @@ def _points(
     metric: str,
     values: np.ndarray,
     never: np.ndarray,
-    series: tuple[int, str, float],
+    named: tuple[int, str, float],
 ) -> None:
-    number, label, top = series
+    number, label, top = named
     colour = COLOURS[number]
     place = places(x)
     spread = place + _spacing(place) * 0.06 * (number - 0.5)

@@ -80,15 +80,15 @@ def entries(name: str, value: PyTree, parameters: PyTree) -> PyTree:
         ValueError: other numbers or shapes of arrays.
     """
     wanted, structure = jax.tree.flatten(parameters)
-    arrays = jax.tree.leaves(split(value).parameters)
-    if len(arrays) != len(wanted):
+    given = jax.tree.leaves(split(value).parameters)
+    if len(given) != len(wanted):
         # Also arrays of integers and plain numbers.
         rest = jax.tree.leaves(value, is_leaf=is_nonlinearity)
-        arrays = [x for x in rest if eqx.is_array_like(x)]
-    shapes = [[jnp.shape(x) for x in leaves] for leaves in (arrays, wanted)]
+        given = [x for x in rest if eqx.is_array_like(x)]
+    shapes = [[jnp.shape(x) for x in leaves] for leaves in (given, wanted)]
     if shapes[0] != shapes[1]:
         raise ValueError(f"{name}: expected parameters of shapes {shapes[1]}, got {shapes[0]}.")
-    return structure.unflatten(map(as_value, wanted, arrays))
+    return structure.unflatten(map(as_value, wanted, given))
 
 
 def is_nonlinearity(node: Any) -> bool:

@@ -8,7 +8,18 @@ from scipy.stats import ttest_1samp
 
 from flossing.experiments.tasks.foretell import QUANTITIES
 from flossing.experiments.tasks.learning import TUNING, skill
-from flossing.experiments.tasks.verdicts import Duel, at_time, best_rule, duel, mean, to_level
+from flossing.experiments.tasks.sequence_tasks import SequenceTasks
+from flossing.experiments.tasks.verdicts import (
+    RECOMMENDED,
+    Duel,
+    Place,
+    at_time,
+    best_rule,
+    correlation,
+    duel,
+    mean,
+    to_level,
+)
 from flossing.tasks import Metric
 
 EPOCHS = np.arange(10, 101, 10)
@@ -120,11 +131,12 @@ def test_the_rule_is_chosen_by_tuning_networks_and_judged_by_the_others():
         gain = 0.1 * max(0.0, -3.5 - value)
         numbers = {n: ("network", random.normal(size=TUNING + 4)) for n in QUANTITIES}
         numbers["growth"] = ("network", np.full(TUNING + 4, value))
-        quantities[place] = xr.Dataset(numbers)
+        at = Place(f"task {place}", "tanh")
+        quantities[at] = xr.Dataset(numbers)
         over = np.full(4, gain)
         if place == 3:
             over[:2] = 0.5
-        duels[place] = Duel("f", "o", mean(over), over, gain, "ties")
+        duels[at] = Duel("f", "o", mean(over), over, gain, "ties")
     found = best_rule(quantities, duels)
     assert found.quantity == "growth"
     assert found.on_tuning < -0.8
@@ -133,3 +145,23 @@ def test_the_rule_is_chosen_by_tuning_networks_and_judged_by_the_others():
     # Gains above 0.05: two networks of place 3, and all of places 0 and 1.
     assert found.usual == pytest.approx(18 / 28)
     assert found.correlation.low < found.correlation.value < 0
+    # Other places, on which the same quantity is tried: there it says the opposite.
+    assert correlation("growth", quantities, duels) == found.correlation
+    turned = {
+        p: d._replace(over_clipping=quantities[p]["growth"].values[TUNING:])
+        for p, d in duels.items()
+    }
+    assert correlation("growth", quantities, turned).value == pytest.approx(1)
+
+
+@pytest.mark.parametrize("kinds", [SequenceTasks().kinds, ("gru",), ("lif",)])
+def test_each_network_is_trained_by_clipping_and_by_the_kind_of_flossing_that_counts(kinds):
+    for place, methods in SequenceTasks(kinds=kinds).places().items():
+        assert place.network in kinds
+        assert "clipping" in methods
+        assert any(name in RECOMMENDED and methods[name].flosses for name in methods)
+
+
+def test_methods_that_are_asked_for_are_tried_with_every_network():
+    asked = SequenceTasks(tasks=("match",), methods=("clipping", "flossed, all"))
+    assert {tuple(methods) for methods in asked.places().values()} == {("clipping", "flossed, all")}

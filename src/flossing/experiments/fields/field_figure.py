@@ -15,13 +15,18 @@ MARKERS = "os^Dvp"
 
 
 def fields_figure(
-    fields: xr.Dataset, found: Mapping[str, Estimate], *, epochs: int, classes: int, draws: int
+    fields: xr.Dataset,
+    correlations: Mapping[str, Estimate],
+    *,
+    epochs: int,
+    classes: int,
+    draws: int,
 ) -> Figure:
     """Curl, exponents, noise and accuracy by steepness; accuracy by curl and by exponent.
 
     Args:
         fields: numbers of all networks, with the seed as leading dimension.
-        found: rank correlations by name.
+        correlations: rank correlations by name.
         epochs: of training.
         classes: of the task.
         draws: of noise.
@@ -72,7 +77,7 @@ def fields_figure(
                 "first exponent, before training (nats per step)",
             ),
         ):
-            value, low, high = found[key]
+            value, low, high = correlations[key]
             x = "|$\\lambda_1$|" if axis is by_exponent else "curl"
             axis.set(
                 xlabel=label, ylabel="test accuracy (%)", ylim=(0, 102),

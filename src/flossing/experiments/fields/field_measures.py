@@ -105,8 +105,8 @@ def smooth_curls(
         network = build()
         for steepness in steepnesses:
             heights = [steepness / 4] * (len(network.layers) - 1)
-            smooth = with_derivatives(network, steepness, heights)
-            smooth = theory.with_smooth_steps(smooth, lambda old: old)
+            changed = with_derivatives(network, steepness, heights)
+            smooth = theory.with_smooth_steps(changed, lambda old: old)
             key = jax.random.key(0)
             curls.append(theory.curl(field, smooth, num_probes=probes, key=key).ratio)
     return curls

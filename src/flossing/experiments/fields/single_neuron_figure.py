@@ -85,13 +85,11 @@ def samples(axis: Any, values: xr.DataArray) -> None:
     axis.set(xlabel="layers", xticks=x)
 
 
-def scores(axis: Any, found: np.ndarray) -> None:
+def scores(axis: Any, z: np.ndarray) -> None:
     """The distribution of z-scores, beside that of normal numbers."""
-    found = found[found != 0]
-    axis.hist(found, np.linspace(-4.5, 4.5, 37), density=True, color=COLOURS[5])
+    z = z[z != 0]
+    axis.hist(z, np.linspace(-4.5, 4.5, 37), density=True, color=COLOURS[5])
     x = np.linspace(-4.5, 4.5, 200)
     axis.plot(x, np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi), color="k", linewidth=1, label="N(0, 1)")
-    axis.set(
-        xlabel="z-score", ylabel="density", title=f"unbiased estimators: {len(found)} z-scores"
-    )
+    axis.set(xlabel="z-score", ylabel="density", title=f"unbiased estimators: {len(z)} z-scores")
     axis.legend(loc="upper right")

@@ -36,7 +36,7 @@ def figure(
             k = case.num_exponents
             label = "not flossed" if k == 0 else f"k = {k}"
             _condition(condition, part, directions, slope_from, colour, label)
-            points = np.array([growth[:2] for growth in slopes[case].values()])
+            points = np.array([each[:2] for each in slopes[case].values()])
             slope.plot(*points.T, "o", color=colour, markersize=4)
             norms = part["log_gradient_norms"].values / np.log(10)
             gradient.plot(norms.T, color=colour, linewidth=0.4, alpha=0.6)

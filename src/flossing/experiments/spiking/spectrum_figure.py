@@ -12,12 +12,12 @@ from .panels import MEMBRANE, time_scales
 
 
 def spectrum_figure(
-    found: xr.Dataset, by_reset: Mapping[str, np.ndarray], by_rate: xr.DataArray, settings: Any
+    numbers: xr.Dataset, by_reset: Mapping[str, np.ndarray], by_rate: xr.DataArray, settings: Any
 ) -> Figure:
     """Six panels: spectra, flossing, time scales, resets, sharpness, rate.
 
     Args:
-        found: of the networks at the usual rate.
+        numbers: of the networks at the usual rate.
         by_reset: exponents of networks with other resets, shape (networks, exponents).
         by_rate: leading exponents of networks at other rates.
         settings: the experiment.
@@ -26,17 +26,17 @@ def spectrum_figure(
     with style():
         figure = Figure(figsize=(10.5, 6.4), layout="constrained")
         (spectrum, during, slow), (resets, sharpness, rate) = figure.subplots(2, 3)
-        _spectra(spectrum, found, k)
-        _during(during, found["without_reset_factor"], k)
-        start, end = found["without_reset_factor"].values[[0, -1], :, :k]
-        exact = found["exact_flossed_exactly"].values[:, :few]
+        _spectra(spectrum, numbers, k)
+        _during(during, numbers["without_reset_factor"], k)
+        start, end = numbers["without_reset_factor"].values[[0, -1], :, :k]
+        exact = numbers["exact_flossed_exactly"].values[:, :few]
         shown = {"before": start, "after": end, "exact flossing": exact}
         time_scales(slow, shown, ("0.4", *COLOURS[:2]))
         for (kind, values), colour in zip(by_reset.items(), COLOURS, strict=False):
             line = "--" if "ignored" in kind or kind == "no reset" else "-"
             _mean(resets, values, colour, kind, line)
         _label(resets, f"resets, all at {settings.rate:g} Hz, not flossed")
-        _scan(sharpness, found["by_sharpness"], settings.sharpnesses)
+        _scan(sharpness, numbers["by_sharpness"], settings.sharpnesses)
         _scan(rate, by_rate, settings.rates)
         sharpness.set(xlabel="surrogate sharpness", title=f"same spikes, {settings.rate:g} Hz")
         rate.set(xlabel="firing rate (Hz)", title=f"sharpness {settings.sharpness:g}")

@@ -208,14 +208,14 @@ class SpikingStack(Experiment):
         }
         return [networks[name] for name in CONDITIONS]
 
-    def found(self, data: Data, depth: int) -> xr.Dataset:
+    def at_depth(self, data: Data, depth: int) -> xr.Dataset:
         """All stacks of a depth, seeds along the leading axis."""
         return data.over("seed", Stacks, layers=depth)
 
     def claims(self, data: Data, published: Published) -> Iterator[Claim]:
         """Exponents of stacks are those of layers, gradients follow them, and flossed stacks learn."""
         for depth in self.depths:
-            yield from self._claims_of(self.found(data, depth), f"{depth} layers: ")
+            yield from self._claims_of(self.at_depth(data, depth), f"{depth} layers: ")
 
     def _claims_of(self, stacks: xr.Dataset, words: str) -> Iterator[Claim]:
         layers = stacks["layers_start"].values
@@ -247,7 +247,7 @@ class SpikingStack(Experiment):
 
     def figure(self, data: Data, published: Published) -> Figure:
         """One row for each depth: accuracy, exponents, gradients by layer and lag, rates; rasters below."""
-        by_depth = {depth: self.found(data, depth) for depth in self.depths}
+        by_depth = {depth: self.at_depth(data, depth) for depth in self.depths}
         return stack_figure(by_depth, (HEIGHT, KEPT), self)
 
 

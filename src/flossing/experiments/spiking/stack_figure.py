@@ -14,21 +14,21 @@ STYLES = ("-", "--", ":", "-.")
 
 
 def stack_figure(
-    found: Mapping[int, xr.Dataset], compared: tuple[str, str], settings: Any
+    parts: Mapping[int, xr.Dataset], compared: tuple[str, str], settings: Any
 ) -> Figure:
     """One row for each depth: accuracy, exponents, gradients by layer and lag, rates; rasters below.
 
     Args:
-        found: by number of layers, with leading axes ``seed`` and ``condition``.
+        parts: by number of layers, with leading axes ``seed`` and ``condition``.
         compared: two conditions whose rasters are shown.
         settings: the experiment.
     """
-    deepest = found[max(found)]
+    deepest = parts[max(parts)]
     colours = dict(zip(deepest["condition"].values.tolist(), COLOURS, strict=False))
     with style():
-        figure = Figure(figsize=(13, 2.9 * (len(found) + 1) + 0.5), layout="constrained")
-        rows = figure.add_gridspec(len(found) + 1, 4, height_ratios=[*(1.0 for _ in found), 0.8])
-        for row, (depth, part) in enumerate(found.items()):
+        figure = Figure(figsize=(13, 2.9 * (len(parts) + 1) + 0.5), layout="constrained")
+        rows = figure.add_gridspec(len(parts) + 1, 4, height_ratios=[*(1.0 for _ in parts), 0.8])
+        for row, (depth, part) in enumerate(parts.items()):
             accuracy, exponents, gradients, rates = (
                 figure.add_subplot(rows[row, column]) for column in range(4)
             )
@@ -38,7 +38,7 @@ def stack_figure(
             _gradients(gradients, part, colours, settings)
             _rates(rates, part, colours)
         for columns, name in zip((slice(0, 2), slice(2, 4)), compared, strict=True):
-            axis = figure.add_subplot(rows[len(found), columns])
+            axis = figure.add_subplot(rows[len(parts), columns])
             axis.set_title(f"one held-out trial after training: {name}")
             if "raster" in deepest:
                 _raster(axis, deepest["raster"][0].sel(condition=name).values, settings)

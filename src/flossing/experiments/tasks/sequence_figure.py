@@ -12,7 +12,6 @@ from .foretell import QUANTITIES
 from .learning import TUNING
 from .verdicts import Duel, Place, Rule
 
-_GATED = ("gru", "lstm")
 _SIGNS = {"wins": "+", "ties": "", "loses": "−"}
 
 
@@ -49,12 +48,12 @@ def _table(
 ) -> None:
     """Mean skill as colour and number; + or − where flossing wins or loses."""
     methods = list(dict.fromkeys(name for known in parts.values() for name in known))
-    found = np.full((len(parts), len(methods)), np.nan)
+    skills = np.full((len(parts), len(methods)), np.nan)
     for row, known in enumerate(parts.values()):
         for name, part in known.items():
-            found[row, methods.index(name)] = float(part["test_skill"].mean())
-    axis.imshow(found, cmap="cividis", vmin=0, vmax=1, aspect="auto")
-    for (row, column), value in np.ndenumerate(found):
+            skills[row, methods.index(name)] = float(part["test_skill"].mean())
+    axis.imshow(skills, cmap="cividis", vmin=0, vmax=1, aspect="auto")
+    for (row, column), value in np.ndenumerate(skills):
         if np.isfinite(value):
             dark = value < 0.55
             axis.text(
@@ -85,14 +84,15 @@ def _foretold(
     axis: Any, quantities: Mapping[Place, xr.Dataset], duels: Mapping[Place, Duel], rule: Rule
 ) -> None:
     """Gain over clipping against the quantity, networks that the rule was not made with."""
-    for place, found in duels.items():
+    for place, duel in duels.items():
         x = quantities[place][rule.quantity].values[TUNING:]
-        gated = place.network in _GATED
+        other = place.network != "tanh"
         axis.plot(
-            x, 100 * found.over_clipping, "s" if gated else "o",
-            color=COLOURS[2] if gated else COLOURS[1], markersize=3, alpha=0.6, linestyle="none",
+            x, 100 * duel.over_clipping, "s" if other else "o",
+            color=COLOURS[2] if other else COLOURS[1], markersize=3, alpha=0.6, linestyle="none",
         )  # fmt: skip
     axis.axhline(0, color="0.7", linewidth=0.8)
     axis.set(xlabel=QUANTITIES[rule.quantity], ylabel="gain over clipping (%)")
-    squares = "; squares: gated" if any(p.network in _GATED for p in duels) else ""
-    axis.set_title("rank correlation {:.2f} ({:.2f} to {:.2f})".format(*rule.correlation) + squares)
+    words = "rank correlation {:.2f} ({:.2f} to {:.2f})".format(*rule.correlation)
+    kinds = {"tanh" if p.network == "tanh" else "others" for p in duels}
+    axis.set_title(f"tanh: {words}; squares: others" if len(kinds) > 1 else words)

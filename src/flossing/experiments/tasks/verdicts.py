@@ -1,7 +1,7 @@
 """What the numbers of the table say: skill, wins and losses, time, and what foretells the use of flossing."""
 
 import dataclasses
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -136,7 +136,7 @@ class Rule(NamedTuple):
 
 
 def best_rule(
-    quantities: Mapping[Hashable, xr.Dataset], duels: Mapping[Hashable, Duel], helps: float = 0.05
+    quantities: Mapping[Place, xr.Dataset], duels: Mapping[Place, Duel], helps: float = 0.05
 ) -> Rule:
     """The quantity with the strongest rank correlation on tuning networks, judged on the others.
 
@@ -157,11 +157,21 @@ def best_rule(
     sign = 1.0 if on_tuning[name] > 0 else -1.0
     threshold = _threshold(sign * made[name], tuning_gain > helps)
     said, true = sign * tested[name] > threshold, gain > helps
-    correlation = _over_places(tested[name], gain)
     return Rule(
-        name, correlation, on_tuning[name], threshold,
+        name, correlation(name, quantities, duels), on_tuning[name], threshold,
         float((said == true).mean()), float(max(true.mean(), 1 - true.mean())),
     )  # fmt: skip
+
+
+def correlation(
+    quantity: str, quantities: Mapping[Place, xr.Dataset], duels: Mapping[Place, Duel]
+) -> Estimate:
+    """Rank correlation of a quantity with the gain over clipping, over the places of ``duels``.
+
+    That of the networks that count; tuning networks take no part.
+    """
+    values = np.stack([quantities[p][quantity].values[TUNING:] for p in duels], 1)
+    return _over_places(values, np.stack([d.over_clipping for d in duels.values()], 1))
 
 
 def _threshold(values: np.ndarray, helps: np.ndarray) -> float:
@@ -179,9 +189,13 @@ def _over_places(x: np.ndarray, y: np.ndarray, draws: int = 2000) -> Estimate:
     """
     random = np.random.default_rng(0)
     count = x.shape[1]
-    found = []
+    correlations = []
     for _ in range(draws):
         chosen = random.integers(0, count, count)
-        found.append(rank_correlation(x[:, chosen].ravel(), y[:, chosen].ravel()))
-    low, high = np.nanpercentile(found, [2.5, 97.5]) if np.isfinite(found).any() else (np.nan,) * 2
+        correlations.append(rank_correlation(x[:, chosen].ravel(), y[:, chosen].ravel()))
+    low, high = (
+        np.nanpercentile(correlations, [2.5, 97.5])
+        if np.isfinite(correlations).any()
+        else (np.nan,) * 2
+    )
     return Estimate(rank_correlation(x.ravel(), y.ravel()), float(low), float(high))
