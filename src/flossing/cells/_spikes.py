@@ -107,7 +107,9 @@ class SpikingNeurons(Cell):
             return self._advance(state, out, *now), out
 
         # Each turn gives the spikes of the state it starts from: they are computed, and differentiated,
-        # once. So inputs come a turn early, and the last turn has no use for its own.
+        # once. So inputs come a turn early, and the last turn has no use for its own. With three inputs: u0
+        # makes the state s1 before the loop; the turns take (s1, u1), (s2, u2), (s3, u0), and give the
+        # spikes of s1, s2 and s3. What the last turn makes of u0 is not used.
         state = self._advance(
             start,
             self.output(start),

@@ -177,6 +177,11 @@ def _covariant(
         collect=lambda state, basis, triangle: (state, basis.vectors, triangle), exact=True,
     )  # fmt: skip
 
+    # Covariant vectors are V_t = Q_t C_t with C_t upper triangular (Ginelli et al. 2007). A step takes Q_t
+    # to Q_t+1 R, so it takes V_t to Q_t+1 R C_t, and V_t+1 has to be parallel to that: C_t+1 is R C_t up to
+    # the lengths of its columns. Backwards, C_t = R^-1 C_t+1, normalised. Any triangle will do at the end,
+    # because what is wrong in it shrinks on the way back, by the distance of exponents in each step;
+    # ``tail`` steps are left out for that. (``triangle`` is the transpose of R here.)
     def back(coefficients: Array, triangle: Array) -> tuple[Array, tuple[Array, Array]]:
         earlier = jax.scipy.linalg.solve_triangular(triangle.T, coefficients)
         unit = earlier / norm(earlier, axis=0)[None]

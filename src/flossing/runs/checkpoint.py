@@ -116,6 +116,10 @@ def read_checkpoint(directory: Path, like: TrainState) -> tuple[TrainState, Reco
     Raises:
         ValueError: there is none.
     """
+    # State and metrics are two files, and of each the one before is kept. A process may die between the two
+    # writes, or a file be damaged: then there is, say, a state of epoch 200 and metrics up to epoch 300. Any
+    # sound pair will do in which metrics reach as far as the state; what they have beyond it is cut off, and
+    # is computed again.
     notes: list[str] = []
     metrics = list(_sound(directory / files.METRICS, files.read_dataset, notes))
     for state in _sound(directory / files.CHECKPOINT, lambda p: _read_state(p, like), notes):

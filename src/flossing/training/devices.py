@@ -56,6 +56,9 @@ def spread(function: Callable, realisations: PyTree, *shared: PyTree, axes: tupl
         static.append(kept)
         return out
 
+    # Nine realisations on two devices are five each: 0 to 4 on one, and 5 to 8 and 8 once more on the other.
+    # The tenth result is cut off. All devices get what is shared, and outputs are gathered such that each
+    # device has all of them, as the next block wants them.
     everywhere = PartitionSpec()
     mesh = Mesh(np.asarray(devices), (_AXIS,))
     which = jnp.minimum(jnp.arange(parts * share), count - 1)
