@@ -184,7 +184,7 @@ def open_gates(m: Measured) -> tuple[str, str]:
             "reset, input and output gates, -3 for update and forget gates."
         )
     words += (
-        f" Where a few inputs among many are all that is to be kept, start with gates that hold instead, and "
+        " Where a few inputs among many are all that is to be kept, start with gates that hold instead, and "
         f"do not floss: chrono={m.horizon:g} for cells of flossing, elsewhere larger biases of update and "
         "forget gates."
     )
