@@ -77,8 +77,10 @@ def strict_ranks(request):
     Not so for dtypes: Optax and JAX add integers to floats themselves.
     """
     loose = "experiments" in request.path.parts
-    with jax.numpy_rank_promotion("allow" if loose else "raise"):
-        yield
+    # For all threads: a program that one compiles ahead for another would not be taken by it otherwise.
+    jax.config.update("jax_numpy_rank_promotion", "allow" if loose else "raise")
+    yield
+    jax.config.update("jax_numpy_rank_promotion", "allow")
 
 
 @pytest.fixture

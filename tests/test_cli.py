@@ -12,6 +12,7 @@ import yaml
 
 import flossing as fl
 from flossing.cli import main
+from flossing.commands import demo
 from flossing.runs import RunConfig, from_yaml
 
 TINY = (
@@ -75,22 +76,12 @@ def test_sizes_are_those_of_the_published_call():
     assert times == (500, 100, 2, 500)
 
 
+DEMO = "demo --realisations 1 --delay 4 --epochs 10 --hidden-size 6 --flossing-steps 3".split()
+
+
 @pytest.mark.slow
 def test_demo_compares_two_runs(tmp_path, capsys):
-    command = [
-        "demo",
-        "--realisations",
-        "1",
-        "--delay",
-        "4",
-        "--epochs",
-        "10",
-        "--hidden-size",
-        "6",
-        "--flossing-steps",
-        "3",
-    ]
-    assert main([*command, "--directory", str(tmp_path / "demo")]) == 0
+    assert main([*DEMO, "--directory", str(tmp_path / "demo")]) == 0
     out = capsys.readouterr().out
     assert "not flossed" in out
     assert (tmp_path / "demo/figures/demo.png").exists()
@@ -100,30 +91,55 @@ def test_demo_compares_two_runs(tmp_path, capsys):
     xr.testing.assert_equal(runs[0]["exponents"][0], runs[1]["exponents"][0])
 
 
+def assert_said_how_to_go_on(out):
+    assert "stopping after the current block" in out
+    assert "floss train --resume" in " ".join(out.split())
+    assert "Traceback" not in out
+
+
+@pytest.mark.slow
+def test_ctrl_c_finishes_the_blocks_of_a_demo_and_says_how_to_go_on(tmp_path, monkeypatch, capsys):
+    """Interrupted once the networks of one of its runs have been flossed."""
+    run = demo.run
+
+    def interrupted(config, *, reporter, stop):
+        progress = reporter.progress
+
+        def then_ctrl_c(phase, done, *more):
+            progress(phase, done, *more)
+            if phase == "flossing" and done:
+                signal.raise_signal(signal.SIGINT)
+                assert stop.wait(60)
+
+        reporter.progress = then_ctrl_c
+        return run(config, reporter=reporter, stop=stop)
+
+    monkeypatch.setattr(demo, "run", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    assert main([*DEMO, "--directory", str(tmp_path / "demo")]) == 1
+    assert signal.getsignal(signal.SIGINT) is before
+    assert_said_how_to_go_on("".join(capsys.readouterr()))
+    flossed = xr.load_dataset(tmp_path / "demo/flossed/metrics.nc")
+    assert flossed.sizes["flossing_step"] == 3
+    assert "epoch" not in flossed.sizes
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="needs a signal that Windows does not have")
-@pytest.mark.parametrize("command", ["train", "demo"])
-def test_ctrl_c_finishes_the_block_and_says_how_to_go_on(command, tmp_path):
-    """A real process, interrupted once it reports progress, then resumed to the end."""
-    path = tmp_path / "run"
-    if command == "train":
-        size = ["--epochs", "3000", "--task.num-steps", "60", "--schedule.steps-before", "0"]
-        arguments = [*TINY, *size]
-    else:
-        arguments = [
-            "--realisations",
-            "1",
-            "--delay",
-            "4",
-            "--epochs",
-            "3000",
-            "--hidden-size",
-            "6",
-            "--flossing-steps",
-            "1",
-        ]
+def test_ctrl_c_finishes_the_block_and_says_how_to_go_on(tmp_path):
+    """A real process, interrupted once it reports progress."""
+    size = ["--epochs", "3000", "--task.num-steps", "60"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "flossing.cli", command, *arguments, "--directory", str(path)],
+        [
+            sys.executable,
+            "-m",
+            "flossing.cli",
+            "train",
+            *PLAIN,
+            *size,
+            "--directory",
+            str(tmp_path / "run"),
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -139,9 +155,7 @@ def test_ctrl_c_finishes_the_block_and_says_how_to_go_on(command, tmp_path):
     lines += process.communicate(timeout=max(1, deadline - time.monotonic()))[0].splitlines(True)
     out = "".join(lines)
     assert process.returncode == 1, out
-    assert "stopping after the current block" in out
-    assert "floss train --resume" in " ".join(out.split())
-    assert "Traceback" not in out
+    assert_said_how_to_go_on(out)
 
 
 def test_reproduce_lists_its_experiments_with_the_verdict_of_the_kept_run(capsys):

@@ -3,8 +3,6 @@
 import dataclasses
 import json
 import shlex
-import subprocess
-import sys
 
 import equinox as eqx
 import jax
@@ -31,20 +29,20 @@ def examine(*arguments, directory):
 
 @pytest.mark.slow
 def test_the_file_holds_what_the_function_returns_for_the_same_network(tmp_path, capsys):
-    cell = ["--cell.hidden-size", "6", "--cell.gain", "0.5", "--num-exponents", "all"]
+    cell = ["--cell.hidden-size", "20", "--cell.gain", "0.5", "--num-exponents", "all"]
     found, content = examine(*SMALL, *cell, "--seed", "3", directory=tmp_path / "x")
-    config = RunConfig(task=TASK, cell=fl.TanhSpec(6, gain=0.5), seed=3)
+    config = RunConfig(task=TASK, cell=fl.TanhSpec(20, gain=0.5), seed=3)
     step, state, inputs, key = driven(config, steps=80, seed=3)
     network = jax.tree.map(lambda x: x[0] if eqx.is_array(x) else x, config.networks())
     report = fl.examine(
-        step, state, inputs, horizon=4, num_exponents=6,
+        step, state, inputs, horizon=4, num_exponents=20,
         target_signal=signal_of(network, TASK, key), key=key,
     )  # fmt: skip
     m, numbers = report.measured, found["numbers"]
     assert numbers["exponents"] == m.exponents.tolist()
     assert numbers["log_gradient"] == m.log_gradient.tolist()
     assert numbers["kept"] == m.kept.tolist()
-    assert (numbers["horizon"], numbers["state_dimension"], len(m.exponents)) == (4, 6, 6)
+    assert (numbers["horizon"], numbers["state_dimension"], len(m.exponents)) == (4, 20, 20)
     assert [x["sentence"] for x in found["findings"]] == [x.sentence for x in report.advice]
     assert [x["code"] for x in found["findings"]] == [x.code for x in report.advice]
     assert found == {"network": 1, **entry(report)}
@@ -103,16 +101,16 @@ def test_settings_that_are_not_the_usual_ones_are_in_the_code():
 def test_a_trained_network_is_examined_on_its_task_with_its_numbers(tmp_path, capsys):
     path = tmp_path / "run"
     config = RunConfig(
-        task=TASK, cell=fl.TanhSpec(6), schedule=None, epochs=3, realisations=3, test_trials=8,
+        task=TASK, cell=fl.TanhSpec(20), schedule=None, epochs=3, realisations=3, test_trials=8,
         directory=str(path),
     )  # fmt: skip
     run(config)
-    options = ["--run", str(path), "--realisation", "2", "--num-exponents", "2", "--steps", "50"]
+    options = ["--run", str(path), "--realisation", "2", "--num-exponents", "1", "--steps", "80"]
     found, _ = examine(*options, directory=tmp_path / "x")
     trained = load(path)
     step = jax.tree.map(lambda x: x[1], trained.networks).cell
-    _, state, inputs, key = driven(path, 2, steps=50)
-    report = fl.examine(step, state, inputs, horizon=4, num_exponents=2, key=key)
+    _, state, inputs, key = driven(path, 2, steps=80)
+    report = fl.examine(step, state, inputs, horizon=4, num_exponents=1, key=key)
     assert found == {"network": 2, **entry(report)}
     out = " ".join(capsys.readouterr().out.split())
     assert f"network 2 of {path}" in out.replace("- ", "-")
@@ -122,9 +120,9 @@ def test_a_trained_network_is_examined_on_its_task_with_its_numbers(tmp_path, ca
 
 
 def examine_of(path, number):
-    step, state, inputs, key = driven(path, number, steps=50)
+    step, state, inputs, key = driven(path, number, steps=80)
     return fl.examine(
-        step, state, inputs, horizon=4, num_exponents=2, key=key
+        step, state, inputs, horizon=4, num_exponents=1, key=key
     ).measured.leading  # fmt: skip
 
 
@@ -196,13 +194,6 @@ def test_a_run_that_has_not_ended_is_told_how_to_go_on(tmp_path, capsys):
     command = said.split("go on with: ")[1].strip()
     assert shlex.split(command) == ["floss", "train", "--resume", tmp_path.as_posix()]
     assert not (tmp_path / "x").exists()
-
-
-@pytest.mark.slow
-def test_nothing_is_drawn_before_there_is_something_to_draw():
-    code = "import sys, flossing.commands.examine; print('matplotlib' in sys.modules)"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "False"
 
 
 @pytest.mark.slow

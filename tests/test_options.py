@@ -136,15 +136,16 @@ def test_parts_of_one_s_own_are_kept_with_their_file(tmp_path, monkeypatch, caps
     assert main(["train", *CHOSEN]) == 0
     Path("elsewhere").mkdir()
     monkeypatch.chdir("elsewhere")
-    code = "import sys; from flossing.cli import main; sys.exit(main(sys.argv[1:]))"
-    words = [sys.executable, "-c", code, "train", "--resume", "../mine", "--epochs", "5"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    (loaded,) = (name for name in sys.modules if name.startswith("flossing_user_"))
+    monkeypatch.delitem(sys.modules, loaded)  # as in a new process
+    capsys.readouterr()
+    assert main(["train", "--resume", "../mine", "--epochs", "5"]) == 0
+    assert sys.modules[loaded]
     config = from_yaml(Path("../mine/config.yaml").read_text())
     assert parts.name_of("cell", config.cell) == f"{tmp_path / 'own.py'}:Slow"
     assert (config.cell.slowness, config.task.extra, config.optimiser.rate) == (0.25, 3, 0.03)
     assert config.epochs == 5
-    assert "held-out" in done.stdout
+    assert "held-out" in capsys.readouterr().out
     assert xr.load_dataset("../mine/metrics.nc").sizes["epoch"] == 5
     assert from_yaml(to_yaml(config)) == config
 

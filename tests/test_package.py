@@ -50,14 +50,15 @@ def test_every_name_that_type_checkers_see_is_there_and_no_other():
 
 
 @pytest.mark.slow
-def test_a_room_with_the_name_of_a_function_leaves_the_function_in_place():
+def test_rooms_leave_functions_of_the_same_name_in_place_and_load_no_figures():
     code = """
 import flossing.examine, flossing.runs.examining
 import flossing as fl
 from flossing.examine import RULES, examine
 assert fl.examine is examine and fl.train.__name__ == "train"
+import flossing.commands.examine
 """
-    assert loaded(code, ["jax"]) == ["jax"]
+    assert loaded(code, ["jax", "matplotlib"]) == ["jax"]
 
 
 def test_a_name_that_is_not_there_is_an_error_that_says_so():

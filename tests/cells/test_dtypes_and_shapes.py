@@ -32,7 +32,17 @@ MAKE = {
     "windows": functools.partial(fl.ConvLIFCell, 3, 1, 1, 3, padding="same", input_gain=9.0),
     "readout": functools.partial(LeakyReadout, 3, 2),
 }
-each_cell = over("name", MAKE)
+# Cells that take their inputs in a way of their own, and one of those that share theirs.
+OWN = [
+    "tanh, leaky", "linear", "lif, adaptive", "integrate and fire", "convolution", "windows", "readout"
+]  # fmt: skip
+
+
+def cases(*of_own, of_all):
+    """Of each cell one case, and of those that take inputs in a way of their own the others as well."""
+    return [
+        (name, case) for name in MAKE for case in (of_all, *of_own) if case == of_all or name in OWN
+    ]
 
 
 @functools.cache
@@ -59,8 +69,7 @@ def of_spikes(name):
 
 
 @pytest.mark.slow
-@each_cell
-@over("dtype", [bool, np.uint8, np.float16, list])
+@over(("name", "dtype"), cases(bool, np.float16, list, of_all=np.uint8))
 def test_spikes_of_any_dtype_are_spikes(name, dtype, untyped):
     cell, spikes, expected = built(name), SPIKES, of_spikes(name)
     given = spikes.astype(int).tolist() if dtype is list else spikes.astype(dtype)
@@ -93,14 +102,12 @@ def test_large_integers_are_not_cut(untyped):
 
 
 @pytest.mark.slow
-@each_cell
-@over("trials", [(), (2,), (2, 0)])
-@over("steps", [0, 1])
-def test_trials_without_steps_and_no_trials(name, steps, trials):
-    cell = built(name)
-    inputs = np.ones((steps, *trials, 3))
+@over(("name", "shape"), cases((0,), (0, 2, 0), (1,), (1, 2), (1, 2, 0), of_all=(0, 2)))
+def test_trials_without_steps_and_no_trials(name, shape):
+    cell, steps, trials = built(name), shape[0], shape[1:]
+    inputs = np.ones((*shape, 3))
     found = cell.over_time(jnp.asarray(inputs))
-    assert found.shape == (steps, *trials, cell.hidden_size)
+    assert found.shape == (*shape, cell.hidden_size)
     assert found.dtype == jnp.float64
     expected = by_hand(cell, np.ones((steps, 3)))
     for trial in np.ndindex(trials):

@@ -120,9 +120,8 @@ def test_a_batch_with_time_first_is_trial_after_trial(key):
             close(many[:, trial], one)
 
 
-@pytest.mark.parametrize("trials", [pytest.param((3,), marks=pytest.mark.slow), (2, 3)])
 @pytest.mark.parametrize("kind", ["tanh", "recurrent LIF", "convolution", "readout", "stack"])
-def test_trials_may_have_axes_of_their_own(kind, trials, key):
+def test_trials_may_have_axes_of_their_own(kind, key):
     cell = {
         "tanh": lambda: fl.TanhCell(5, 4, key=key),
         "recurrent LIF": lambda: fl.LIFCell(5, 4, input_gain=20.0, dale=0.5, key=key),
@@ -132,6 +131,7 @@ def test_trials_may_have_axes_of_their_own(kind, trials, key):
         "readout": lambda: LeakyReadout(5, 2, key=key),
         "stack": lambda: fl.Stack([fl.TanhCell(5, 4, key=key), fl.LIFCell(4, 3, key=key)]),
     }[kind]()
+    trials = (2, 3)
     inputs = normal(STEPS, *trials, 5)
     keys = jax.random.split(key, trials)
     start = cell.initial_state

@@ -94,3 +94,62 @@ def test_tanh_forms_have_the_same_exponents(key):
     assert (difference * len(bits) <= start + 1e-8).all()
     assert (difference * len(bits) >= -end - 1e-8).all()
     assert max(start[-1], end[-1]) / len(bits) < 0.01
+
+
+def by_stepping(cell, inputs, state):
+    """What ``over_time`` returns, with the derivatives that JAX finds for the loop itself."""
+    step = jax.vmap(cell)
+    return jax.lax.scan(lambda s, u: (step(s, u),) * 2, state, inputs)[1]
+
+
+@over(
+    ("form", "leak", "dale"),
+    [
+        ("pre-activation", 1.0, None),
+        ("pre-activation", 0.2, 0.8),
+        ("post-activation", 1.0, 0.8),
+        ("post-activation", 0.7, None),
+    ],
+)
+def test_derivatives_over_time_are_those_of_stepping(form, leak, dale, key):
+    """First ones by either mode, and products of the Hessian with a direction."""
+    cell = fl.TanhCell(INPUTS, UNITS, form=form, leak=leak, dale=dale, key=key)
+    given = cell, normal(12, 3, INPUTS), normal(3, UNITS)  # twelve steps of three trials
+    weights = normal(12, 3, UNITS)
+    direction = jax.tree.map(lambda x: normal(*x.shape), given)
+
+    def of(states):
+        return lambda given: (weights * states(*given) ** 2).sum()
+
+    @jax.jit
+    def derivatives(given, direction):
+        ours = of(lambda cell, inputs, state: cell.over_time(inputs, state))
+        theirs = of(by_stepping)
+        return [
+            (
+                jax.value_and_grad(f)(given),
+                jax.jvp(f, (given,), (direction,)),
+                jax.jvp(jax.grad(f), (given,), (direction,))[1],
+            )
+            for f in (ours, theirs)
+        ]
+
+    ours, theirs = derivatives(given, direction)
+    jax.tree.map(close, ours, theirs)
+
+
+@over("form", ["pre-activation", "post-activation"])
+def test_gradients_over_time_are_those_of_stepping_under_vmap(form, key):
+    cell = fl.TanhCell(INPUTS, UNITS, form=form, key=key)
+    inputs, state = normal(3, 12, INPUTS), normal(UNITS)
+    weights = normal(3, 12, UNITS)
+
+    def ours(cell):
+        return (weights * jax.vmap(lambda u: cell.over_time(u, state))(inputs)).sum()
+
+    def theirs(cell):
+        start = jnp.broadcast_to(state, (3, UNITS))
+        states = by_stepping(cell, jnp.swapaxes(inputs, 0, 1), start)
+        return (weights * jnp.swapaxes(states, 0, 1)).sum()
+
+    jax.tree.map(close, jax.grad(ours)(cell), jax.grad(theirs)(cell))

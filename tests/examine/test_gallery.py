@@ -16,7 +16,7 @@ from flossing.surrogates import SuperSpike
 pytestmark = pytest.mark.slow
 
 KEY = jax.random.key(1)
-N = 48
+N, GATED = 48, 24
 BITS = jax.random.bernoulli(KEY, 0.5, (200, 1)).astype(float)
 SPIKES = jax.random.bernoulli(KEY, 0.02, (400, 40)).astype(float)
 SERIOUS = ("fault", "warning")
@@ -24,6 +24,10 @@ SERIOUS = ("fault", "warning")
 
 def examined(step, *, state=None, inputs=BITS, horizon=40, **options):
     state = step.initial_state(key=KEY) if state is None else state
+    if isinstance(step, fl.LIFCell):
+        # Numbers as arrays: networks that differ in them share one compiled program.
+        numbers = jax.tree.map(lambda x: jnp.asarray(x, float), step.surrogate)
+        step = eqx.tree_at(lambda cell: cell.surrogate, step, numbers)
     return fl.examine(step, state, inputs, horizon=horizon, key=KEY, **options)
 
 
@@ -37,8 +41,7 @@ def tanh(gain, **options):
 
 
 def lif(sharpness=10.0, target=1.0, **options):
-    # Numbers as arrays: networks that differ in them share one compiled program.
-    cell = fl.LIFCell(40, N, surrogate=SuperSpike(jnp.asarray(sharpness)), key=KEY, **options)
+    cell = fl.LIFCell(40, N, surrogate=SuperSpike(sharpness), key=KEY, **options)
     return fl.fluctuation_driven(cell, rate=20.0, target=target, key=KEY)
 
 
@@ -55,11 +58,14 @@ def test_a_fresh_tanh_network_of_gain_three_explodes():
 
 
 def test_a_gru_with_shut_gates_is_told_so():
-    assert said(examined(fl.GRUCell(1, N, update_bias=4.0, key=KEY))) == {"shut gates"}
+    assert said(examined(fl.GRUCell(1, GATED, update_bias=4.0, key=KEY))) == {"shut gates"}
 
 
 def test_an_lstm_with_a_forget_bias_of_minus_three_is_told_that_it_erases():
-    assert said(examined(fl.LSTMCell(1, N, forget_bias=-3.0, key=KEY))) == {"vanishing", "erased"}
+    assert said(examined(fl.LSTMCell(1, GATED, forget_bias=-3.0, key=KEY))) == {
+        "vanishing",
+        "erased",
+    }
 
 
 def test_a_dead_relu_network_is_told_so():
@@ -77,7 +83,8 @@ def test_a_relu_network_of_dead_units_alone_is_told_that_nothing_is_left():
 def test_saturated_units_are_told_so():
     # A strong constant bias holds three quarters of the units at their bound.
     cell = tanh(1.0)
-    biased = eqx.tree_at(lambda c: c.bias, cell, jnp.where(jnp.arange(N) < 3 * N // 4, 6.0, 0.0))
+    bias = jnp.where(jnp.arange(N) < 3 * N // 4, 6.0, jnp.zeros(N))
+    biased = eqx.tree_at(lambda c: c.bias, cell, bias)
     assert said(examined(biased)) == {"saturated", "vanishing"}
 
 
@@ -133,15 +140,14 @@ def test_an_adaptive_threshold_that_leads_is_named():
 
 
 def test_a_fresh_gru_over_a_short_horizon_is_healthy():
-    report = examined(fl.GRUCell(1, N, update_bias=1.0, key=KEY), horizon=10)
+    report = examined(fl.GRUCell(1, GATED, update_bias=1.0, key=KEY), horizon=10)
     assert said(report) == set()
     assert "fine" in report
 
 
 def test_an_orthogonal_network_with_small_inputs_is_healthy():
     cell = fl.TanhCell(1, N, recurrent=Orthogonal(), input_gain=0.1, key=KEY)
-    report = examined(cell, horizon=30)
-    assert said(report) == set()
+    assert said(examined(cell)) == set()
 
 
 def test_a_linear_recurrent_layer_is_healthy():
@@ -174,7 +180,7 @@ def test_a_tanh_network_flossed_by_the_advice_has_usable_gradients(gain):
 
 
 def test_a_gru_flossed_by_the_advice_is_healthy_and_its_gates_stay_open():
-    cell = fl.GRUCell(1, N, update_bias=4.0, key=KEY)
+    cell = fl.GRUCell(1, GATED, update_bias=4.0, key=KEY)
     state = cell.initial_state()
     model = run_advice(advice(examined(cell), "shut gates"), step=cell, state=state, inputs=BITS)
     report = examined(model)

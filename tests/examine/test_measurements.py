@@ -73,7 +73,7 @@ def test_layers_of_a_stack_have_the_exponents_of_their_own_blocks():
     measured = examined(stack, stack.initial_state(), inputs)
     alone = fl.lyapunov_spectrum(
         stack, stack.initial_state(), inputs, num_exponents=1, warmup=100,
-        tangents=(True, False), key=KEY,
+        tangents=(True, False), renormalise_every=1, key=KEY,
     )  # fmt: skip
     named = dict(measured.layers)
     assert list(named) == ["1, TanhCell", "2, TanhCell"]

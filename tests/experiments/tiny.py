@@ -121,11 +121,11 @@ EXPERIMENTS = {
     ),
     "sequence-tasks": lambda: replace(
         SequenceTasks.quick(),
-        tasks=("match",), kinds=("tanh", "linear"), units=12, networks=2, share=0.01,
+        tasks=("match",), kinds=("tanh",), units=12, networks=2, share=0.01,
         methods=("clipping", "flossed, all"),
     ),
     "scale": lambda: replace(
-        Scale.quick(), sizes=((8, 10, 8),), flossed=(2,), window=20, steps_before=2
+        Scale.quick(), sizes=((8, 10, 8),), shares=(0.25,), window=20, steps_before=2
     ),
     "binary-first-exponent": lambda: replace(
         BinaryFirstExponent.quick(),

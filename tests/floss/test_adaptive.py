@@ -80,8 +80,10 @@ def test_every_look_and_step_draws_with_a_key_of_its_own(key):
     def inputs(key):
         return jax.random.normal(key, (STEPS,))
 
-    far = -50.0, lambda model: lambda x, u: jnp.exp(model["a"] + u) * x
-    flosser = eqx.tree_at(lambda f: (f.targets, f.step), FLOSSER, far)
+    flosser = fl.Flosser(
+        1, window=STEPS, warmup=0, state_warmup=0, renormalise_every=1, targets=-50.0,
+        step=lambda model: lambda x, u: jnp.exp(model["a"] + u) * x, optimiser=optax.sgd(0.05),
+    )  # fmt: skip
     keeper = fl.AdaptiveFlosser(flosser, horizon=10, every=1)
     model, state = at(0.4), keeper.init(at(0.4))
     look_key, floss_key = jax.random.split(key)

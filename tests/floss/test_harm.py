@@ -32,8 +32,9 @@ def harm(before, after, key, **options):
 FLOSSER = fl.Flosser(
     8,
     window=20,
-    warmup=5,
-    state_warmup=5,
+    warmup=0,
+    state_warmup=0,
+    renormalise_every=1,
     optimiser=fl.floss.flossing_optimiser(3e-2, steps=80),
     step=cell_of,
 )
@@ -42,7 +43,7 @@ FLOSSER = fl.Flosser(
 @eqx.filter_jit
 def flossed(network, key):
     """The network after 80 flossing steps at a high rate."""
-    inputs = COPY.sample_inputs(key, 25)
+    inputs = COPY.sample_inputs(key, 20)
     arrays, rest = eqx.partition((network, FLOSSER.init(network)), eqx.is_array)
 
     def one(arrays, key):
@@ -124,8 +125,8 @@ def test_flossing_schedules_open_the_gates_of_each_layer_of_each_network(key):
         ]
         return fl.Network(fl.Stack(layers), 1, state_warmup=0, key=keys[2])
 
-    keys = jax.random.split(key, 2)
-    closed, opened = (eqx.filter_vmap(lambda k, o=o: network(k, o))(keys) for o in (0.0, 3.0))
+    both = eqx.filter_jit(eqx.filter_vmap(lambda k: (network(k, 0.0), network(k, 3.0))))
+    closed, opened = both(jax.random.split(key, 2))
     for schedule in (fl.Adaptive(), fl.Before(), fl.Phases(), fl.Joint()):
         assert eqx.tree_equal(schedule.prepared(closed), opened)
 

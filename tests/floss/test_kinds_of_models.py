@@ -9,7 +9,7 @@ import pytest
 
 import flossing as fl
 
-INPUTS = jax.random.normal(jax.random.key(1), (16, 2))
+INPUTS = jax.random.normal(jax.random.key(1), (12, 2))
 
 
 def flossed(model, step, start, *, key, rounds=25, rate=0.03, **settings):
@@ -17,8 +17,8 @@ def flossed(model, step, start, *, key, rounds=25, rate=0.03, **settings):
     control = fl.Flosser(
         2,
         window=12,
-        warmup=4,
-        state_warmup=4,
+        warmup=0,
+        state_warmup=0,
         renormalise_every=1,
         optimiser=optax.adam(rate),
         step=step,
@@ -50,7 +50,7 @@ def test_a_module_of_equinox(key):
 
 def test_a_bare_cell_is_its_own_step(key):
     cell = fl.TanhCell(2, 4, key=key)
-    control = fl.Flosser(2, window=12, warmup=4, state_warmup=4, renormalise_every=1)
+    control = fl.Flosser(2, window=8, warmup=4, state_warmup=4, renormalise_every=1)
     after, _, _ = control.update(cell, control.init(cell), jnp.zeros(4), INPUTS, key=key)
     # The first step of Adam is its rate wherever there is a gradient.
     change = np.abs(np.asarray(after.recurrent_weight - cell.recurrent_weight))
@@ -115,7 +115,7 @@ def test_half_precision_stays_half(key):
 def test_a_state_in_single_precision_has_a_keeper_in_double_precision_too(key, x64):
     model = {"a": jnp.asarray(0.5, jnp.float32)}
     control = fl.Flosser(
-        1, window=12, warmup=2, state_warmup=0, renormalise_every=1,
+        1, window=12, warmup=0, state_warmup=0, renormalise_every=1,
         step=lambda m: lambda x, u: m["a"] * x, optimiser=optax.sgd(0.1),
     )  # fmt: skip
     keeper = fl.AdaptiveFlosser(control, horizon=10, every=1)

@@ -77,9 +77,9 @@ def test_one_start_equals_none(key):
 
 @pytest.mark.slow
 def test_it_is_the_square_of_the_spectrum(key, x64):
-    cell = fl.GRUCell(2, 6, key=key)
-    inputs = jax.random.normal(key, (40, 2))
-    settings = dict(num_exponents=4, warmup=10, renormalise_every=3, key=key)
+    cell = fl.TanhCell(2, 6, key=key)
+    inputs = jax.random.normal(key, (39, 2))
+    settings = dict(num_exponents=4, warmup=9, renormalise_every=3, key=key)
     loss = fl.flossing_loss(cell, cell.initial_state(), inputs, **settings)
     spectrum = fl.lyapunov_spectrum(cell, cell.initial_state(), inputs, **settings)
     assert float(loss) == pytest.approx(float(jnp.mean(spectrum.exponents**2)), rel=1e-12)
@@ -124,20 +124,9 @@ def test_a_smooth_surrogate_does_not_warn(key):
     traced(cell, jnp.zeros(8), jnp.zeros((5, 1)), num_exponents=2, key=key)
 
 
-@pytest.mark.parametrize(
-    "cell",
-    [
-        lambda key: fl.BinaryCell(1, 20, key=key),
-        pytest.param(
-            lambda key: fl.Stack([fl.TanhCell(1, 12, key=key), fl.GRUCell(12, 10, key=key)]),
-            marks=pytest.mark.slow,
-        ),
-    ],
-    ids=["binary", "stack"],
-)
-def test_a_few_optax_steps_bring_exponents_closer_to_zero(cell, key):
+def test_a_few_optax_steps_bring_exponents_closer_to_zero(key):
     """The three lines of the README, with Optax: the mean square of the exponents is halved."""
-    cell = cell(key)
+    cell = fl.BinaryCell(1, 20, key=key)
     inputs = jax.random.bernoulli(key, 0.5, (80, 1)).astype(float)
     optimiser = optax.adam(5e-3)
     memory = optimiser.init(eqx.filter(cell, eqx.is_inexact_array))

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from small_flosser import INPUTS, START, flosser, step_of
 
-import flossing as fl
 from flossing.surrogates import SuperSpike
 
 
@@ -109,15 +108,3 @@ def test_a_clock_in_the_state_is_left_out_with_tangents(key):
     np.testing.assert_allclose(info.exponents, [-0.7, -0.7], rtol=1e-5)
     assert float(control.measure(model, state, INPUTS, key=key)) == pytest.approx(-0.7, rel=1e-5)
     assert float(after["a"]) > -0.7
-
-
-@pytest.mark.slow
-def test_an_lstm_is_flossed_in_as_many_directions_as_it_has_units(key):
-    """Its state has two variables per unit; flossed in all of them, gates shut and nothing is learned."""
-    cell = fl.Stack([fl.LSTMCell(1, 3, key=key), fl.TanhCell(3, 2, key=key)])
-    small = fl.Flosser(75, window=8, warmup=2, state_warmup=0)
-    inputs = jax.random.normal(key, (8, 1))
-    _, _, info = eqx.filter_eval_shape(
-        small.update, cell, small.init(cell), cell.initial_state(), inputs, key=key
-    )
-    assert info.exponents.shape == (3 + 2,)

@@ -19,22 +19,23 @@ def matrix(k, n, lean, seed=0):
 
 
 one_pass = jax.jit(GramSchmidt.of)
+transform = jax.jit(GramSchmidt.transform)
 factorised = jax.jit(orthonormalise, static_argnums=2)
 
-SIZES = [(1, 1), (5, 9), (BLOCK, BLOCK), (BLOCK + 1, BLOCK + 1), (75, 80), (3 * BLOCK, 200)]
+SIZES = [(1, 1), (BLOCK, BLOCK), (BLOCK + 1, BLOCK + 1), (75, 80), (3 * BLOCK, 200)]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("k", "n"), SIZES)
 def test_one_pass(k, n, x64):
-    x = jnp.asarray(matrix(k, n, 3.0))
-    first = one_pass(x)
-    exact = factorised(x)
+    x = matrix(k, n, 3.0)
+    first, exact = one_pass(x), factorised(x)
     assert first.enough
     np.testing.assert_allclose(first.vectors, exact.vectors, atol=1e-10)
     np.testing.assert_allclose(first.triangle, exact.triangle, atol=1e-12)
-    np.testing.assert_allclose(first.triangle @ first.vectors, x, atol=1e-14)
-    np.testing.assert_allclose(first.transform() @ first.triangle, np.eye(k), atol=1e-11)
+    triangle = np.asarray(first.triangle)
+    np.testing.assert_allclose(triangle @ np.asarray(first.vectors), x, atol=1e-14)
+    np.testing.assert_allclose(np.asarray(transform(first)) @ triangle, np.eye(k), atol=1e-11)
     assert abs(first.lean - exact.lean) < 1e-9
 
 
@@ -77,10 +78,8 @@ def test_a_lost_direction_is_found_whatever_else_is_tried(x64):
 @pytest.mark.slow
 def test_batches_of_batches_choose_as_one(x64, monkeypatch):
     """Under two ``vmap``s there is still a choice: no Householder where Gram-Schmidt is enough."""
-    x = jnp.asarray(
-        np.stack([matrix(40, 50, 3.0, seed) for seed in range(6)]).reshape(2, 3, 40, 50)
-    )
-    expected = jax.vmap(jax.vmap(orthonormalise))(x)
+    x = np.stack([matrix(40, 50, 3.0, seed) for seed in range(6)]).reshape(2, 3, 40, 50)
+    expected = jax.jit(jax.vmap(jax.vmap(orthonormalise)))(x)
 
     def refuse(x, differentiated):
         def fail():

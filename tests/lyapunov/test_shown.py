@@ -1,5 +1,7 @@
 """What spectra and covariant vectors print, draw and hand on: the numbers that they hold."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
@@ -11,6 +13,7 @@ import flossing as fl
 from flossing.floss import FlossInfo
 
 FACTORS = jnp.array([2.0, 1.0, 0.5, 0.1, 0.0])
+OF_EXPONENTS = ("exponents", "standard_errors", "finite_time", "lost", "final_basis")
 
 
 @pytest.fixture(autouse=True)
@@ -25,16 +28,16 @@ def diagonal(x, u):
 
 @pytest.fixture
 def spectrum(key):
-    basis = jnp.eye(5)
+    options = {"basis": jnp.eye(5), "time_step": 0.5, "renormalise_every": 1}
     with pytest.warns(fl.LostDirectionsWarning):
-        return fl.lyapunov_spectrum(diagonal, jnp.ones(5), num_steps=20, basis=basis, time_step=0.5)
+        return fl.lyapunov_spectrum(diagonal, jnp.ones(5), num_steps=20, **options)
 
 
 @pytest.fixture
 def driven(network, key):
     """A spectrum of 12 exponents that are all different, with errors."""
     cell, state, inputs = network("tanh", 60, 12)
-    return fl.lyapunov_spectrum(cell, state, inputs, warmup=10, key=key)
+    return fl.lyapunov_spectrum(cell, state, inputs, warmup=10, renormalise_every=1, key=key)
 
 
 def rows_of(text):
@@ -71,13 +74,10 @@ def test_a_spectrum_prints_its_numbers(spectrum, driven):
     assert f"Kaplan-Yorke dimension: {float(driven.kaplan_yorke_dimension):.3g}" in str(driven)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("k", [1, 7, 8, 30])
-def test_a_spectrum_has_ten_lines_at_most(k, key):
-    factors = 1 / jnp.arange(1.0, 31.0)
-    found = fl.lyapunov_spectrum(
-        lambda x, u: factors * x, jnp.ones(30), num_steps=30, num_exponents=k, key=key
-    )
+@pytest.mark.parametrize("k", [1, 7, 8, 12])
+def test_a_spectrum_has_ten_lines_at_most(k, driven):
+    first = {name: getattr(driven, name)[..., :k] for name in OF_EXPONENTS}
+    found = dataclasses.replace(driven, **first)
     assert len(repr(found).splitlines()) == min(k, 7) + 3
     assert found._repr_html_().count("<tr>") == min(k, 7) + 1
 
@@ -90,9 +90,8 @@ def test_too_few_exponents_give_a_bound_of_the_dimension(key):
 @pytest.mark.slow
 def test_spectra_of_several_trajectories_print_their_median(network, key):
     cell, _, inputs = network("tanh", 30, 4)
-    many = jax.vmap(lambda x: fl.lyapunov_spectrum(cell, x, inputs, key=key))(
-        jax.random.normal(key, (3, 4))
-    )
+    one = lambda x: fl.lyapunov_spectrum(cell, x, inputs, renormalise_every=1, key=key)  # noqa: E731
+    many = jax.jit(jax.vmap(one))(jax.random.normal(key, (3, 4)))
     assert "nats per step, 30 steps, 3 trajectories" in repr(many)
     found = np.array(list(rows_of(repr(many)).values()))
     values = np.asarray(many.exponents)

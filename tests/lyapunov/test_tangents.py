@@ -1,5 +1,7 @@
 """Which leaves of a state carry perturbations."""
 
+from functools import partial
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -22,7 +24,7 @@ def drive(steps):
 FUNCTIONS = {
     "lyapunov_spectrum": lambda *a, **o: fl.lyapunov_spectrum(*a, **o).exponents,
     "local_exponents": lambda *a, **o: fl.local_exponents(*a, window=4, **o),
-    "flossing_loss": fl.flossing_loss,
+    "flossing_loss": partial(fl.flossing_loss, renormalise_every=1),
     "covariant_vectors": lambda *a, **o: fl.covariant_vectors(*a, tail=5, **o).local_exponents,
     "log_singular_values": fl.log_singular_values,
     "condition_number": lambda *a, **o: fl.condition_number(*a, log=True, **o),

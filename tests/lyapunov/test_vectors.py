@@ -23,7 +23,7 @@ def non_normal():
 
 
 # The neighbouring moduli differ by a factor .6 at most: .6^100 < 1e-22, forward and backward.
-@pytest.mark.parametrize("k", [2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("k", [2, 4])
 def test_covariant_vectors_of_a_constant_matrix_are_its_eigenvectors(k, non_normal, key, x64):
     matrix, eigenvectors = non_normal
     result = fl.covariant_vectors(

@@ -63,7 +63,9 @@ def loss_of(inputs, k=4):
 
     @eqx.filter_jit
     def loss(stack):
-        spectrum = fl.lyapunov_spectrum(stack, stack.initial_state(), inputs, basis=basis)
+        spectrum = fl.lyapunov_spectrum(
+            stack, stack.initial_state(), inputs, basis=basis, renormalise_every=1
+        )
         return jnp.mean(spectrum.exponents**2)
 
     return loss
@@ -112,6 +114,7 @@ def test_flossed_weights_go_back_into_the_file_and_nothing_else(key, tmp_path):
         window=40,
         warmup=10,
         state_warmup=10,
+        renormalise_every=1,
         optimiser=optax.adam(1e-2),
         where=lambda s: s.layers[0].recurrent_weight,
     )

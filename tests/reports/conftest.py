@@ -1,11 +1,15 @@
-"""A small real run, trained once per worker, and copies of it to write into."""
+"""Two small real runs, trained once for all workers, and copies to write into."""
 
 import dataclasses
+import functools
+import os
 import shutil
+import time
 
 import pytest
 
 import flossing as fl
+from flossing._system import try_lock
 from flossing.runs import RunConfig, run
 from flossing.runs.examining import examine_run
 
@@ -30,21 +34,40 @@ SMALL = RunConfig(
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory):
-    path = tmp_path_factory.mktemp("runs") / "small"
-    run(dataclasses.replace(SMALL, directory=str(path)))
-    examine_run(path, SMALL, [1, 2])  # kept in the directory, so that no copy does it again
-    return path
+def once(tmp_path_factory):
+    """Directories that the first worker of pytest-xdist to need them makes, while others wait."""
+    base = tmp_path_factory.getbasetemp()
+    place = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def made(name, make):
+        path, done = place / name, place / f"{name}.done"
+        with open(place / f"{name}.lock", "w") as lock:
+            while not try_lock(lock.fileno()):
+                time.sleep(0.1)
+            if not done.exists():
+                make(path)
+                done.touch()
+        return path
+
+    return made
+
+
+def train(config, path):
+    run(dataclasses.replace(config, directory=str(path)))
+    examine_run(path, config, [1, 2])  # kept in the directory, so that no copy does it again
 
 
 @pytest.fixture(scope="session")
-def shut(tmp_path_factory):
+def trained(once):
+    return once("small", functools.partial(train, SMALL))
+
+
+@pytest.fixture(scope="session")
+def shut(once):
     """A run of GRU networks whose gates hold the state, whatever the input is."""
-    path = tmp_path_factory.mktemp("runs") / "shut"
     cell = fl.GRUSpec(8, update_bias=6.0)
     changes = {"cell": cell, "schedule": None, "epochs": 3, "test_trials": 64}
-    run(dataclasses.replace(SMALL, **changes, directory=str(path)))
-    return path
+    return once("shut", functools.partial(train, dataclasses.replace(SMALL, **changes)))
 
 
 @pytest.fixture

@@ -63,6 +63,7 @@ def test_shut_gates_are_said_where_exponents_alone_look_good(shut_run):
 
 @pytest.mark.slow
 def test_the_page_holds_what_the_function_says_of_the_trained_networks(shut_run):
+    (shut_run / "examine.json").unlink()
     page_of(shut_run)
     content = json.loads((shut_run / "examine.json").read_text(encoding="utf-8"))
     networks = load(shut_run).networks
@@ -135,6 +136,8 @@ def test_networks_are_examined_once_until_they_change(shut_run, monkeypatch):
 
 
 def test_a_page_is_made_where_the_data_of_the_task_are_not(shut_run, monkeypatch):
+    (shut_run / "examine.json").unlink()
+
     def missing(task):
         raise FileNotFoundError("data/train.h5: no such file.")
 

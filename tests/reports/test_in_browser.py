@@ -204,10 +204,8 @@ LUMINANCE = """(colour) => {
 }"""
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out_from_the_page_in_light_and_dark(open_page, shut_page, scheme):
+def assert_text_stands_out(page, scheme):
     """Contrast of at least 4.5, as WCAG 2 asks for text."""
-    page = open_page(shut_page, scheme=scheme)
     style = "(e, name) => getComputedStyle(e).getPropertyValue(name)"
     paper = page.locator("html").evaluate(style, "background-color")
     behind = page.evaluate(LUMINANCE, paper)
@@ -219,12 +217,15 @@ def test_text_stands_out_from_the_page_in_light_and_dark(open_page, shut_page, s
             assert (light + 0.05) / (dark + 0.05) >= 4.5, part
 
 
-def test_charts_follow_the_page_from_light_to_dark_and_back_on_paper(open_page, shut_page):
-    page = open_page(shut_page)
+def test_text_and_charts_follow_the_page_from_light_to_dark_and_back_on_paper(open_page, shut_page):
+    """And text stands out from both."""
+    page = open_page(shut_page, scheme="light")
     paper = "document.getElementById('loss').layout.paper_bgcolor"
     assert page.evaluate(paper) == "#fff"
+    assert_text_stands_out(page, "light")
     page.emulate_media(color_scheme="dark")
     page.wait_for_function(f"{paper} === '#16181c'")
+    assert_text_stands_out(page, "dark")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.evaluate(paper) == "#fff"
     page.evaluate("dispatchEvent(new Event('afterprint'))")

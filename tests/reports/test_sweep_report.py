@@ -33,10 +33,17 @@ def data_of(page):
     return json.loads(found[1])
 
 
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """A sweep over two fields, its directory, and its page."""
+    data = made_up_sweep(TWO)
+    path = write_sweep(tmp_path_factory.mktemp("two") / "sweep", data)
+    return data, path, write_report(path).read_text(encoding="utf-8")
+
+
 @pytest.mark.slow
-def test_page_and_figures_are_written(tmp_path):
-    path = write_sweep(tmp_path / "sweep", made_up_sweep(TWO))
-    page = write_report(path).read_text(encoding="utf-8")
+def test_page_and_figures_are_written(two):
+    _, path, page = two
     names = {figure.name for figure in (path / "figures").iterdir()}
     assert names == {
         f"report-{name}.{kind}"
@@ -61,9 +68,8 @@ def test_failures_are_listed_with_their_error(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_page_says_what_the_sweep_says(tmp_path):
-    data = made_up_sweep(TWO)
-    page = write_report(write_sweep(tmp_path / "sweep", data)).read_text(encoding="utf-8")
+def test_the_page_says_what_the_sweep_says(two):
+    data, _, page = two
     content = data_of(page)
     assert [field["name"] for field in content["fields"]] == list(TWO)
     assert [field["numeric"] for field in content["fields"]] == [True, False]

@@ -17,11 +17,11 @@ import equinox as eqx
 import xarray as xr
 
 import flossing as fl
-from flossing.runs import RunConfig, load, run, to_yaml
+from flossing.runs import RunConfig, resume, run, to_yaml
 
 
 def kill_and_resume(config, directory, undisturbed, kills, seed):
-    """Starts or resumes the run until it has been killed so often, then lets it end.
+    """Starts or resumes the run until it has been killed so often, then lets it end in this process.
 
     Returns:
         How often it was killed before it ended by itself.
@@ -41,9 +41,7 @@ def kill_and_resume(config, directory, undisturbed, kills, seed):
         process.wait()
         done += 1
         blocks_before = blocks(directory)
-    process = start(directory, settings)
-    assert process.wait() == 0
-    result = load(directory)
+    result = resume(directory)
     xr.testing.assert_equal(result.data, undisturbed.data)
     assert eqx.tree_equal(result.networks, undisturbed.networks)
     return done
@@ -72,7 +70,7 @@ def blocks(directory):
 def wait_for_a_block(process, directory, before):
     """Until a block is done, so that kills hit the work and not only the start of Python."""
     while process.poll() is None and blocks(directory) <= before:
-        time.sleep(0.005)
+        time.sleep(0.03)
 
 
 def main():

@@ -1,4 +1,4 @@
-"""Runs ``floss`` on Linux as if on Windows or macOS: ``python other_system.py ARGUMENTS``.
+"""Runs ``floss`` on Linux as if on Windows or macOS: ``python other_system.py ARGUMENTS [--then ARGUMENTS]``.
 
 What Windows does not have is not there: cores per process, ``fcntl`` (locks are those of ``msvcrt``), hard
 links, renaming and removing of open files, names with its forbidden letters, fsync of what is open for
@@ -114,4 +114,7 @@ if __name__ == "__main__":
     pretend()
     from flossing.cli import main
 
-    sys.exit(main(sys.argv[1:]))
+    words = iter(sys.argv[1:])
+    while arguments := list(iter(lambda: next(words, "--then"), "--then")):
+        if status := main(arguments):
+            sys.exit(status)

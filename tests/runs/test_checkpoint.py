@@ -1,9 +1,9 @@
 """Whatever happens to a run or its files, a sound checkpoint is found, and the result is the same."""
 
+import contextlib
 import dataclasses
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pytest
 import xarray as xr
 
 import flossing as fl
+from flossing.cli import main
 from flossing.runs import RunConfig, resume, run
 from flossing.runs.checkpoint import locked, previous, read_checkpoint
 from flossing.runs.reporter import COMPILING, KEPT
@@ -201,30 +202,31 @@ def test_two_processes_do_not_write_into_one_directory(half, undisturbed):
     assert_same(resume(half), undisturbed)
 
 
-FULL = """
-import resource, signal, sys
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
-from flossing.cli import main
-sys.exit(main(["train", "--devices", "1", "--resume", sys.argv[1]]))
-"""
+@contextlib.contextmanager
+def full_disk(limit):
+    """Files of this process may not grow beyond a limit, which stands for a full disk."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))  # Python ignores the signal
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="needs limits of processes")
-def test_a_full_disk_leaves_the_last_checkpoint(half, undisturbed):
-    """Files that may not grow beyond a limit stand for a full disk."""
+def test_a_full_disk_leaves_the_last_checkpoint(half, undisturbed, monkeypatch, capsys):
     limit = (half / "checkpoint.eqx").stat().st_size - 1
     shutil.copy(half / "checkpoint.eqx", half.parent / "saved")
-    done = subprocess.run(
-        # -B: Python would leave compiled modules of ours cut off at the limit
-        [sys.executable, "-B", "-c", FULL, str(half), str(limit)],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 2, done.stderr
-    assert "could not write to" in done.stdout
-    assert "File too large" in done.stderr
+    # Python would leave compiled modules of ours cut off at the limit
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    with full_disk(limit):
+        assert main(["train", "--devices", "1", "--resume", str(half)]) == 2
+    out, errors = capsys.readouterr()
+    assert "could not write to" in out
+    assert "File too large" in errors
     assert (half / "checkpoint.eqx").read_bytes() == (half.parent / "saved").read_bytes()
     assert not list(half.glob(".*-*"))
     assert_same(resume(half), undisturbed)

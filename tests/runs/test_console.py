@@ -7,7 +7,7 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 from rich.console import Console
-from test_cli import TINY
+from test_cli import PLAIN
 
 from flossing.cli import main
 from flossing.runs import console as console_room
@@ -112,7 +112,7 @@ def test_directories_are_printed_as_they_are(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("flossing.commands.train.use_devices", lambda options: None)
     monkeypatch.setattr("flossing.commands.train.first_that_did_not_learn", lambda data: 2)
-    assert main(["train", *TINY, "--epochs", "2", "--directory", name]) == 0
+    assert main(["train", *PLAIN, "--epochs", "2", "--directory", name]) == 0
     out = capsys.readouterr().out
     assert f"run:     {name}\n" in out
     assert f"figure:  {name}/figures/run.png\n" in out.replace("\\", "/")
@@ -139,7 +139,7 @@ def test_the_command_to_go_on_can_be_pasted(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(train, "use_devices", lambda options: None)
     monkeypatch.setattr(train, "run", stopped)
-    assert main(["train", *TINY, "--directory", "my [/run]"]) == 1
+    assert main(["train", *PLAIN, "--directory", "my [/run]"]) == 1
     command = capsys.readouterr().out.split("go on with:  ")[1].strip()
     assert shlex.split(command) == ["floss", "train", "--resume", "my [/run]"]
 

@@ -1,6 +1,8 @@
 """A worker process that all tests share."""
 
 import logging
+import os
+from pathlib import Path
 
 import pytest
 from kill_sweep import keep_compiled
@@ -9,10 +11,10 @@ from flossing.sweeps.local import local_cluster
 
 
 @pytest.fixture(scope="session", autouse=True)
-def compiled(tmp_path_factory):
-    """Processes of all tests here take compiled functions from each other."""
+def compiled():
+    """Processes of all tests here take compiled functions from each other and from this process."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in keep_compiled(tmp_path_factory.mktemp("compiled")).items():
+        for name, value in keep_compiled(Path(os.environ["JAX_COMPILATION_CACHE_DIR"])).items():
             patch.setenv(name, value)
         yield
 

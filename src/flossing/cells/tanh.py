@@ -1,7 +1,8 @@
 """The tanh network of rate units."""
 
 import dataclasses
-from typing import Literal
+import functools
+from typing import Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -16,9 +17,10 @@ from .._checks import (
     check_key,
     check_positive,
     check_single,
+    real_array,
 )
 from ..initialisers import Gaussian, Initialiser, apply_dale, check_dale
-from ._base import Cell, drawn, product
+from ._base import Cell, check_sequence, drawn, precision, product, start_of
 from .spec import RecurrentSpec
 
 
@@ -96,20 +98,28 @@ class TanhCell(Cell):
     ) -> Float[Array, " hidden"]:
         """The next state, shape ``(hidden_size,)``."""
         input = self._check({"state": state}, input)
-        weight = self.recurrent_weight
+        return _step(self.form, self.leak, self._weights(), state, input)[0]
+
+    def over_time(
+        self, inputs: Float[Array, "time *trial input"], state: Array | None = None
+    ) -> Float[Array, "time *trial hidden"]:
+        """States of all steps, shape ``(time, *trial, hidden_size)``; the same as stepping.
+
+        Args:
+            inputs: of one trial, or of many side by side; time comes first.
+            state: where to start, shape ``(*trial, hidden_size)``; default ``initial_state()``.
+        """
+        inputs = real_array("inputs", inputs)
+        start = start_of(self, check_sequence(inputs, self.input_size), state)
+        return _states(
+            self.form, self.leak, self._weights(), start, inputs.astype(precision(start))
+        )
+
+    def _weights(self) -> "_Weights":
+        recurrent = self.recurrent_weight
         if self.dale is not None:
-            weight = apply_dale(weight, self.dale)
-        drive = product(self.input_weight, input) + self.bias
-        if self.form == "pre-activation":
-            new = product(weight, jnp.tanh(state)) + drive
-        else:
-            new = jnp.tanh(product(weight, state) + drive)
-        if self.leak == 1:
-            return new
-        # Each form is exact at one end: 1 - leak in double precision, or a step that is small.
-        if self.leak > 0.5:
-            return (1 - self.leak) * state + self.leak * new
-        return state + self.leak * (new - state)
+            recurrent = apply_dale(recurrent, self.dale)
+        return _Weights(recurrent, self.input_weight, self.bias)
 
     def initial_state(self, *, key: PRNGKeyArray | None = None) -> Float[Array, " hidden"]:
         """Zeros, or standard normal numbers (their tanh in the post-activation form) from ``key``."""
@@ -117,6 +127,80 @@ class TanhCell(Cell):
             return jnp.zeros(self.hidden_size, self.bias.dtype)
         state = jax.random.normal(key, (self.hidden_size,), self.bias.dtype)
         return state if self.form == "pre-activation" else jnp.tanh(state)
+
+
+class _Weights(NamedTuple):
+    recurrent: Float[Array, "hidden hidden"]
+    input: Float[Array, "hidden input"]
+    bias: Float[Array, " hidden"]
+
+
+def _step(
+    form: str, leak: float, weights: _Weights, state: Array, input: Array
+) -> tuple[Array, Array, Array]:
+    """The next state, the rates that ``W`` is multiplied by, and the slope of the nonlinearity."""
+    drive = _plus(product(weights.input, input), weights.bias)
+    if form == "pre-activation":
+        rate = active = jnp.tanh(state)
+        new = product(weights.recurrent, rate) + drive
+    else:
+        rate = state
+        new = active = jnp.tanh(product(weights.recurrent, rate) + drive)
+    return _leaky(leak, state, new), rate, 1 - active**2
+
+
+def _plus(values: Array, bias: Array) -> Array:
+    return values + jnp.broadcast_to(bias, values.shape)
+
+
+def _leaky(leak: float, state: Array, new: Array) -> Array:
+    if leak == 1:
+        return new
+    # Each form is exact at one end: 1 - leak in double precision, or a step that is small.
+    return (1 - leak) * state + leak * new if leak > 0.5 else state + leak * (new - state)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _states(form: str, leak: float, weights: _Weights, start: Array, inputs: Array) -> Array:
+    """States of all steps, with a derivative that works on the weights once for all of them."""
+    return _seen(form, leak, weights, start, inputs)[0]
+
+
+def _seen(
+    form: str, leak: float, weights: _Weights, start: Array, inputs: Array
+) -> tuple[Array, Array, Array]:
+    """What ``_step`` returns, of all steps."""
+
+    def step(state: Array, input: Array) -> tuple[Array, tuple[Array, Array, Array]]:
+        seen = _step(form, leak, weights, state, input)
+        return seen[0], seen
+
+    return jax.lax.scan(step, start, inputs)[1]
+
+
+@_states.defjvp
+def _tangents(form: str, leak: float, at: tuple, tangents: tuple) -> tuple[Array, Array]:
+    # Left to itself, JAX adds errors times rates to the gradient of W at every step of the backward pass: a
+    # product of few trials, and N^2 numbers read and written. Here, what changes of W, U and b do to a step
+    # is computed before the loop, for all steps at once; its transpose is one product over all trials and
+    # steps, after the loop of the backward pass. It is what stands in brackets, with slopes D and rates r:
+    #     dx' = W D dx + (dW r + dU s + db)      dh' = D (W dh + (dW r + dU s + db))
+    # With 80 units, 16 trials and 300 steps this takes two thirds of the time.
+    (weights, _, inputs), (changes, first, input_changes) = at, tangents
+    states, rates, slopes = _seen(form, leak, *at)
+    pushes = product(changes.recurrent, rates) + product(changes.input, inputs)
+    pushes = _plus(pushes + product(weights.input, input_changes), changes.bias)
+
+    def step(tangent: Array, at: tuple[Array, Array]) -> tuple[Array, Array]:
+        slope, push = at
+        if form == "pre-activation":
+            new = product(weights.recurrent, slope * tangent) + push
+        else:
+            new = slope * (product(weights.recurrent, tangent) + push)
+        tangent = _leaky(leak, tangent, new)
+        return tangent, tangent
+
+    return states, jax.lax.scan(step, first, (slopes, pushes))[1]
 
 
 def _check_leak(leak: float) -> None:

@@ -95,14 +95,18 @@ def held():
     return network, control, driven, task.chance_loss
 
 
+@eqx.filter_jit
+def update(control, network, state, driven, loss, key):
+    return control.update(network, state, *driven, loss=loss, key=key)
+
+
 def looked(held, loss):
     """The network and what was done after the first look."""
     network, control, driven, chance = held
-    state = control.init(network)
+    state, loss = control.init(network), np.float32(loss * chance)
     for number in range(3):
-        network, state, look = control.update(
-            network, state, *driven, loss=loss * chance, key=jax.random.key(number)
-        )
+        key = jax.random.key(number)
+        network, state, look = update(control, network, state, driven, loss, key)
         if number == 1:
             assert eqx.tree_equal(network, held[0])
     return network, look

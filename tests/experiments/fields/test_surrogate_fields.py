@@ -111,17 +111,30 @@ def test_heights_bring_the_exponent_of_every_layer_to_the_target(data, network):
     assert float(first_exponent(hidden(flossed), spikes, key)) == pytest.approx(-0.03, abs=0.01)
 
 
-def samples(data, schedule):
-    keys = jax.random.split(jax.random.key(4), schedule.epochs)
-    order = batches(keys, len(data.train.labels), schedule.batch_size)
-    return Samples(schedule, data, order, TASK.num_steps)
+SCHEDULE = Schedule(epochs=20, batch_size=8, learning_rate=0.05)
+
+
+@pytest.fixture(scope="module")
+def samples(data):
+    keys = jax.random.split(jax.random.key(4), SCHEDULE.epochs)
+    order = batches(keys, len(data.train.labels), SCHEDULE.batch_size)
+    return Samples(SCHEDULE, data, order, TASK.num_steps)
+
+
+@pytest.fixture(scope="module")
+def other(network):
+    return with_derivatives(network, 5.0, [1.0, 2.0])
+
+
+@pytest.fixture(scope="module")
+def pair(network, other, samples):
+    """Both, after training side by side."""
+    return train([network, other], samples, SCHEDULE)
 
 
 @pytest.mark.slow
-def test_training_changes_weights_only(data, network):
-    schedule = Schedule(epochs=20, batch_size=8, learning_rate=0.05)
-    other = with_derivatives(network, 5.0, [1.0, 2.0])
-    trained, second = train([network, other], samples(data, schedule), schedule)
+def test_training_changes_weights_only(data, network, other, pair):
+    trained, second = pair
     loss = trained.train["loss"]
     assert loss.shape == trained.test["accuracy"].shape == (20,)
     assert loss[-1] < 0.95 * loss[0]
@@ -138,23 +151,20 @@ def test_training_changes_weights_only(data, network):
 
 
 @pytest.mark.slow
-def test_networks_are_trained_alike_alone_or_beside_others(data, network):
-    schedule = Schedule(epochs=2, batch_size=8, learning_rate=0.05)
-    other, task = with_derivatives(network, 5.0, [1.0, 2.0]), samples(data, schedule)
-    (alone,), (_, beside) = (train(n, task, schedule) for n in ([network], [other, network]))
-    np.testing.assert_allclose(alone.train["loss"], beside.train["loss"], rtol=1e-5)
+def test_networks_are_trained_alike_alone_or_beside_others(other, samples, pair):
+    """To rounding, as long as that has not grown."""
+    (alone,) = train([other], samples, SCHEDULE)
+    np.testing.assert_allclose(alone.train["loss"][:2], pair[1].train["loss"][:2], rtol=1e-5)
 
 
 @pytest.mark.slow
-def test_networks_may_be_changed_before_every_epoch(data, network):
-    schedule = Schedule(epochs=3, batch_size=8, learning_rate=0.05)
-
+def test_networks_may_be_changed_before_every_epoch(network, samples):
     def change(networks, epoch):
         return [networks[0], with_derivatives(networks[1], 5.0, [1.25, 1.0 + epoch])]
 
-    first, second = train([network, network], samples(data, schedule), schedule, change)
+    first, second = train([network, network], samples, SCHEDULE, change)
     assert (heights(first.network) == heights(network)).all()
-    assert heights(second.network).tolist() == [1.25, 3]
+    assert heights(second.network).tolist() == [1.25, 20]
     assert second.train["loss"][0] == first.train["loss"][0]
     assert second.train["loss"][1] != first.train["loss"][1]
 
@@ -168,12 +178,11 @@ def test_every_epoch_has_an_order_of_its_own_without_repetition():
     assert not np.array_equal(order[:2], order[2:4])
 
 
-def test_a_stream_is_made_of_samples(data):
+def test_a_stream_is_made_of_samples(data, samples):
     spikes = stream(data.train.times, TASK.num_steps, jax.random.key(2), 75)
     assert spikes.shape == (75, TASK.inputs)
     np.testing.assert_array_equal(spikes[:60].reshape(2, 30, -1).sum(1), 1)
-    task = samples(data, Schedule(epochs=1, batch_size=4))
-    np.testing.assert_array_equal(task.sample_inputs(jax.random.key(2), 75), spikes)
+    np.testing.assert_array_equal(samples.sample_inputs(jax.random.key(2), 75), spikes)
 
 
 def test_noise_of_gradients_from_inner_products():

@@ -71,7 +71,7 @@ def test_randman_is_learned(method):
 @pytest.mark.slow
 def test_spoken_digits_are_read_and_trained_on(tmp_path, monkeypatch):
     write(tmp_path / "shd_train.h5", recordings=40)
-    write(tmp_path / "shd_test.h5", recordings=20, seed=1)
+    write(tmp_path / "shd_test.h5", recordings=12, seed=1)
     monkeypatch.setenv("FLOSSING_DATA", str(tmp_path))
     found = SPOKEN.trained(Trained("deterministic", 1), lambda text: None)
     assert found["loss"][1] < found["loss"][0]

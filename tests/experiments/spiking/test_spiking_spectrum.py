@@ -18,10 +18,12 @@ def spectrum():
         channels=30,
         flossed=6,
         flossed_exactly=4,
-        phases=((90, 1e-2),),
+        phases=((50, 2e-2),),
         window=60,
         measured_steps=150,
+        look_every=50,
         sharpnesses=(0.5, 8.0),
+        leading=24,
     )
     return small.flossing(lambda text: None)
 
@@ -50,7 +52,7 @@ def test_flossing_brings_exponents_nearer_to_zero_with_either_derivative(spectru
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::flossing.LostDirectionsWarning")
 def test_exponents_fall_with_the_sharpness_of_the_surrogate_of_the_same_spikes(spectrum):
-    gentle, steep = spectrum["by_sharpness"].mean(("network", "lead"))
+    gentle, steep = spectrum["by_sharpness"].isel(lead=slice(8)).mean(("network", "lead"))
     assert gentle > steep + 0.03
 
 

@@ -48,6 +48,11 @@ class Setup:
         """Epochs between two points of the learning curve."""
         return max(1, self.epochs // POINTS)
 
+    @property
+    def tuning(self) -> int:
+        """Networks that choose the rate; none where there is no choice."""
+        return TUNING if len(self.rates) > 1 else 0
+
 
 def learn(setup: Setup, report: Report) -> xr.Dataset:
     """Flosses, chooses the learning rate, trains.
@@ -65,7 +70,7 @@ def learn(setup: Setup, report: Report) -> xr.Dataset:
     """
     ready, keys, before = _flossed(setup)
     tuning = np.full((len(setup.rates), TUNING), np.nan)
-    if len(setup.rates) > 1:
+    if setup.tuning:
         tune = [i for _ in setup.rates for i in range(TUNING)]
         rates = np.repeat(setup.rates, TUNING)
         report(f"learning rates {min(setup.rates):g} to {max(setup.rates):g}")
@@ -74,7 +79,7 @@ def learn(setup: Setup, report: Report) -> xr.Dataset:
         tuning = tried.skill[-tenth:].mean(0).reshape(len(setup.rates), TUNING)
     best = int(np.argmax(np.nan_to_num(tuning).mean(1)))
     report(f"training at {setup.rates[best]:g}")
-    chosen = np.arange(TUNING, TUNING + setup.networks)
+    chosen = np.arange(setup.tuning, setup.tuning + setup.networks)
     rates = np.full(setup.networks, setup.rates[best])
     trained = _trained(setup, _some(ready, chosen), keys[chosen], rates)
     tested = evaluate(trained.networks, keys[chosen], _trainer(setup, None), 512)
@@ -124,7 +129,7 @@ def _while_training(schedule: Schedule | None) -> Schedule | None:
 
 def _flossed(setup: Setup) -> tuple[TrainState, Key[Array, " network"], float]:
     """All networks before their training, their keys, and the seconds that flossing took for each."""
-    method, count = setup.method, TUNING + setup.networks
+    method, count = setup.method, setup.tuning + setup.networks
     trainer = _trainer(setup, method.schedule)
     config = RunConfig(
         task=setup.task,

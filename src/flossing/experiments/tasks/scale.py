@@ -51,44 +51,46 @@ class Trained(Size):
 class Scale(Experiment):
     """Frequency discrimination by large tanh networks, and over a thousand steps.
 
-    All exponents of a network of 1024 units are out of reach: a flossing step costs as many products as
-    there are exponents. So few are flossed, and the question is how many are enough. The learning rate is
-    the same for all sizes and methods. Seconds are those of one core and one network.
+    A flossing step costs as many products as there are exponents, so in a network of 1024 units one would
+    like to floss few of them, and the question is how many are enough. Flossing has one learning
+    rate, the other methods choose theirs among several. Seconds are those of one core and one network.
     """
 
     title = "flossing at scale"
     source = "a question of our own"
     shows = (
         "What flossing costs and gains in networks of 512 and 1024 units, and over trials of 1000 steps. "
-        "A few of the exponents are flossed, as many as can be paid for."
+        "An eighth of the exponents is flossed, half of them, or nearly all."
     )
-    sizes: tuple[tuple[int, int, int], ...] = ((512, 40, 600), (1024, 40, 300), (128, 960, 600))
+    sizes: tuple[tuple[int, int, int], ...] = ((512, 40, 600), (1024, 40, 400), (128, 960, 600))
     """Units, delay, and updates."""
-    flossed: tuple[int, ...] = (16, 64)
-    """Numbers of exponents."""
+    shares: tuple[float, ...] = (1 / 8, 1 / 2, 1)
+    """Of the exponents, which are flossed; all but four at most."""
     window: int = 100
     steps_before: int = 100
-    learning_rate: float = 1e-3
+    rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3)
+    """Learning rates; flossing has the first."""
     networks: int = 2
     seed: int = 1
 
     @classmethod
     def quick(cls) -> Self:
         """A network of 96 units, and trials of 200 steps."""
-        return cls(sizes=((96, 20, 60), (24, 160, 60)), flossed=(8,), window=50, steps_before=20)
+        return cls(sizes=((96, 20, 60), (24, 160, 60)), window=50, steps_before=20)
 
     def cases(self) -> dict[Trained, Work]:
         """Clipping, orthogonal weights, and each number of exponents, at each size."""
         work = {}
         for units, delay, epochs in self.sizes:
+            numbers = [min(round(share * units), units - 4) for share in self.shares]
             cases = [Trained(units, delay, None), Trained(units, delay, None, True)]
-            for case in [*cases, *(Trained(units, delay, k) for k in self.flossed)]:
+            for case in [*cases, *(Trained(units, delay, k) for k in numbers)]:
                 setup = Setup(
                     task=FrequencyDiscrimination(delay),
                     method=self._method(case),
                     epochs=epochs,
                     networks=self.networks,
-                    rates=(self.learning_rate,),
+                    rates=self.rates if case.exponents is None else self.rates[:1],
                     seed=self.seed,
                 )
                 work[case] = functools.partial(learn, setup)
