@@ -153,3 +153,23 @@ def test_gradients_over_time_are_those_of_stepping_under_vmap(form, key):
         return (weights * jnp.swapaxes(states, 0, 1)).sum()
 
     jax.tree.map(close, jax.grad(ours)(cell), jax.grad(theirs)(cell))
+
+
+class Halved(fl.TanhCell):
+    def __call__(self, state, input):
+        return super().__call__(state, input) / 2
+
+
+class Squared(fl.TanhCell):
+    def output(self, state):
+        return state**2
+
+
+@over("kind", [fl.TanhCell, Halved, Squared])
+def test_a_subclass_is_stepped_over_time_as_it_says(kind, key):
+    cell, inputs, state = kind(INPUTS, UNITS, key=key), normal(12, INPUTS), normal(UNITS)
+    expected = []
+    for input in inputs:
+        state = cell(state, input)
+        expected.append(cell.output(state))
+    close(cell.over_time(inputs, normal(UNITS)), jnp.stack(expected))

@@ -30,7 +30,7 @@ def flossed(make, state=None, **settings):
         (lambda: fl.GRUCell(1, 64, key=KEY), 60),
         (lambda: fl.LSTMCell(1, 80, key=KEY), 75),  # 160 state variables
         (lambda: fl.LIFCell(1, 80, key=KEY), 75),  # 160 state variables
-        (lambda: fl.TanhCell(1, 1024, key=KEY), 128),
+        (lambda: fl.TanhCell(1, 1024, key=KEY), 512),
         (lambda: fl.TanhCell(1, 1, key=KEY), 1),
         (lambda: fl.Stack([fl.TanhCell(1, 20, key=KEY), fl.TanhCell(20, 30, key=KEY)]), 47),
     ],

@@ -13,15 +13,16 @@ MEMORY = 10
 
 RESOLUTION = 3.0
 """Over n steps an exponent is known to about ``RESOLUTION / n``, twice its usual scatter."""
-USUALLY_AT_MOST = 128
+USUALLY_AT_MOST = 512
 """Exponents that are flossed where nobody says how many; a flossing step costs as many products."""
 
 
 def nearly_all(count: int) -> int:
     """How many of so many exponents are flossed where nobody says so: 94 %, such as 75 of 80.
 
-    Few exponents bring gradients of the right size in too few directions, and nothing is learned; the last
-    ones, which no learning needs, are left free.
+    Few exponents bring gradients of the right size in too few directions, and nothing is learned, in large
+    networks either (docs/findings/number-of-exponents.md); the last ones, which no learning needs, are left
+    free.
     """
     return max(1, min(USUALLY_AT_MOST, round(0.94 * count)))
 

@@ -96,7 +96,7 @@ class Flosser(Window):
     Args:
         num_exponents: how many leading exponents are flossed; at most as many as there are state variables,
             and in an LSTM as there are units. Default: nearly all, 94 % of the units of a cell, or of the
-            state variables of another step, and 128 at most.
+            state variables of another step, and 512 at most.
         targets: one number for all, or one per exponent, in nats per step.
         window: steps of tangent propagation, warm-up included.
         warmup: first steps of the window, which turn the random basis and are not counted.

@@ -56,7 +56,7 @@ class Before(Schedule, name="before"):
     steps_before: int = 200
     """Flossing steps before training."""
     num_exponents: int | None = None
-    """Leading exponents that are flossed. By default 94 % of the units, such as 75 of 80, and 128 at most."""
+    """Leading exponents that are flossed. By default 94 % of the units, such as 75 of 80, and 512 at most."""
     targets: tuple[float, ...] = (0.0,)
     """Where they are moved, in nats per step. One number for all, or one per exponent."""
     penalty: Penalty = "two-sided"

@@ -32,7 +32,7 @@ class Flosser(Window):
         step: ``step(state, input) -> state``, of ``ft.as_step`` or a function that calls a module.
         parameters: what is flossed, as for an optimiser of ``torch.optim``.
         num_exponents: how many leading exponents are flossed; at most as many as there are state variables,
-            and in an LSTM as there are units. Default: nearly all, 94 % of these, and 128 at most; of
+            and in an LSTM as there are units. Default: nearly all, 94 % of these, and 512 at most; of
             spiking units a tenth of them.
         targets: one number for all, or one per exponent, in nats per step.
         window: steps of tangent propagation, warm-up included.

@@ -129,7 +129,7 @@ def _while_training(schedule: Schedule | None) -> Schedule | None:
 
 def _flossed(setup: Setup) -> tuple[TrainState, Key[Array, " network"], float]:
     """All networks before their training, their keys, and the seconds that flossing took for each."""
-    method, count = setup.method, setup.tuning + setup.networks
+    method, count = setup.method, TUNING + setup.networks
     trainer = _trainer(setup, method.schedule)
     config = RunConfig(
         task=setup.task,
@@ -139,6 +139,10 @@ def _flossed(setup: Setup) -> tuple[TrainState, Key[Array, " network"], float]:
         seed=setup.seed,
     )
     keys, networks = config.keys(), config.networks()
+    # Without a choice, the networks that would make it are left out; those that count are the same.
+    left_out = TUNING - setup.tuning
+    keys, count = keys[left_out:], count - left_out
+    networks = jax.tree.map(lambda x: x[left_out:] if eqx.is_array(x) else x, networks)
     if method.first_exponent is not None:
         networks = _mapped(lambda n, key: _tuned(n, method, trainer.task, key), networks, keys)
     state, seconds = begin(networks, trainer), 0.0

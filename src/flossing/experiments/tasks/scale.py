@@ -66,7 +66,7 @@ class Scale(Experiment):
     """Units, delay, and updates."""
     shares: tuple[float, ...] = (1 / 8, 1 / 2, 1)
     """Of the exponents, which are flossed; all but four at most."""
-    most: int = 512
+    most: int = 508
     """Exponents beyond which flossing takes much longer than training, and is left out."""
     window: int = 100
     steps_before: int = 100
@@ -84,7 +84,7 @@ class Scale(Experiment):
         """Clipping, orthogonal weights, and each number of exponents, at each size."""
         work = {}
         for units, delay, epochs in self.sizes:
-            numbers = [min(round(share * units), units - 4) for share in self.shares]
+            numbers = [max(1, min(round(share * units), units - 4)) for share in self.shares]
             cases = [Trained(units, delay, None), Trained(units, delay, None, True)]
             cases += [Trained(units, delay, k) for k in numbers if k <= self.most]
             for case in cases:
