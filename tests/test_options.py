@@ -136,7 +136,8 @@ def test_parts_of_one_s_own_are_kept_with_their_file(tmp_path, monkeypatch, caps
     assert main(["train", *CHOSEN]) == 0
     Path("elsewhere").mkdir()
     monkeypatch.chdir("elsewhere")
-    (loaded,) = (name for name in sys.modules if name.startswith("flossing_user_"))
+    own = str(tmp_path / "own.py")
+    (loaded,) = (name for name, m in sys.modules.items() if getattr(m, "__file__", None) == own)
     monkeypatch.delitem(sys.modules, loaded)  # as in a new process
     capsys.readouterr()
     assert main(["train", "--resume", "../mine", "--epochs", "5"]) == 0

@@ -1,5 +1,6 @@
 """The tanh network against equations and Jacobians written by hand."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from cell_helpers import INPUTS, ROUNDING, UNITS, close, jacobian, normal, over, trajectory
 
 import flossing as fl
+from flossing._noisy import Noisy
 from flossing.initialisers import Gaussian
 
 
@@ -173,3 +175,39 @@ def test_a_subclass_is_stepped_over_time_as_it_says(kind, key):
         state = cell(state, input)
         expected.append(cell.output(state))
     close(cell.over_time(inputs, normal(UNITS)), jnp.stack(expected))
+
+
+@over("form", ["pre-activation", "post-activation"])
+def test_slopes_of_saturated_units_keep_their_digits(form, key):
+    """Units at 4 to 6 have slopes of 1e-3 to 1e-5, of which 1 - tanh^2 keeps few digits in float32."""
+    with jax.enable_x64(False):
+        cell = fl.TanhCell(1, 3, form=form, recurrent=lambda key, n: jnp.eye(n), key=key)
+        start, inputs = jnp.asarray([4.0, 5.0, 6.0]), jnp.zeros((1, 1))
+        found = jax.jacfwd(lambda x: cell.over_time(inputs, x)[0])(start)
+        np.testing.assert_allclose(found, jacobian(cell, start, inputs[0]), rtol=1e-6)
+
+
+def test_what_has_no_derivative_changes_nothing(key):
+    """Weights of integers, and an infinite input that saturates a unit."""
+    cell = fl.TanhCell(1, 3, form="post-activation", key=key)
+    whole = eqx.tree_at(lambda c: c.recurrent_weight, cell, jnp.eye(3, dtype=int))
+    inputs = normal(5, 1)
+
+    def loss(bias, cell, inputs):
+        return (eqx.tree_at(lambda c: c.bias, cell, bias).over_time(inputs) ** 2).sum()
+
+    close(
+        jax.grad(loss)(cell.bias, whole, inputs),
+        jax.grad(loss)(
+            cell.bias, eqx.tree_at(lambda c: c.recurrent_weight, cell, jnp.eye(3)), inputs
+        ),
+    )
+    infinite = inputs.at[2].set(jnp.inf)
+    slope = jax.jvp(lambda b: loss(b, cell, infinite), (cell.bias,), (jnp.ones(3),))[1]
+    assert slope == pytest.approx(float(jax.grad(loss)(cell.bias, cell, infinite).sum()), rel=1e-9)
+
+
+def test_uniform_numbers_are_refused_as_for_other_cells(key):
+    noisy = Noisy(normal(2, INPUTS), normal(2, INPUTS))
+    with pytest.raises(TypeError, match="no layer is stochastic"):
+        fl.TanhCell(INPUTS, UNITS, key=key).over_time(noisy)

@@ -169,7 +169,7 @@ def test_each_case_is_done_once(powers, tmp_path):
 @pytest.mark.slow
 def test_processes_find_the_same_numbers(powers, tmp_path):
     data = perform(powers, tmp_path / "here")
-    beside = perform(powers, tmp_path / "beside", where=Where(workers=1))
+    beside = perform(powers, tmp_path / "beside", where=Where(workers=2))
     assert list(beside) == list(data)
     assert all(beside[case].identical(data[case]) for case in data)
 

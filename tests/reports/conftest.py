@@ -45,6 +45,7 @@ def once(tmp_path_factory):
             while not try_lock(lock.fileno()):
                 time.sleep(0.1)
             if not done.exists():
+                shutil.rmtree(path, ignore_errors=True)  # of one that failed halfway
                 make(path)
                 done.touch()
         return path

@@ -217,6 +217,7 @@ def full_disk(limit):
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="needs limits of processes")
+@pytest.mark.filterwarnings("ignore:Error writing persistent compilation cache")
 def test_a_full_disk_leaves_the_last_checkpoint(half, undisturbed, monkeypatch, capsys):
     limit = (half / "checkpoint.eqx").stat().st_size - 1
     shutil.copy(half / "checkpoint.eqx", half.parent / "saved")

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -17,8 +17,8 @@ from .._checks import (
     check_key,
     check_positive,
     check_single,
-    real_array,
 )
+from .._noisy import parts
 from ..initialisers import Gaussian, Initialiser, apply_dale, check_dale
 from ._base import Cell, check_sequence, drawn, precision, product, start_of
 from .spec import RecurrentSpec
@@ -101,7 +101,7 @@ class TanhCell(Cell):
         return _step(self.form, self.leak, self._weights(), state, input)[0]
 
     def over_time(
-        self, inputs: Float[Array, "time *trial input"], state: Array | None = None
+        self, inputs: Any, state: Array | None = None
     ) -> Float[Array, "time *trial hidden"]:
         """States of all steps, shape ``(time, *trial, hidden_size)``; the same as stepping.
 
@@ -112,11 +112,11 @@ class TanhCell(Cell):
         kind = type(self)
         if (kind.__call__, kind.output) != (TanhCell.__call__, TanhCell.output):
             return super().over_time(inputs, state)  # a subclass whose step is another
-        inputs = real_array("inputs", inputs)
+        inputs, _ = parts(inputs, 0, "inputs")
         start = start_of(self, check_sequence(inputs, self.input_size), state)
-        return _states(
-            self.form, self.leak, self._weights(), start, inputs.astype(precision(start))
-        )
+        inputs = inputs.astype(precision(start))
+        weights = jax.tree.map(lambda w: w.astype(jnp.result_type(w, start)), self._weights())
+        return _states(self.form, self.leak, weights, start, inputs)
 
     def _weights(self) -> "_Weights":
         recurrent = self.recurrent_weight
@@ -149,7 +149,7 @@ def _step(
     else:
         rate = state
         new = active = jnp.tanh(product(weights.recurrent, rate) + drive)
-    return _leaky(leak, state, new), rate, 1 - active**2
+    return _leaky(leak, state, new), rate, (1 + active) * (1 - active)
 
 
 def _plus(values: Array, bias: Array) -> Array:
@@ -181,18 +181,24 @@ def _seen(
     return jax.lax.scan(step, start, inputs)[1]
 
 
-@_states.defjvp
 def _tangents(form: str, leak: float, at: tuple, tangents: tuple) -> tuple[Array, Array]:
     # Left to itself, JAX adds errors times rates to the gradient of W at every step of the backward pass: a
     # product of few trials, and N^2 numbers read and written. Here, what changes of W, U and b do to a step
     # is computed before the loop, for all steps at once; its transpose is one product over all trials and
     # steps, after the loop of the backward pass. It is what stands in brackets, with slopes D and rates r:
-    #     dx' = W D dx + (dW r + dU s + db)      dh' = D (W dh + (dW r + dU s + db))
+    #     dx' = W D dx + (dW r + dU s + U ds + db)      dh' = D (W dh + (dW r + dU s + U ds + db))
     # With 80 units, 16 trials and 300 steps this takes two thirds of the time.
-    (weights, _, inputs), (changes, first, input_changes) = at, tangents
+    (weights, start, inputs), (changes, first, input_changes) = at, tangents
     states, rates, slopes = _seen(form, leak, *at)
-    pushes = product(changes.recurrent, rates) + product(changes.input, inputs)
-    pushes = _plus(pushes + product(weights.input, input_changes), changes.bias)
+    factors = (changes.recurrent, rates), (changes.input, inputs), (weights.input, input_changes)
+    pushes = jnp.zeros_like(states)
+    for matrix, vectors in factors:
+        if not (_is_zero(matrix) or _is_zero(vectors)):
+            pushes = pushes + product(matrix, vectors)
+    if not _is_zero(changes.bias):
+        pushes = _plus(pushes, changes.bias)
+    if _is_zero(first):
+        first = jnp.zeros_like(start)
 
     def step(tangent: Array, at: tuple[Array, Array]) -> tuple[Array, Array]:
         slope, push = at
@@ -204,6 +210,14 @@ def _tangents(form: str, leak: float, at: tuple, tangents: tuple) -> tuple[Array
         return tangent, tangent
 
     return states, jax.lax.scan(step, first, (slopes, pushes))[1]
+
+
+def _is_zero(tangent: Any) -> bool:
+    """Whether nothing changes there, so that no product is needed."""
+    return isinstance(tangent, jax.custom_derivatives.SymbolicZero)
+
+
+_states.defjvp(_tangents, symbolic_zeros=True)
 
 
 def _check_leak(leak: float) -> None:

@@ -21,7 +21,7 @@ def nearly_all(count: int) -> int:
     """How many of so many exponents are flossed where nobody says so: 94 %, such as 75 of 80.
 
     Few exponents bring gradients of the right size in too few directions, and nothing is learned, in large
-    networks either (docs/findings/number-of-exponents.md); the last ones, which no learning needs, are left
+    networks either (docs/findings/large-networks.md); the last ones, which no learning needs, are left
     free.
     """
     return max(1, min(USUALLY_AT_MOST, round(0.94 * count)))

@@ -28,7 +28,7 @@ def test_published_curves_have_the_published_medians():
 
 
 SMALL = TargetExponents(
-    targets=(-1.0,), hidden_size=24, epochs=60, num_starts=8, state_warmup=100, window=120, warmup=60,
+    targets=(-1.0, 0.0), hidden_size=24, epochs=60, num_starts=8, state_warmup=100, window=120, warmup=60,
     measured_steps=1000, repeats=2,
 )  # fmt: skip
 

@@ -60,7 +60,7 @@ class Scale(Experiment):
     source = "a question of our own"
     shows = (
         "What flossing costs and gains in networks of 512 and 1024 units, and over trials of 1000 steps. "
-        "An eighth of the exponents is flossed, half of them, or (up to 512 units) nearly all."
+        "An eighth of the exponents is flossed, and up to 512 units half of them or nearly all."
     )
     sizes: tuple[tuple[int, int, int], ...] = ((512, 40, 600), (1024, 40, 400), (128, 960, 400))
     """Units, delay, and updates."""
@@ -118,6 +118,8 @@ class Scale(Experiment):
             at = f"N = {units}, {delay + 40} steps"
             parts = self._at(data, units, delay)
             flossed = {c: p for c, p in parts.items() if c.exponents is not None}
+            if not flossed:  # too many for a network of this size
+                continue
             skills = {c: float(p["test_skill"].mean()) for c, p in parts.items()}
             best = max(flossed, key=lambda c: skills[c])
             others = max(skills[c] for c in parts if c not in flossed)
