@@ -147,6 +147,33 @@ def test_a_spectrum_that_suddenly_widens_loses_nothing(seed, calm, depth):
     np.testing.assert_allclose(auto.exponents, every.exponents, atol=2e-4)
 
 
+@pytest.mark.parametrize("depths", [(0.1, 1.0, 4.0), (0.1, 0.2, 0.3)], ids=["wide", "narrow"])
+def test_a_batch_has_the_spectra_and_gradients_of_its_members(depths):
+    """Some of the batch need more renormalisations than others: all get those of the most needy.
+
+    The last member of the narrow one widens suddenly, so that the guard is needed for it alone.
+    """
+    members = [np.full(200, depth) for depth in depths]
+    members[2][101:] = 4.0
+    batch = jax.tree.map(lambda *x: jnp.stack(x), *(turns(3, member) for member in members))
+    states = jax.random.normal(KEY, (3, 6))
+
+    def loss(state, inputs, every):
+        return fl.flossing_loss(
+            turning, state, inputs, num_exponents=3, renormalise_every=every, key=KEY
+        )
+
+    def both(every):
+        return jax.vmap(jax.value_and_grad(partial(loss, every=every)))
+
+    values, gradients = jax.jit(both("auto"))(states, batch)
+    nested, _ = jax.jit(jax.vmap(both("auto")))(*jax.tree.map(lambda x: x[None], (states, batch)))
+    np.testing.assert_allclose(nested[0], values, rtol=1e-6)
+    expected, slopes = jax.jit(both(1))(states, batch)
+    np.testing.assert_allclose(values, expected, rtol=1e-4)
+    np.testing.assert_allclose(gradients, slopes, atol=1e-3 * np.abs(slopes).max())
+
+
 def test_growth_does_not_overflow():
     """A single direction never loses independence, but may grow without bounds."""
     spectrum = fl.lyapunov_spectrum(

@@ -68,6 +68,16 @@ def test_whatever_is_chosen_is_orthonormal_enough(k, lean):
     assert error.max() < 1e-6 * np.exp(lean) + 1e-5
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 3), (3, 3)])
+def test_short_and_long_rows_have_their_logarithms(shape):
+    """Lengths whose squares float32 cannot hold, and those at the edge, one number alone included."""
+    q = np.linalg.qr(np.random.default_rng(0).normal(size=shape[::-1]))[0].T
+    for power in range(-34, 38):
+        found = factorised(jnp.asarray(q * 10.0**power, jnp.float32), None, False)
+        np.testing.assert_allclose(found.log_growth, power * np.log(10), rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(found.vectors @ found.vectors.T, np.eye(shape[0]), atol=1e-3)
+
+
 def test_a_lost_direction_is_found_whatever_else_is_tried(x64):
     x = jnp.asarray(matrix(75, 80, 5.0)).at[40].set(0).at[70].set(0)
     chosen, exact = (factorised(x, None, exact).alive for exact in (False, True))

@@ -1,6 +1,7 @@
 """Tangents that are renormalised as rarely as their precision allows, with a guard."""
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ._basis import Basis, renormalise
+from ._gram_schmidt import GramSchmidt
 from ._orthonormalise import SAVED, Factors
 from ._segments import scan_in_segments, segment_length
 from ._steps import Step, push, take
@@ -16,6 +18,10 @@ LONGEST = 16
 """Most steps between renormalisations."""
 BLOCK = 64
 """About so many steps after which the guard looks back."""
+PILOT = 9
+"""Steps whose factors say whether to ask at all when a renormalisation is due."""
+PILOT_FROM = 128
+"""Steps from which on that is worth it."""
 MOST_GROWTH = 16.0
 """Logarithm of the largest growth between renormalisations; its square must fit the numbers."""
 
@@ -54,22 +60,23 @@ class Pace(NamedTuple):
         """Due at once."""
         return cls(jnp.asarray(0), jnp.asarray(0))
 
-    def after(self, factors: Factors) -> "Pace":
-        """The pace after a factorisation, or after none.
+    def after(self, factors: Factors, due: Bool[Array, ""]) -> "Pace":
+        """The pace after a factorisation, or after none if it was not ``due``.
 
         The loss of independence and the growth of the last interval, taken as linear in time, say how
         many steps the tangents can go without losing precision. No interval is longer than twice the
-        last one, and none is longer than ``LONGEST``.
+        last one (or what that was planned to be, if it ended early), and none is longer than ``LONGEST``.
         """
         lean = jax.lax.stop_gradient(factors.lean)
         growth = jnp.max(jnp.abs(jax.lax.stop_gradient(factors.log_growth)))
         used = jnp.maximum(lean / Limits.of(lean.dtype).aim, growth / MOST_GROWTH)
         fitting = jnp.floor(self.since / jnp.maximum(used, 1e-3)).astype(int)
-        following = jnp.clip(jnp.minimum(fitting, 2 * self.since), 1, LONGEST)
+        most = self.since + jnp.maximum(self.since, self.left)
+        following = jnp.clip(jnp.minimum(fitting, most), 1, LONGEST)
         following = jnp.where(factors.whole > 0, following, 1)
         return Pace(
-            jnp.where(factors.done, following, self.left),
-            jnp.where(factors.done, 0, self.since),
+            jnp.where(due, following, self.left),
+            jnp.where(due, 0, self.since),
         )
 
     def avoidable(self, factors: Factors) -> Float[Array, ""]:
@@ -79,6 +86,23 @@ class Pace(NamedTuple):
     def step(self) -> "Pace":
         """One step later."""
         return Pace(self.left - 1, self.since + 1)
+
+
+@jax.custom_batching.custom_vmap
+def any_of_batch(flag: Bool[Array, ""]) -> Bool[Array, ""]:
+    """A flag as it is; under ``jax.vmap`` whether it is set for any of the batch.
+
+    A conditional on it stays one, where a flag for each of the batch would have both branches computed.
+    """
+    return flag
+
+
+@any_of_batch.def_vmap
+def _any_of_batch(
+    size: int, batched: list, flags: Bool[Array, " batch"]
+) -> tuple[Bool[Array, ""], bool]:
+    del size, batched
+    return any_of_batch(jnp.any(flags)), False
 
 
 class Growth(NamedTuple):
@@ -97,23 +121,52 @@ def propagate_automatically(
     exact: bool = False,
     store_every: int = 1,
 ) -> tuple[PyTree, Basis, Growth]:
-    """Steps of a state and its tangents, renormalised when ``Pace`` says so, after ``edges`` and at the end.
+    """Steps of a state and its tangents, renormalised when ``Pace`` says so and where ``edges`` asks for it.
 
-    ``edges[t]`` asks for a renormalisation before step ``t``. The growth of an interval stands at its last
-    step. Where a block turns out to have lost too much independence between two renormalisations
-    (a spectrum that suddenly widened), it is computed again with a renormalisation at every step.
+    ``edges[t]`` asks for a renormalisation before step ``t``, and row ``t`` of the growth is what that
+    renormalisation has found. The last basis is not renormalised.
+
+    Where a block of steps turns out to have lost too much independence between two renormalisations (a
+    spectrum that suddenly widened), it is computed again with one at every step. Where the first steps
+    show that every step is due, none of the others is asked: see ``_every_step_is_due``.
     """
-    carry = state, basis, Pace.start()
-    steps = len(edges)
+    in_blocks = functools.partial(
+        _in_blocks, step, (state, basis, Pace.start()), (inputs, edges), exact, store_every
+    )
+    if len(edges) < PILOT_FROM:
+        return in_blocks(_paced)
+    return jax.lax.cond(
+        any_of_batch(_every_step_is_due(step, state, basis, inputs)),
+        lambda: in_blocks(_at_every_step),
+        lambda: in_blocks(_paced),
+    )
+
+
+def _every_step_is_due(step: Step, state: PyTree, basis: Basis, inputs: PyTree) -> Bool[Array, ""]:
+    """Whether two steps without a renormalisation between them would lose too much, from the first steps."""
+
+    def advance(carry: tuple, input: PyTree) -> tuple[tuple, Array]:
+        state, vectors = carry
+        factors = GramSchmidt.of(vectors)
+        pushed = push(step, state, factors.vectors, input)
+        return jax.lax.stop_gradient((pushed, factors.lean))
+
+    carry = jax.lax.stop_gradient((state, basis.vectors))
+    _, leans = jax.lax.scan(advance, carry, take(inputs, 0, PILOT), length=PILOT)
+    return jnp.all(leans[1:] > Limits.of(leans.dtype).aim / 2)
+
+
+def _in_blocks(
+    step: Step, carry: tuple, xs: tuple, exact: bool, store_every: int, block: Callable
+) -> tuple[PyTree, Basis, Growth]:
+    steps = len(xs[1])
     length = block_length(steps)
     whole, end = steps // length, steps // length * length
     parts = []
     if whole > 1:
-        blocks = jax.tree.map(
-            lambda x: x[:end].reshape(whole, length, *x.shape[1:]), (inputs, edges)
-        )
+        blocks = jax.tree.map(lambda x: x[:end].reshape(whole, length, *x.shape[1:]), xs)
         carry, growth = scan_in_segments(
-            lambda c, b: _block(step, c, *b, exact),
+            lambda carry, xs: block(step, carry, xs, exact),
             carry,
             blocks,
             whole,
@@ -122,7 +175,7 @@ def propagate_automatically(
         parts.append(jax.tree.map(lambda x: x.reshape(end, *x.shape[2:]), growth))
     if whole == 1 or end < steps:
         begin = end if whole > 1 else 0
-        carry, growth = _block(step, carry, take(inputs, begin, steps), edges[begin:], exact)
+        carry, growth = block(step, carry, take(xs, begin, steps), exact)
         parts.append(growth)
     return carry[0], carry[1], jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
 
@@ -135,51 +188,46 @@ def block_length(steps: int) -> int:
     return min(near, key=lambda length: (steps % length, abs(length - BLOCK)))
 
 
-def _block(
-    step: Step,
-    carry: tuple,
-    inputs: PyTree,
-    edges: Bool[Array, " steps"],
-    exact: bool,
-) -> tuple[tuple, Growth]:
-    """One block, and once more where it lost too much."""
-    keep = jax.checkpoint_policies.save_only_these_names(SAVED)
+def _at_every_step(step: Step, carry: tuple, xs: tuple, exact: bool) -> tuple[tuple, Growth]:
+    """A block of steps with a renormalisation before each."""
+
+    def advance(carry: tuple, input: PyTree) -> tuple[tuple, Growth]:
+        state, basis = carry
+        basis, factors = renormalise(basis, None, exact)
+        state, vectors = push(step, state, basis.vectors, input)
+        return (state, basis._replace(vectors=vectors)), Growth(factors.log_growth, basis.slots)
+
+    inputs, edges = xs
+    (state, basis), growth = _scan(advance, carry[:2], inputs, len(edges))
+    return (state, basis, Pace.start()), growth
+
+
+def _paced(step: Step, carry: tuple, xs: tuple, exact: bool) -> tuple[tuple, Growth]:
+    """A block of steps with few renormalisations, and once more where it lost too much."""
 
     def advance(carry: tuple, at: tuple) -> tuple[tuple, tuple[Growth, Array]]:
         state, basis, pace = carry
         input, edge = at
-        basis, factors = renormalise(basis, (pace.left <= 0) | edge, exact)
+        due = any_of_batch((pace.left <= 0) | edge)
+        basis, factors = renormalise(basis, due, exact)
         avoidable = pace.avoidable(factors)
-        pace = pace.after(factors)
+        pace = pace.after(factors, due)
         state, vectors = push(step, state, basis.vectors, input)
         growth = Growth(factors.log_growth, basis.slots)
         return (state, basis._replace(vectors=vectors), pace.step()), (growth, avoidable)
 
-    body = jax.checkpoint(advance, prevent_cse=False, policy=keep)
+    # The last step has a renormalisation before it, so that what the next block finds at its first
+    # renormalisation was lost there, but for the one step that no renormalisation could have cut.
+    inputs, edges = xs
+    edges = edges.at[-1].set(True)
+    carried, (growth, leans) = _scan(advance, carry, (inputs, edges), len(edges))
+    enough = jax.lax.stop_gradient(jnp.max(leans)) <= Limits.of(leans.dtype).most
+    again_if = any_of_batch(~enough)
+    again = jax.checkpoint(lambda carry: _at_every_step(step, carry, xs, exact))
+    return jax.lax.cond(again_if, again, lambda carry: (carried, growth), carry)
 
-    def rarely(carry: tuple) -> tuple[tuple, Growth, Array]:
-        (state, basis, pace), (growth, leans) = jax.lax.scan(body, carry, (inputs, edges))
-        basis, factors = renormalise(basis)
-        last = Growth(factors.log_growth, basis.slots)
-        # Row t so far is what was found before step t; it belongs to step t - 1.
-        before, after = growth.logs[0], jnp.concatenate([growth.logs[1:], last.logs[None]])
-        slots = jnp.concatenate([growth.slots[1:], last.slots[None]])
-        lean = jnp.maximum(jnp.max(leans), pace.avoidable(factors))
-        return (state, basis, pace.after(factors)), Growth(after.at[0].add(before), slots), lean
 
-    def every_step(carry: tuple) -> tuple[tuple, Growth]:
-        def advance_and_renormalise(carry: tuple, input: PyTree) -> tuple[tuple, Growth]:
-            state, basis, pace = carry
-            state, vectors = push(step, state, basis.vectors, input)
-            basis, factors = renormalise(basis._replace(vectors=vectors), None, exact)
-            growth = Growth(factors.log_growth, basis.slots)
-            return (state, basis, pace.step().after(factors)), growth
-
-        carry = (*carry[:2], Pace.start())
-        body = jax.checkpoint(advance_and_renormalise, prevent_cse=False, policy=keep)
-        return jax.lax.scan(body, carry, inputs, length=len(edges))
-
-    carried, growth, lean = rarely(carry)
-    enough = jax.lax.stop_gradient(lean) <= Limits.of(lean.dtype).most
-    again = functools.partial(jax.checkpoint(every_step), carry)
-    return jax.lax.cond(enough, lambda: (carried, growth), again)
+def _scan(body: Callable, carry: tuple, xs: PyTree, length: int) -> tuple[tuple, Any]:
+    """A loop whose derivative stores factors and carries, and computes all else again."""
+    keep = jax.checkpoint_policies.save_only_these_names(SAVED)
+    return jax.lax.scan(jax.checkpoint(body, prevent_cse=False, policy=keep), carry, xs, length)

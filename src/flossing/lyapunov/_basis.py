@@ -43,5 +43,5 @@ def renormalise(
 ) -> tuple[Basis, Factors]:
     """Orthonormalises a basis (if it is ``due``); returns it with the factors."""
     factors = orthonormalise(basis.vectors, due, exact)
-    alive = factors.alive if due is None else jnp.where(factors.done, factors.alive, basis.alive)
+    alive = factors.alive if due is None else jnp.where(due, factors.alive, basis.alive)
     return Basis(factors.vectors, alive, basis.origin[factors.order]), factors

@@ -69,8 +69,15 @@ class GramSchmidt(NamedTuple):
 
     @property
     def enough(self) -> Bool[Array, ""]:
-        """Whether the vectors are orthonormal to 1e-3 in float32 or 1e-9 in float64."""
-        return self.missing < (1e-3 if jnp.finfo(self.vectors.dtype).eps > 1e-10 else 1e-9)
+        """Whether vectors are orthonormal to 1e-3 in float32 or 1e-9 in float64, and no square overflows."""
+        # Rows of lengths 1e-20 and 1e20 have squares of 1e-40 and 1e40, which float32 cannot hold. The
+        # compiler may still cancel root and square (of one number), so that the vector is right, but the
+        # logarithm is not.
+        numbers = jnp.finfo(self.vectors.dtype)
+        shortest = float((numbers.tiny / numbers.eps) ** 0.5)
+        orthonormal = self.missing < (1e-3 if numbers.eps > 1e-10 else 1e-9)
+        diagonal = jnp.diagonal(self.triangle)
+        return orthonormal & jnp.all((diagonal > shortest) & (diagonal < 1 / shortest))
 
     def transform(self) -> Float[Array, "k k"]:
         """The inverse of the triangle."""

@@ -48,8 +48,6 @@ class Factors(NamedTuple):
     whole: Float[Array, ""]
     lean: Float[Array, ""]
     """Largest logarithm of a row's length over its part that is orthogonal to those before it."""
-    done: Bool[Array, ""]
-    """Whether there was a factorisation at all; see ``due`` of ``orthonormalise``."""
 
 
 Transform = Array | None
@@ -118,7 +116,6 @@ def _householder(x: Float[Array, "k n"], differentiated: bool) -> tuple[Factors,
         order=order,
         whole=1 - hole.astype(x.dtype),
         lean=-jnp.log(jnp.maximum(jnp.min(jnp.where(length > 0, rest, 1)), tiny)),
-        done=jnp.asarray(True),
     )
     if not differentiated:
         return factors, None
@@ -137,7 +134,6 @@ def _gram_schmidt(gram_schmidt: GramSchmidt, differentiated: bool) -> tuple[Fact
         order=jnp.arange(k),
         whole=jnp.ones((), gram_schmidt.triangle.dtype),
         lean=gram_schmidt.lean,
-        done=jnp.asarray(True),
     )
     return factors, gram_schmidt.transform() if differentiated else None
 
@@ -178,7 +174,13 @@ def _choose(
 ) -> tuple[Factors, Transform]:
     each = jax.vmap if x.ndim > 2 else lambda function: function
     enough = jnp.all(each(lambda single: single.enough)(gram_schmidt))
-    return jax.lax.cond(enough, lambda x: fast(gram_schmidt), householder, x)
+    # A loop of one turn at most: where it is not entered, the fast factors stay where they are. A conditional
+    # would copy them at every step.
+    return jax.lax.while_loop(
+        lambda chosen: ~chosen[0],
+        lambda chosen: (jnp.asarray(True), householder(x)),
+        (enough, fast(gram_schmidt)),
+    )[1]
 
 
 def _unchanged(x: Float[Array, "k n"], differentiated: bool) -> tuple[Factors, Transform]:
@@ -192,7 +194,6 @@ def _unchanged(x: Float[Array, "k n"], differentiated: bool) -> tuple[Factors, T
         order=jnp.arange(k),
         whole=zero,
         lean=zero,
-        done=jnp.asarray(False),
     )
     return factors, square if differentiated else None
 
@@ -231,14 +232,14 @@ def _with_transform(
 def _jvp_with_transform(exact: bool, primals: tuple, tangents: tuple) -> tuple[tuple, tuple]:
     outputs = _with_transform(*primals, exact)
     factors, transform = jax.tree.map(lambda part: checkpoint_name(part, SAVED), outputs)
-    dx = tangents[0]
-    if primals[1] is None:
+    dx, due = tangents[0], primals[1]
+    if due is None:
         changes = _derivative(factors, transform, dx)
     else:
         k = dx.shape[0]
         square = jnp.zeros((k, k), dx.dtype)
         changes = jax.lax.cond(
-            factors.done,
+            checkpoint_name(due, SAVED),
             lambda dx: _derivative(factors, transform, dx),
             lambda dx: (dx, square, square, jnp.zeros(k, dx.dtype)),
             dx,
@@ -256,7 +257,6 @@ def _jvp_with_transform(exact: bool, primals: tuple, tangents: tuple) -> tuple[t
         order=none(factors.order),
         whole=jnp.zeros_like(factors.whole),
         lean=jnp.zeros_like(factors.lean),
-        done=none(factors.done),
     )
     return (factors, transform), (change, inverted)
 
@@ -284,10 +284,10 @@ def _derivative(
     inner = factors.whole * jax.lax.dot_general(dx, factors.vectors, (((1,), (1,)), ((), ())))
     lower = np.tri(len(dx), dtype=bool)
     upper = jnp.where(lower, 0, inner)
-    change = inner - (upper - upper.T)
+    change = upper - upper.T - inner
     return (
-        dx - change @ factors.vectors,
-        -jnp.where(lower, change, 0) @ transform,
-        factors.triangle @ jnp.where(lower, change, 0),
+        dx + change @ factors.vectors,
+        jnp.where(lower, change, 0) @ transform,
+        factors.triangle @ jnp.where(lower, -change, 0),
         factors.whole * jnp.sum(dx * factors.vectors, 1),
     )

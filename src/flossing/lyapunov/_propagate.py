@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from .._checks import check_integer
 from ._automatic import propagate_automatically
 from ._basis import Basis, renormalise
-from ._orthonormalise import SAVED, Factors
+from ._orthonormalise import SAVED
 from ._segments import scan_in_segments, segment_length
 from ._steps import Step, push, take
 
@@ -66,21 +66,35 @@ def propagate(
     it keeps only the state and tangents that often (rounded up to whole intervals, or blocks of
     ``"auto"``), and computes the steps between once more.
     """
+
+    def remember(log_growth: Array, state: PyTree, basis: Basis, triangle: Array) -> tuple:
+        return log_growth, basis.slots, collect(state, basis, triangle)
+
     if renormalise_every == "auto":
         flags = np.zeros(num_steps, bool)
         flags[[edge for edge in edges if edge < num_steps]] = True
         state, basis, growth = propagate_automatically(
             step, state, basis, inputs, jnp.asarray(flags), exact, store_every
         )
-        by_row, lost = _by_row(growth.logs, growth.slots)
-        collected = None
-        basis, rest = renormalise(basis)
+        parts = [(*growth, None)]
     else:
-        state, basis, logs, rest, collected = _regularly(
-            step, state, basis, inputs, num_steps, renormalise_every, collect, exact, store_every
+        state, basis, parts = _regularly(
+            step, state, basis, inputs, num_steps, renormalise_every, remember, exact, store_every
         )
-        by_row, lost = _by_row(*logs)
-        by_row, lost = by_row[1:].at[0].add(by_row[0]), lost[1:]
+
+    def finish(basis: Basis, _: None) -> tuple[Basis, tuple]:
+        basis, factors = renormalise(basis)
+        return basis, (factors, basis)
+
+    # Twice: where a direction was lost among living ones, the first leaves growth to the next to count. In a
+    # loop, so that it is compiled once.
+    basis, twice = jax.lax.scan(finish, basis, None, length=2)
+    (last, ended), (rest, _) = (jax.tree.map(lambda x, i=i: x[i], twice) for i in (0, 1))
+    end = remember(last.log_growth, state, ended, last.triangle)
+    parts.append(jax.tree.map(lambda x: x[None], end))
+    logs, slots, collected = jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
+    by_row, lost = _by_row(logs, slots)
+    by_row, lost = by_row[1:].at[0].add(by_row[0]), lost[1:]
     # A direction lost in the last interval leaves the growth of those behind it uncounted, and
     # Gram-Schmidt a little of all: the rest.
     return state, basis, Logs(by_row.at[-1, basis.origin].add(rest.log_growth), lost), collected
@@ -100,10 +114,10 @@ def _regularly(
     inputs: PyTree,
     num_steps: int,
     every: int,
-    collect: Any,
+    remember: Any,
     exact: bool,
     store_every: int,
-) -> tuple[PyTree, Basis, tuple, Factors, Any]:
+) -> tuple[PyTree, Basis, list]:
     # Each turn of the loop renormalises what the turn before has pushed, and then pushes. So growth comes one
     # row late. With every = 3 and 8 steps:
     #
@@ -115,17 +129,13 @@ def _regularly(
     # Row 0 is about nothing, unless the start was not orthonormal; the caller adds it to row 1.
     keep = jax.checkpoint_policies.save_only_these_names(SAVED)
 
-    def remember(factors: Factors, state: PyTree, basis: Basis) -> tuple:
-        logs = factors.log_growth, basis.slots
-        return logs, collect(state, basis, factors.triangle)
-
     def kept(pushed: tuple) -> tuple:
         return pushed[0], checkpoint_name(pushed[1], SAVED)
 
     def interval(carry: tuple, inputs: PyTree, length: int) -> tuple[tuple, tuple]:
         state, basis = carry
         basis, factors = renormalise(basis, None, exact)
-        before = remember(factors, state, basis)
+        before = remember(factors.log_growth, state, basis, factors.triangle)
         vectors = basis.vectors
         if length == 1:
             state, vectors = push(step, state, vectors, jax.tree.map(lambda x: x[0], inputs))
@@ -154,18 +164,7 @@ def _regularly(
         carry, out = interval(carry, take(inputs, num_steps - rest, num_steps), rest)
         parts.append(jax.tree.map(lambda x: x[None], out))
     state, basis = carry
-
-    def finish(basis: Basis, _: None) -> tuple[Basis, tuple]:
-        basis, factors = renormalise(basis)
-        return basis, (factors, basis)
-
-    # Twice: where a direction was lost among living ones, the first leaves growth to the next to count. In a
-    # loop, so that it is compiled once.
-    basis, twice = jax.lax.scan(finish, basis, None, length=2)
-    (last, ended), (rest, _) = (jax.tree.map(lambda x, i=i: x[i], twice) for i in (0, 1))
-    parts.append(jax.tree.map(lambda x: x[None], remember(last, state, ended)))
-    logs, collected = jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
-    return state, basis, logs, rest, collected
+    return state, basis, parts
 
 
 def interval_lengths(num_steps: int, renormalise_every: RenormaliseEvery) -> list[int]:
