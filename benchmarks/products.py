@@ -38,8 +38,8 @@ from _flossing_problems import (
 from _timing import environment, interleave, markdown_table
 
 import flossing as fl
-from flossing.lyapunov._automatic import propagate_automatically
 from flossing.lyapunov._basis import Basis
+from flossing.lyapunov._propagate import propagate
 
 CASES = [
     Case("tanh", 64, 16, 512, 0.0),
@@ -83,14 +83,9 @@ def renormalisations(case: Case, problem: Any) -> int:
     """How many there are in a window: growth is counted where one was."""
     if case.every == 1:
         return case.num_steps
-    _, _, growth = propagate_automatically(
-        problem.cell,
-        problem.state,
-        Basis.start(problem.basis.T),
-        problem.inputs,
-        jnp.zeros(case.num_steps, bool),
-    )
-    return int(jnp.sum(jnp.any(growth.logs != 0, axis=1)))
+    start = problem.state, Basis.start(problem.basis.T), problem.inputs
+    logs = propagate(problem.cell, *start, case.num_steps, case.every)[2]
+    return int(jnp.sum(jnp.any(logs.log_growth != 0, axis=1)))
 
 
 def measure(case: Case, repetitions: int) -> dict[str, Any]:

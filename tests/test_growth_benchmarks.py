@@ -42,5 +42,6 @@ def test_wide_spectra_are_renormalised_at_every_step_and_equal_exponents_rarely(
     arrays = lambda c: (c.recurrent_weight, c.input_weight, c.bias)  # noqa: E731
     cell = eqx.tree_at(arrays, problem.cell, (0.9 * jnp.eye(40), jnp.zeros((40, 1)), jnp.zeros(40)))
     equal = dataclasses.replace(problem, cell=cell, state=jnp.zeros(40))
-    # After 1, 2, 4, 8 steps and at the end: no interval is longer than twice the last one.
-    assert products.renormalisations(wide, equal) == 5
+    # After 1, 3, 7 and 15 steps, since no interval is longer than twice the last one, before the last step,
+    # so that the guard sees what came before it, and at the end.
+    assert products.renormalisations(wide, equal) == 6
