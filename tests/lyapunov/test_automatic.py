@@ -70,7 +70,7 @@ def test_blocks_leave_as_few_steps_over_as_they_can():
 
 @pytest.mark.slow
 def test_hessian_vector_products_are_those_of_every_step(x64):
-    cell, state, inputs, _ = problem(fl.TanhCell(1, 5, key=KEY), 40)
+    cell, state, inputs, _ = problem(fl.TanhCell(1, 5, key=KEY), 130)
 
     def loss(weight, every):
         moved = eqx.tree_at(lambda c: c.recurrent_weight, cell, weight)
@@ -114,6 +114,9 @@ def intervals(depth):
 @pytest.mark.slow
 def test_a_narrow_spectrum_is_renormalised_rarely_and_a_wide_one_often():
     narrow, wide = intervals(0.02), intervals(4.0)
+    for depth, due in ((0.02, False), (4.0, True)):
+        start = jnp.ones(6), Basis.random(KEY, 6, 6, jnp.float32), turns(0, np.full(200, depth))
+        assert bool(_automatic._every_step_is_due(turning, *start)) == due
     assert len(narrow) < 30
     assert narrow.max() == _automatic.LONGEST
     assert len(wide) == 200
@@ -188,3 +191,23 @@ def test_growth_does_not_overflow():
         explosive, jnp.zeros(3), None, num_steps=300, num_exponents=2, key=KEY
     )
     np.testing.assert_allclose(spectrum.exponents, np.log(1e3), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "factor", [np.exp(-9), np.exp(-5.4), 1e3], ids=["short", "shorter", "long"]
+)
+@pytest.mark.parametrize("k", [1, 3])
+def test_vectors_do_not_leave_the_range_of_the_numbers(factor, k):
+    """Equal exponents never lose independence; 31 calm steps make intervals long before the others."""
+    inputs = jnp.where(jnp.arange(100) < 31, 1.0, factor)
+
+    def first(gain):
+        spectrum = fl.lyapunov_spectrum(
+            lambda s, u: gain * u * s, jnp.zeros(3), inputs,
+            num_exponents=k, num_windows=1, renormalise_every="auto", key=KEY,
+        )  # fmt: skip
+        return jnp.sum(spectrum.exponents)
+
+    value, slope = jax.jit(jax.value_and_grad(first))(1.0)
+    np.testing.assert_allclose(value, k * 0.69 * np.log(factor), rtol=1e-5)
+    np.testing.assert_allclose(slope, k, rtol=1e-4)

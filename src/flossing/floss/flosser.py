@@ -189,7 +189,7 @@ class Flosser(Window):
             start = jax.tree.map(lambda x: jnp.asarray(x)[0], as_state(states))
         every = self.renormalise_every
         if every == "auto" and jax.default_backend() != "cpu":
-            every = 1  # networks in a batch would wait for each other, and pay for both branches
+            every = 1  # networks in a batch would wait for each other
         targets = self.targets[0] if np.shape(self.targets) == (1,) else self.targets  # pyright: ignore
 
         def loss_of(flossed: PyTree) -> tuple[Array, tuple[Array, Array, Array]]:

@@ -20,10 +20,8 @@ BLOCK = 64
 """About so many steps after which the guard looks back."""
 PILOT = 9
 """Steps whose factors say whether to ask at all when a renormalisation is due."""
-PILOT_FROM = 128
-"""Steps from which on that is worth it."""
-MOST_GROWTH = 16.0
-"""Logarithm of the largest growth between renormalisations; its square must fit the numbers."""
+FARTHEST = 1e8
+"""Largest entry of a tangent vector that goes without renormalisation; the smallest is one over it."""
 
 
 class Limits(NamedTuple):
@@ -63,13 +61,12 @@ class Pace(NamedTuple):
     def after(self, factors: Factors, due: Bool[Array, ""]) -> "Pace":
         """The pace after a factorisation, or after none if it was not ``due``.
 
-        The loss of independence and the growth of the last interval, taken as linear in time, say how
-        many steps the tangents can go without losing precision. No interval is longer than twice the
+        The loss of independence in the last interval, taken as linear in time, says how many steps the
+        tangents can go without losing precision. No interval is longer than twice the
         last one (or what that was planned to be, if it ended early), and none is longer than ``LONGEST``.
         """
         lean = jax.lax.stop_gradient(factors.lean)
-        growth = jnp.max(jnp.abs(jax.lax.stop_gradient(factors.log_growth)))
-        used = jnp.maximum(lean / Limits.of(lean.dtype).aim, growth / MOST_GROWTH)
+        used = lean / Limits.of(lean.dtype).aim
         fitting = jnp.floor(self.since / jnp.maximum(used, 1e-3)).astype(int)
         most = self.since + jnp.maximum(self.since, self.left)
         following = jnp.clip(jnp.minimum(fitting, most), 1, LONGEST)
@@ -118,7 +115,6 @@ def propagate_automatically(
     basis: Basis,
     inputs: PyTree,
     edges: Bool[Array, " steps"],
-    exact: bool = False,
     store_every: int = 1,
 ) -> tuple[PyTree, Basis, Growth]:
     """Steps of a state and its tangents, renormalised when ``Pace`` says so and where ``edges`` asks for it.
@@ -131,9 +127,9 @@ def propagate_automatically(
     show that every step is due, none of the others is asked: see ``_every_step_is_due``.
     """
     in_blocks = functools.partial(
-        _in_blocks, step, (state, basis, Pace.start()), (inputs, edges), exact, store_every
+        _in_blocks, step, (state, basis, Pace.start()), (inputs, edges), store_every
     )
-    if len(edges) < PILOT_FROM:
+    if block_length(len(edges)) == len(edges):
         return in_blocks(_paced)
     return jax.lax.cond(
         any_of_batch(_every_step_is_due(step, state, basis, inputs)),
@@ -153,11 +149,12 @@ def _every_step_is_due(step: Step, state: PyTree, basis: Basis, inputs: PyTree) 
 
     carry = jax.lax.stop_gradient((state, basis.vectors))
     _, leans = jax.lax.scan(advance, carry, take(inputs, 0, PILOT), length=PILOT)
+    # NaN counts as not due: a lost direction says nothing of the others.
     return jnp.all(leans[1:] > Limits.of(leans.dtype).aim / 2)
 
 
 def _in_blocks(
-    step: Step, carry: tuple, xs: tuple, exact: bool, store_every: int, block: Callable
+    step: Step, carry: tuple, xs: tuple, store_every: int, block: Callable
 ) -> tuple[PyTree, Basis, Growth]:
     steps = len(xs[1])
     length = block_length(steps)
@@ -166,7 +163,7 @@ def _in_blocks(
     if whole > 1:
         blocks = jax.tree.map(lambda x: x[:end].reshape(whole, length, *x.shape[1:]), xs)
         carry, growth = scan_in_segments(
-            lambda carry, xs: block(step, carry, xs, exact),
+            lambda carry, xs: block(step, carry, xs),
             carry,
             blocks,
             whole,
@@ -175,7 +172,7 @@ def _in_blocks(
         parts.append(jax.tree.map(lambda x: x.reshape(end, *x.shape[2:]), growth))
     if whole == 1 or end < steps:
         begin = end if whole > 1 else 0
-        carry, growth = block(step, carry, take(xs, begin, steps), exact)
+        carry, growth = block(step, carry, take(xs, begin, steps))
         parts.append(growth)
     return carry[0], carry[1], jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
 
@@ -188,12 +185,12 @@ def block_length(steps: int) -> int:
     return min(near, key=lambda length: (steps % length, abs(length - BLOCK)))
 
 
-def _at_every_step(step: Step, carry: tuple, xs: tuple, exact: bool) -> tuple[tuple, Growth]:
+def _at_every_step(step: Step, carry: tuple, xs: tuple) -> tuple[tuple, Growth]:
     """A block of steps with a renormalisation before each."""
 
     def advance(carry: tuple, input: PyTree) -> tuple[tuple, Growth]:
         state, basis = carry
-        basis, factors = renormalise(basis, None, exact)
+        basis, factors = renormalise(basis, exact=False)
         state, vectors = push(step, state, basis.vectors, input)
         return (state, basis._replace(vectors=vectors)), Growth(factors.log_growth, basis.slots)
 
@@ -202,29 +199,39 @@ def _at_every_step(step: Step, carry: tuple, xs: tuple, exact: bool) -> tuple[tu
     return (state, basis, Pace.start()), growth
 
 
-def _paced(step: Step, carry: tuple, xs: tuple, exact: bool) -> tuple[tuple, Growth]:
+def _paced(step: Step, carry: tuple, xs: tuple) -> tuple[tuple, Growth]:
     """A block of steps with few renormalisations, and once more where it lost too much."""
 
     def advance(carry: tuple, at: tuple) -> tuple[tuple, tuple[Growth, Array]]:
         state, basis, pace = carry
         input, edge = at
-        due = any_of_batch((pace.left <= 0) | edge)
-        basis, factors = renormalise(basis, due, exact)
+        due = any_of_batch((pace.left <= 0) | edge | _far(basis))
+        basis, factors = renormalise(basis, due, exact=False)
         avoidable = pace.avoidable(factors)
         pace = pace.after(factors, due)
         state, vectors = push(step, state, basis.vectors, input)
         growth = Growth(factors.log_growth, basis.slots)
         return (state, basis._replace(vectors=vectors), pace.step()), (growth, avoidable)
 
-    # The last step has a renormalisation before it, so that what the next block finds at its first
-    # renormalisation was lost there, but for the one step that no renormalisation could have cut.
+    # The last step has a renormalisation before it, so that an interval that ends in the next block has only
+    # one step in this one, and computing the next block again is enough.
     inputs, edges = xs
     edges = edges.at[-1].set(True)
     carried, (growth, leans) = _scan(advance, carry, (inputs, edges), len(edges))
-    enough = jax.lax.stop_gradient(jnp.max(leans)) <= Limits.of(leans.dtype).most
+    enough = jnp.max(leans) <= Limits.of(leans.dtype).most
     again_if = any_of_batch(~enough)
-    again = jax.checkpoint(lambda carry: _at_every_step(step, carry, xs, exact))
+    again = jax.checkpoint(lambda carry: _at_every_step(step, carry, xs))
     return jax.lax.cond(again_if, again, lambda carry: (carried, growth), carry)
+
+
+def _far(basis: Basis) -> Bool[Array, ""]:
+    """Whether a living vector has become so long or short that it may leave the range of the numbers.
+
+    Losing independence is noticed at the end of an interval, which is computed again. Leaving the range is
+    not: a vector that has become zero looks like a lost direction.
+    """
+    size = jnp.max(jnp.abs(jax.lax.stop_gradient(basis.vectors)), axis=1)
+    return jnp.any(basis.alive & ~((size > 1 / FARTHEST) & (size < FARTHEST)))
 
 
 def _scan(body: Callable, carry: tuple, xs: PyTree, length: int) -> tuple[tuple, Any]:

@@ -277,9 +277,9 @@ def _derivative(
     """
     # With x = L Q, dx = dL Q + L dQ. From the left times L^-1 and from the right times Q^T this is L^-1 dL
     # + dQ Q^T, ``inner``: a lower triangle plus an antisymmetric matrix. Above the diagonal there is the
-    # second alone, which is thus known everywhere; what it leaves, ``change``, is L^-1 dL. The rest
-    # follows: dQ = L^-1 dx - (L^-1 dL) Q, dL = L (L^-1 dL), d(L^-1) = -(L^-1 dL) L^-1, and the derivative
-    # of the logarithms of the diagonal of L is the diagonal of L^-1 dL.
+    # second alone, which is thus known everywhere; what it leaves is L^-1 dL, of which ``change`` is the
+    # negative. The rest follows: dQ = L^-1 dx - (L^-1 dL) Q, dL = L (L^-1 dL), d(L^-1) = -(L^-1 dL) L^-1, and
+    # the derivative of the logarithms of the diagonal of L is the diagonal of L^-1 dL.
     dx = transform @ dx
     inner = factors.whole * jax.lax.dot_general(dx, factors.vectors, (((1,), (1,)), ((), ())))
     lower = np.tri(len(dx), dtype=bool)

@@ -74,7 +74,7 @@ def propagate(
         flags = np.zeros(num_steps, bool)
         flags[[edge for edge in edges if edge < num_steps]] = True
         state, basis, growth = propagate_automatically(
-            step, state, basis, inputs, jnp.asarray(flags), exact, store_every
+            step, state, basis, inputs, jnp.asarray(flags), store_every
         )
         parts = [(*growth, None)]
     else:
