@@ -62,8 +62,8 @@ class Pace(NamedTuple):
         """The pace after a factorisation, or after none if it was not ``due``.
 
         The loss of independence in the last interval, taken as linear in time, says how many steps the
-        tangents can go without losing precision. No interval is longer than twice the
-        last one (or what that was planned to be, if it ended early), and none is longer than ``LONGEST``.
+        tangents can go without losing precision. No interval is longer than twice the last one (or than
+        that was planned to be, if it ended early), and none is longer than ``LONGEST``.
         """
         lean = jax.lax.stop_gradient(factors.lean)
         used = lean / Limits.of(lean.dtype).aim
@@ -163,7 +163,7 @@ def _in_blocks(
     if whole > 1:
         blocks = jax.tree.map(lambda x: x[:end].reshape(whole, length, *x.shape[1:]), xs)
         carry, growth = scan_in_segments(
-            lambda carry, xs: block(step, carry, xs),
+            functools.partial(block, step),
             carry,
             blocks,
             whole,
